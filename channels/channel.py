@@ -1,0 +1,98 @@
+"""The port every channel implements, and its vocabulary. No channel's own code lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from channels.outcome import LinkHealth, Outcome, Report
+
+
+class InvalidAddressError(ValueError):
+    """The address cannot name a recipient on this channel. The text says what was expected."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What a channel can do, as data: the engine reads this and never asks which channel it is."""
+
+    receipts: bool
+    """A later receipt proves or disproves delivery. Without receipts `accepted` is the settled end."""
+    acknowledges: bool
+    """The recipient can acknowledge over this channel itself (a keypad, a button)."""
+    concurrent_sends: int
+    """How many attempts may be under way at once over one provider (the sum of its windows)."""
+    rate_per_s: float | None = None
+    """Most attempts a second, when the provider sets one; None is unlimited."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attachment:
+    """A file sent with a message, where the channel can carry it (`content` is bounded by the API: 5 MiB in all)."""
+
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """The rendered, channel-specific content of one attempt.
+
+    `reference` is stable for a delivery and unique to it; a channel derives from it whatever must be the same on a
+    second attempt (an SMS concatenation reference, a Message-ID, an ENVID). `parts_sent` are parts that a former attempt of
+    this delivery over the same provider got through: only the others are sent.
+    """
+
+    address: str
+    text: str
+    reference: str
+    subject: str = ""
+    language: str = ""
+    urgent: bool = False
+    attachments: tuple[Attachment, ...] = ()
+    parts_sent: frozenset[int] = frozenset()
+
+
+ReportSink = Callable[[Sequence[Report]], Awaitable[None]]
+"""Takes reports and returns once they are committed; raises when they could not be stored, and then the channel must
+not confirm them to the provider, so that it sends them again."""
+
+
+class Channel(Protocol):
+    """One provider of one channel, seen from the broker. Holds connections, never delivery state.
+
+    The class is constructed from its typed settings and does nothing until `run` is started. `send` may be called from many tasks at once.
+    """
+
+    name: str
+    """The channel's name as stored and as written in addresses: ``sms``, ``email``. Never renamed."""
+    provider: str
+    """The name of the configured provider."""
+    capabilities: Capabilities
+
+    def parse_address(self, raw: str) -> str:
+        """The canonical form of an address (without ``channel:``). Raises InvalidAddressError."""
+        ...
+
+    def billable_units(self, message: Message) -> int:
+        """How many units (SMS parts, pages) the message will be charged as; at least 1. Pure."""
+        ...
+
+    async def send(self, message: Message) -> Outcome:
+        """One attempt, no retry; bounded in time by the channel's own response time-outs; never raises for what a provider does."""
+        ...
+
+    async def run(self, report: ReportSink) -> None:
+        """Keeps the links up until cancelled; hands over receipts and inbound messages. On cancellation it ends gracefully
+        (unbinds, waits a bounded time for outstanding answers) and then raises CancelledError."""
+        ...
+
+    def health(self) -> LinkHealth:
+        """How the links stand now; cheap, no I/O."""
+        ...
+
+    async def probe(self) -> LinkHealth:
+        """Opens a connection of its own, authenticates (bind, EHLO), closes it again. Sends no message. Bounded in time."""
+        ...

@@ -1,0 +1,158 @@
+"""The closed set of what one attempt can return, and what a provider can say later. Pure values; nothing is decided here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """Why an attempt ended as it did, in words that are stored and shown.
+
+    `code` is stable and lower case (``throttled``, ``invalid_destination``, ``smpp_0x0b``); dashboards group by it.
+    `detail` is for people: the provider's own words, at most 500 characters are kept.
+    `alarm` marks a fault of our configuration (wrong password, refused sender): an operator should look.
+    """
+
+    code: str
+    detail: str = ""
+    alarm: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentPart:
+    """One part of a message that a provider took, with the id its receipt will name. Parts count from 1.
+
+    `units` is what the part is billed as: more than 1 where a provider takes a long message whole and charges its parts.
+    """
+
+    n: int
+    provider_message_id: str
+    units: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted:
+    """The provider took every part that was still to be sent. `parts` lists those parts (never empty)."""
+
+    parts: tuple[SentPart, ...]
+    code: str = "accepted"
+    """What the provider said in taking it ("250 2.0.0 queued"), as a stable code."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered:
+    """The attempt itself proves the delivery (a call that was answered, a page confirmed)."""
+
+    at: datetime
+    code: str = "delivered"
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryLater:
+    """Not now. Whether and when to try again is decided by the dispatcher, never by a channel.
+
+    `not_before_s`  seconds the provider asked us to wait, when it said so.
+    `maybe_sent`    bytes may have left and no answer came: the message may have been delivered.
+    `throttled`     the provider asked for a slower pace: does not count as an attempt, and the provider is slowed.
+    `unreachable`   the link was down and certainly nothing left: does not count as an attempt, feeds the circuit breaker.
+    `parts`         the parts that the provider did take before the attempt ended; they are not sent again.
+    """
+
+    reason: Reason
+    not_before_s: float | None = None
+    maybe_sent: bool = False
+    throttled: bool = False
+    unreachable: bool = False
+    parts: tuple[SentPart, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PermanentFailure:
+    """This provider will never take this message. `parts` were taken before the refusal (they may cost money)."""
+
+    reason: Reason
+    parts: tuple[SentPart, ...] = ()
+
+
+Outcome = Accepted | Delivered | RetryLater | PermanentFailure
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceiptDelivered:
+    """The provider proves that the part reached the recipient."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceiptFailed:
+    """The provider says that the part will not reach the recipient."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceiptIntermediate:
+    """The provider still works on the part; nothing is decided."""
+
+
+ReceiptResult = ReceiptDelivered | ReceiptFailed | ReceiptIntermediate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """A provider's later word on one part of an attempt.
+
+    `provider_message_ids`  candidates for the id, best first: the first that is known wins. Several, because some
+                            providers name a message in hexadecimal when they take it and in decimal in the receipt.
+    `address`               the recipient's address as the provider wrote it, for telling re-used ids apart; "" unknown.
+    `code`                  stable and lower case: ``delivrd``, ``undeliv``, ``5.1.1``.
+    `raw`                   the receipt's own text, at most 500 characters, kept as evidence.
+    """
+
+    provider_message_ids: tuple[str, ...]
+    result: ReceiptResult
+    code: str
+    detail: str = ""
+    address: str = ""
+    raw: str = ""
+    at: datetime | None = None
+    """When the provider says it happened (UTC), if that can be trusted; the time of arrival is stored anyway."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inbound:
+    """A message that somebody sent to us over a provider (an SMS reply, say), whole and decoded."""
+
+    source: str
+    destination: str
+    text: str
+    provider_message_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InboundPart:
+    """One part of a longer inbound message; stored until all `total` parts with the same reference are here."""
+
+    source: str
+    destination: str
+    reference: int
+    n: int
+    total: int
+    text: str
+
+
+Report = Receipt | Inbound | InboundPart
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LinkHealth:
+    """How one provider's links stand, for health pages, metrics and the circuit breaker."""
+
+    up: bool
+    detail: str = ""
+    alarm: bool = False
+    links: int = 0
+    links_up: int = 0
+    outstanding: int = 0
+    facts: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,131 @@
+"""SMS addresses as people write them, as they are stored, and as SMPP carries them. No rule on who may be reached."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import phonenumbers
+
+from channels.channel import InvalidAddressError
+from channels.sms.encoding import GSM7_CHARACTERS, GSM7_EXTENSION
+
+SHORT_CODE_DIGITS_MAX = 6
+"""Digits without "+" up to this length are a short code of the network, not a subscriber's number."""
+E164_DIGITS_MAX = 15
+"""ITU-T E.164 clause 6.2.1, country code included."""
+ALPHANUMERIC_SEPTETS_MAX = 11
+"""An alphanumeric sender has ten octets on the air, eleven septets (3GPP TS 23.040 9.1.2.5)."""
+
+_WRITTEN_MAX = 40  # far longer than any number with its separators; keeps the parser's work small
+_SHORT_CODE = re.compile(rf"[0-9]{{1,{SHORT_CODE_DIGITS_MAX}}}")
+_E164 = re.compile(rf"\+[1-9][0-9]{{6,{E164_DIGITS_MAX - 1}}}")
+_SEPARATORS = re.compile(r"[\s().\-/]")
+_EXPECTED = "expected a number as +<country code><number>, a short code of at most 6 digits"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SmppAddress:
+    """An address as SMPP carries it: type of number, numbering plan, digits (SMPP 3.4 sections 5.2.5 to 5.2.9)."""
+
+    ton: int
+    npi: int
+    digits: str
+
+
+_TON_UNKNOWN = 0
+_TON_INTERNATIONAL = 1
+_TON_NETWORK_SPECIFIC = 3
+_TON_ALPHANUMERIC = 5
+_NPI_UNKNOWN = 0
+_NPI_E164 = 1
+
+
+def parse(raw: str, default_region: str | None) -> str:
+    """The canonical form of a recipient's address: E.164 with "+", or the digits of a short code.
+
+    `default_region` is the ISO 3166 code of the country whose national numbers are understood, None for none. A number
+    is taken if its length is possible in its country: ranges are opened faster than any table follows. Digits of other
+    scripts are understood. Raises InvalidAddressError for letters, extensions, and everything else.
+    """
+    written = raw.strip()
+    if not written or len(written) > _WRITTEN_MAX:
+        raise InvalidAddressError(f"{_shown(raw)}: {_EXPECTED}")
+    if any(character.isalpha() for character in written):
+        raise InvalidAddressError(f"{_shown(raw)}: {_EXPECTED}, without letters")
+    short_code = "".join(str(unicodedata.decimal(character, character)) for character in written)
+    if _SHORT_CODE.fullmatch(short_code):  # with separators it is more likely the beginning of a number
+        return short_code
+    return _parse_number(written, default_region)
+
+
+def _parse_number(written: str, default_region: str | None) -> str:
+    try:
+        number = phonenumbers.parse(written, default_region)
+    except phonenumbers.NumberParseException as error:
+        where = f", or one of the region {default_region}" if default_region else "; no default region is set"
+        raise InvalidAddressError(f"{_shown(written)}: {_EXPECTED}{where}") from error
+    if number.extension:
+        raise InvalidAddressError(f"{_shown(written)}: expected a number without extension")
+    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    # A number that is possible only within its area says nothing about the area: the "+" form would be somebody else's.
+    possible = phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.IS_POSSIBLE
+    if not possible or not _E164.fullmatch(e164):
+        raise InvalidAddressError(f"{_shown(written)}: {e164} has a length that no number of that country has")
+    return e164
+
+
+def to_smpp(address: str) -> SmppAddress:
+    """The SMPP form of a canonical address. Raises InvalidAddressError for one that `parse` does not give."""
+    if _E164.fullmatch(address):
+        return SmppAddress(ton=_TON_INTERNATIONAL, npi=_NPI_E164, digits=address[1:])
+    if _SHORT_CODE.fullmatch(address):
+        return SmppAddress(ton=_TON_NETWORK_SPECIFIC, npi=_NPI_UNKNOWN, digits=address)
+    raise InvalidAddressError(f"{_shown(address)}: {_EXPECTED}")
+
+
+def source_address(raw: str) -> SmppAddress:
+    """The SMPP form of a configured sender: a number with "+", a short code, a name, or "" to leave it to the SMSC.
+
+    A name has a letter and at most 11 septets, of characters that are both ASCII (the field's encoding on SMPP) and
+    in the GSM alphabet. Raises ValueError with what was expected.
+    """
+    sender = raw.strip()
+    if not sender:
+        return SmppAddress(ton=_TON_UNKNOWN, npi=_NPI_UNKNOWN, digits="")
+    if sender.startswith("+") or _SHORT_CODE.fullmatch(sender):
+        try:
+            return to_smpp(_SEPARATORS.sub("", sender))
+        except InvalidAddressError:
+            raise ValueError(f"sender {_shown(raw)}: expected + and 7 to {E164_DIGITS_MAX} digits") from None
+    if not any(character.isalpha() for character in sender):
+        raise ValueError(
+            f"sender {_shown(raw)}: expected a number that starts with + and its country code, a short code of at most "
+            f"{SHORT_CODE_DIGITS_MAX} digits, or a name with a letter in it"
+        )
+    for character in sender:
+        if not (" " <= character <= "~") or character not in GSM7_CHARACTERS:
+            raise ValueError(f"sender {_shown(raw)}: {character!r} cannot be written; expected a to z, A to Z, 0 to 9")
+    septets = len(sender) + sum(character in GSM7_EXTENSION for character in sender)
+    if septets > ALPHANUMERIC_SEPTETS_MAX:
+        most = f"at most {ALPHANUMERIC_SEPTETS_MAX} characters, counting [ ] {{ }} \\ | ^ ~ twice"
+        raise ValueError(f"sender {_shown(raw)}: expected {most}")
+    return SmppAddress(ton=_TON_ALPHANUMERIC, npi=_NPI_UNKNOWN, digits=sender)
+
+
+def from_smpp(ton: int, npi: int, digits: str) -> str:  # noqa: ARG001 - the plan is part of the triple, but decides nothing
+    """What an SMSC wrote, canonical where its type of number says so, else as it stands. Never raises.
+
+    International digits longer than a short code get their "+"; a "+" or "00" that the SMSC left there is no digit.
+    """
+    written = digits.replace("\x00", "").strip()
+    if ton == _TON_INTERNATIONAL:
+        bare = written.removeprefix("+").removeprefix("00")
+        if _E164.fullmatch(f"+{bare}"):
+            return f"+{bare}"
+    return written
+
+
+def _shown(raw: str) -> str:
+    return repr(raw if len(raw) <= _WRITTEN_MAX else f"{raw[:_WRITTEN_MAX]}…")

@@ -1,0 +1,273 @@
+"""One bound connection to an SMSC: socket, TLS, the queue of submissions, a future for each. It never reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Self
+
+import structlog
+
+from channels.sms.settings import SmppSettings
+from channels.sms.smpp.errors import LocalProtocolError
+from channels.sms.smpp.events import (
+    Answered,
+    BindRefused,
+    Bound,
+    Closed,
+    Event,
+    MessageReceived,
+    OutbindReceived,
+    Unanswered,
+)
+from channels.sms.smpp.operations import Role
+from channels.sms.smpp.pace import Pace
+from channels.sms.smpp.pdu import BINDS, BindMode, DataSm, DeliverSm, SubmitSm
+from channels.sms.smpp.session import Limits, Session
+from channels.sms.smpp.status import Action, classify
+from channels.sms.smpp.submission import Answer, NoAnswer, NotSent, SubmitResult
+from channels.sms.smpp.wire import ROK
+from channels.stream import StreamDriver
+
+log = structlog.get_logger(__name__)
+
+OnInbound = Callable[["Connection", DeliverSm | DataSm], None]
+"""Called for each inbound message; somebody answers it later with `Connection.respond`."""
+
+Queued = tuple[float, SubmitSm, "asyncio.Future[SubmitResult]"]
+"""A submission that waits for its turn, and until when."""
+
+
+class BindRefusedError(Exception):
+    """The SMSC answered the bind with this command_status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"bind refused: {classify(status).name}")
+        self.status = status
+
+
+class BindLostError(ConnectionError):
+    """The connection ended before the bind was answered."""
+
+
+class Connection:
+    """A session that was bound. Made by `open`; over when `closed` is done."""
+
+    def __init__(self, settings: SmppSettings, pace: Pace, on_inbound: OnInbound) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[Closed] = self._loop.create_future()
+        self.took_messages = False
+        """The SMSC accepted at least one message: the link is of use."""
+        self._bound: asyncio.Future[Bound] = self._loop.create_future()
+        self._answer_s = settings.response_s
+        self._session = Session(Role.ESME, _limits(settings), self._loop.time())
+        self._driver: StreamDriver[Event] = StreamDriver(self._session, self._on_event)
+        self._pace = pace
+        self._on_inbound = on_inbound
+        self._futures: dict[int, asyncio.Future[SubmitResult]] = {}
+        self._urgent: deque[Queued] = deque()
+        self._ordinary: deque[Queued] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @classmethod
+    async def open(cls, settings: SmppSettings, mode: BindMode, pace: Pace, on_inbound: OnInbound) -> Self:
+        """Connects and binds. Raises BindRefusedError, and OSError (TimeoutError, ssl.SSLError, BindLostError too)."""
+        connection = cls(settings, pace, on_inbound)
+        try:
+            async with asyncio.timeout(settings.connect_s):
+                await connection._loop.create_connection(
+                    lambda: connection._driver, settings.host, settings.port, ssl=_tls(settings)
+                )
+            connection._ask_to_bind(settings, mode)
+            await connection._bound
+        except BaseException:
+            connection.give_up("not bound")
+            raise
+        return connection
+
+    @property
+    def load(self) -> int:
+        """Submissions under way or waiting here."""
+        return self._session.outstanding + len(self._urgent) + len(self._ordinary)
+
+    @property
+    def outstanding(self) -> int:
+        """Submissions without their answer."""
+        return self._session.outstanding
+
+    @property
+    def usable(self) -> bool:
+        """Whether submissions are still taken."""
+        return self._session.accepts_messages
+
+    def submit(self, message: SubmitSm, *, urgent: bool = False) -> asyncio.Future[SubmitResult]:
+        """Sends when window and pace allow it, urgent ones first. Cancelling the future withdraws what still waits."""
+        future: asyncio.Future[SubmitResult] = self._loop.create_future()
+        if not self.usable:
+            future.set_result(NotSent(held=False))
+            return future
+        now = self._loop.time()
+        queue = self._urgent if urgent else self._ordinary
+        queue.append((now + self._answer_s, message, future))
+        self._pump(now)
+        return future
+
+    def respond(self, sequence: int, status: int) -> bool:
+        """Answers an inbound message; False when the connection is gone."""
+        answered = self._session.respond(sequence, status)
+        self._driver.wake()
+        return answered
+
+    def unbind(self) -> None:
+        """Ends gracefully: what waits is given back, outstanding answers are awaited (bounded), then unbind."""
+        self._session.unbind(self._loop.time())
+        self._give_back_waiting()
+        self._driver.wake()
+
+    def give_up(self, detail: str) -> None:
+        """Ends at once."""
+        self._session.give_up(detail)
+        self._driver.wake()
+
+    # -- inner workings -------------------------------------------------------------------------------------------
+
+    def _ask_to_bind(self, settings: SmppSettings, mode: BindMode) -> None:
+        request = BINDS[mode](
+            system_id=settings.system_id,
+            password=settings.password.get_secret_value(),
+            system_type=settings.system_type,
+            address_range=settings.address_range,
+        )
+        if not self._session.closed:  # the peer may have hung up already; then `_bound` says so
+            self._session.bind(request, self._loop.time())
+            self._driver.wake()
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case Answered():
+                self._on_answer(event)
+            case MessageReceived(request=request):
+                assert isinstance(request, DeliverSm | DataSm)
+                self._on_inbound(self, request)
+            case Unanswered():
+                result = NoAnswer(event.timed_out) if event.maybe_sent else NotSent(held=event.timed_out)
+                self._settle(event.sequence, result)
+                self._pump(self._loop.time())
+            case Bound():
+                if not self._bound.done():
+                    self._bound.set_result(event)
+            case BindRefused():
+                if not self._bound.done():
+                    self._bound.set_exception(BindRefusedError(event.status))
+            case Closed():
+                self._on_closed(event)
+            case OutbindReceived():
+                log.info("outbind_ignored", system_id=event.system_id)
+
+    def _on_answer(self, event: Answered) -> None:
+        now = self._loop.time()
+        if event.status == ROK:
+            self.took_messages = True
+            self._pace.taken(now)
+        else:
+            action = classify(event.status).action
+            if action is Action.THROTTLED:
+                self._pace.throttled(now)
+            elif action is Action.BIND_STATE:
+                self.unbind()
+        self._settle(event.sequence, Answer(event.status, event.message_id, event.nacked))
+        self._pump(now)
+
+    def _on_closed(self, event: Closed) -> None:
+        if not self._bound.done():
+            self._bound.set_exception(BindLostError(f"bind: {event.cause.value} {event.detail}".rstrip()))
+            self._bound.exception()  # `open` may have been cancelled, and then nobody looks at it
+        self._give_back_waiting()
+        if not self.closed.done():
+            self.closed.set_result(event)
+
+    def _settle(self, sequence: int, result: SubmitResult) -> None:
+        future = self._futures.pop(sequence)
+        if not future.done():
+            future.set_result(result)
+
+    def _pump(self, now: float) -> None:
+        """Sends what may be sent now, and sets the timer for the rest."""
+        while queue := self._urgent or self._ordinary:
+            _, message, future = queue[0]
+            if future.done():
+                queue.popleft()
+                continue
+            if self._session.free <= 0:
+                break
+            if self._pace.next_at(now) > now:
+                break
+            queue.popleft()
+            try:
+                sequence = self._session.send(message, now)
+            except LocalProtocolError as error:  # a fault of ours in this one message
+                future.set_exception(error)
+                continue
+            self._futures[sequence] = future
+            self._pace.sent(now)
+            self._driver.wake()
+        else:
+            return
+        self._arm_timer(now)
+
+    def _arm_timer(self, now: float) -> None:
+        """Wakes the pump when the pace allows more, or the oldest waiting submission has waited long enough."""
+        at = min(queue[0][0] for queue in (self._urgent, self._ordinary) if queue)
+        if self._session.free > 0:
+            at = min(at, self._pace.next_at(now))
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for queue in (self._urgent, self._ordinary):
+            while queue and queue[0][0] <= now:
+                _give_back(queue.popleft(), held=True)
+        self._pump(now)
+
+    def _give_back_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for queue in (self._urgent, self._ordinary):
+            while queue:
+                _give_back(queue.popleft(), held=False)
+
+
+def _give_back(queued: Queued, *, held: bool) -> None:
+    future = queued[2]
+    if not future.done():
+        future.set_result(NotSent(held=held))
+
+
+def _limits(settings: SmppSettings) -> Limits:
+    return Limits(
+        window=settings.window,
+        response_s=settings.response_s,
+        bind_s=settings.connect_s,
+        enquire_link_s=settings.enquire_link_s,
+        enquire_answer_s=settings.enquire_answer_s,
+        drain_s=settings.unbind_wait_s,
+    )
+
+
+def _tls(settings: SmppSettings) -> ssl.SSLContext | None:
+    """What to verify the SMSC with. Raises OSError for an authority file that cannot be read."""
+    if not settings.tls:
+        return None
+    context = ssl.create_default_context(cafile=settings.tls_ca)
+    if not settings.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

@@ -1,0 +1,56 @@
+"""Gathers inbound messages of all links, hands them over in batches, and answers each once it is safe. No parsing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from channels.channel import ReportSink
+from channels.outcome import Report
+from channels.sms.smpp.connection import Connection
+from channels.sms.smpp.pdu import DataSm, DeliverSm
+from channels.sms.smpp.wire import ROK, RX_T_APPN
+
+log = structlog.get_logger(__name__)
+
+BATCH_MAX = 500
+"""Most reports in one call: a batch is one transaction, and its answers wait for all of it."""
+
+Request = DeliverSm | DataSm
+
+
+class Inbox:
+    """What came in and is not answered yet. Each session bounds its share and stops reading beyond it."""
+
+    def __init__(self, provider: str, read: Callable[[Request], Report]) -> None:
+        self._provider = provider
+        self._read = read
+        self._gathered: list[tuple[Connection, Request]] = []
+        self._arrived = asyncio.Event()
+
+    def put(self, connection: Connection, request: Request) -> None:
+        """Takes a message that `connection` brought."""
+        self._gathered.append((connection, request))
+        self._arrived.set()
+
+    async def deliver(self, report: ReportSink) -> None:
+        """Reports until cancelled. One call at a time; what arrives meanwhile is the next batch."""
+        while True:
+            await self._arrived.wait()
+            batch, self._gathered = self._gathered[:BATCH_MAX], self._gathered[BATCH_MAX:]
+            if not self._gathered:
+                self._arrived.clear()
+            status = await self._report(report, [request for _, request in batch])
+            for connection, request in batch:
+                connection.respond(request.sequence, status)
+
+    async def _report(self, report: ReportSink, requests: list[Request]) -> int:
+        """The command_status that all of them are answered with: taken, or once more later (section 5.1.3)."""
+        try:
+            await report([self._read(request) for request in requests])
+        except Exception as error:  # whatever the reason, unstored reports must come again
+            log.warning("reports_not_stored", provider=self._provider, count=len(requests), error=repr(error))
+            return RX_T_APPN
+        return ROK

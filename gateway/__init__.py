@@ -1,0 +1,1 @@
+"""The broker: the only folder that knows channels, billing and templates."""

@@ -1,0 +1,205 @@
+"""The alert machine: acknowledgement rules, ends and what they cause, as pure functions. Deliveries have their own machine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import IntEnum, StrEnum
+
+
+class Status(StrEnum):
+    """Where an alert stands."""
+
+    ACTIVE = "active"
+    """Somebody is still to be reached, or to acknowledge."""
+    ACKNOWLEDGED = "acknowledged"
+    """The rule is met, or somebody received it and has still to take it in charge."""
+    COMPLETED = "completed"
+    """No acknowledgement was asked for and every delivery is settled, at least one of them well."""
+    RESOLVED = "resolved"
+    """The trouble itself is over."""
+    CANCELLED = "cancelled"
+    """Upstream or an operator called it off."""
+    FAILED = "failed"
+    """Nobody was reached and nothing is left to try."""
+    EXPIRED = "expired"
+    """Its deadline passed without the acknowledgement it asked for."""
+
+
+ENDED = frozenset({Status.COMPLETED, Status.RESOLVED, Status.CANCELLED, Status.FAILED, Status.EXPIRED})
+"""Nothing more is sent in these. `failed` and `expired` still take a late human."""
+
+
+class Priority(IntEnum):
+    """How urgent an alert is; the lower goes first. Stored as the number, shown as the lower-case name."""
+
+    EMERGENCY = 0
+    HIGH = 1
+    NORMAL = 2
+    BULK = 3
+
+
+class Rule(StrEnum):
+    """Who has to acknowledge."""
+
+    NONE = "none"
+    ANY = "any"
+    ALL = "all"
+    QUORUM = "quorum"
+
+
+def default_rule(priority: Priority) -> Rule:
+    """Emergency and high ask for anybody, the rest for nobody."""
+    return Rule.ANY if priority <= Priority.HIGH else Rule.NONE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alert:
+    """One accepted request from upstream. `recipients` and `steps` hold the request's own JSON, planned step by step.
+
+    `step` is the next step to become active, at `step_at`. `expanded` counts the recipients of the active step whose
+    deliveries are written, of `expanding` in all. `hold_left_micros` is the part of the step's hold not yet given to deliveries.
+    `look_at` is when the rescuer looks at it next.
+    """
+
+    id: str
+    account_id: str
+    key_id: str
+    status: Status = Status.ACTIVE
+    priority: Priority = Priority.NORMAL
+    subject: str = ""
+    text: str
+    language: str = ""
+    reference: str | None = None
+    source: str = "api"
+    group_key: str | None = None
+    rule: Rule = Rule.NONE
+    quorum: int = 0
+    confirm_within_s: int | None = None
+    confirm_by_at: datetime | None = None
+    resend: bool = True
+    exercise: bool = False
+    sensitive: bool = False
+    callback_url: str | None = None
+    callback_n: int = 0
+    people: int = 0
+    recipients: str = "[]"
+    steps: str = "[]"
+    step: int = 0
+    step_at: datetime | None = None
+    expanded: int = 0
+    expanding: int = 0
+    hold_left_micros: int = 0
+    created_at: datetime
+    start_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None = None
+    look_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What the deliveries of an alert amount to. `open`: some are not settled, or not all are written yet. `reached`: at
+    least one was taken or delivered."""
+
+    open: bool
+    reached: bool
+
+
+def next_look(alert: Alert) -> datetime:
+    """When the rescuer has to look at the alert: its next step, its confirmation or its deadline, whichever comes first."""
+    times = [alert.expires_at]
+    if alert.expanded < alert.expanding:
+        times.append(alert.look_at)
+    if alert.step_at is not None and alert.status is Status.ACTIVE:
+        times.append(alert.step_at)
+    if alert.confirm_by_at is not None:
+        times.append(alert.confirm_by_at)
+    return min(times)
+
+
+def _end(alert: Alert, status: Status, now: datetime) -> Alert:
+    return replace(alert, status=status, ended_at=now, step_at=None, confirm_by_at=None)
+
+
+def settled(alert: Alert, standing: Standing, now: datetime) -> Alert:
+    """The alert after its deliveries changed. It ends when nothing is left to try and no acknowledgement can come any more."""
+    if alert.status is not Status.ACTIVE or standing.open or alert.step_at is not None:
+        return alert
+    if not standing.reached:
+        return _end(alert, Status.FAILED, now)
+    if alert.rule is Rule.NONE:
+        return _end(alert, Status.COMPLETED, now)
+    return alert  # somebody was reached: a human may still act, until the deadline
+
+
+def lapsed(alert: Alert, now: datetime) -> Alert:
+    """The deadline passed: an alert that asked for acknowledgement and has none is expired; one that asked for none ends
+    once its deliveries, whose deadline is the same, are settled."""
+    if alert.status is Status.ACTIVE and now >= alert.expires_at:
+        return _end(alert, Status.EXPIRED, now)
+    if alert.status is Status.ACKNOWLEDGED and now >= alert.expires_at and alert.ended_at is None:
+        return replace(alert, ended_at=now, step_at=None, confirm_by_at=None)
+    return alert
+
+
+class AlreadyEnded(Exception):  # noqa: N818 - a verdict, not a fault
+    """The alert has ended in a way that this verb cannot change."""
+
+
+def required(alert: Alert) -> int:
+    """How many distinct people have to acknowledge for the rule to be met; 0 where nobody has to."""
+    match alert.rule:
+        case Rule.NONE | Rule.ANY:
+            return 1  # a `none` alert that is acknowledged all the same needs one person
+        case Rule.ALL:
+            return max(1, alert.people)
+        case Rule.QUORUM:
+            return max(1, alert.quorum)
+
+
+def acknowledged(alert: Alert, people: Collection[str], now: datetime) -> tuple[Alert, bool]:
+    """The alert after one more acknowledgement, `people` being all the distinct people who have given one.
+
+    The second value tells whether the rule is met for good, so that what is queued is cancelled. With
+    `confirm_within_s`, the first time the rule is met only suspends the alert until somebody takes it in charge (the second time).
+    Raises AlreadyEnded where the alert was resolved, cancelled or completed.
+    """
+    if alert.status in (Status.RESOLVED, Status.CANCELLED, Status.COMPLETED):
+        raise AlreadyEnded(f"the alert is {alert.status}")
+    if len(people) < required(alert):
+        return alert, False
+    if alert.confirm_within_s is not None and alert.status is Status.ACTIVE:
+        by = now + timedelta(seconds=alert.confirm_within_s)
+        return replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=by), False
+    met = replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=None)  # `step_at` stays: it may be handed back
+    return replace(met, ended_at=now if met.ended_at is None else met.ended_at), True
+
+
+def confirmation_lapsed(alert: Alert, now: datetime) -> Alert:
+    """Received but not taken in charge in time: the alert is active again and goes on from where it was."""
+    if alert.status is Status.ACKNOWLEDGED and alert.confirm_by_at is not None and now >= alert.confirm_by_at:
+        return replace(alert, status=Status.ACTIVE, confirm_by_at=None)
+    return alert
+
+
+def released(alert: Alert) -> Alert:
+    """Handed back by whoever had it: active again, while the deadline has not passed. Raises AlreadyEnded otherwise."""
+    if alert.status is not Status.ACKNOWLEDGED:
+        raise AlreadyEnded(f"the alert is {alert.status}, nobody has it in charge")
+    return replace(alert, status=Status.ACTIVE, confirm_by_at=None, ended_at=None)
+
+
+def resolved(alert: Alert, now: datetime) -> Alert:
+    """The trouble is over. Raises AlreadyEnded where the alert ended otherwise."""
+    if alert.status not in (Status.ACTIVE, Status.ACKNOWLEDGED):
+        raise AlreadyEnded(f"the alert is {alert.status}")
+    return _end(alert, Status.RESOLVED, now)
+
+
+def cancelled(alert: Alert, now: datetime) -> Alert:
+    """Called off. Raises AlreadyEnded where the alert has ended or somebody has it in charge."""
+    if alert.status is not Status.ACTIVE:
+        raise AlreadyEnded(f"the alert is {alert.status}")
+    return _end(alert, Status.CANCELLED, now)

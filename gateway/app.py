@@ -1,0 +1,155 @@
+"""The composition root: settings become store, queue, channels, broker and HTTP. The one module that names concrete channels."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import structlog
+import uvicorn
+from pydantic import BaseModel
+from starlette.types import ASGIApp
+
+from channels.channel import Channel
+from channels.email.channel import EmailChannel
+from channels.email.settings import SmtpSettings
+from channels.sms.channel import SmsChannel
+from channels.sms.settings import SmppSettings
+from gateway.broker import Broker
+from gateway.clock import SystemClock
+from gateway.queue.memory import MemoryQueue
+from gateway.queue.port import Queue
+from gateway.queue.redis_streams import RedisStreamsQueue
+from gateway.rendering import rendered
+from gateway.settings import Provider, Settings, load
+from gateway.store.engine import open_store
+
+log = structlog.get_logger(__name__)
+
+HTTP_DRAIN_S = 5  # a graceful stop waits this long for requests under way
+
+PROVIDER_KINDS: dict[tuple[str, str], type[BaseModel]] = {
+    ("sms", "smpp"): SmppSettings,
+    ("email", "smtp"): SmtpSettings,
+}
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in the file, with the keys of every kind of provider there is. Raises SettingsError."""
+    return load(path, PROVIDER_KINDS)
+
+
+def build_channel(provider: Provider) -> Channel:
+    """The channel of one configured provider."""
+    match provider.settings:
+        case SmppSettings() as settings:
+            return SmsChannel(settings)
+        case SmtpSettings() as settings:
+            return EmailChannel(settings)
+    raise AssertionError(f"no channel for {provider.channel}/{provider.kind}")
+
+
+def build_channels(settings: Settings) -> Mapping[str, Channel]:
+    """One channel for each provider, by the provider's name."""
+    return {provider.name: build_channel(provider) for provider in settings.providers}
+
+
+def build_queue(settings: Settings) -> Queue:
+    """The queue that the settings name."""
+    url = settings.queue.url.get_secret_value()
+    return MemoryQueue() if url == "memory:" else RedisStreamsQueue(url)
+
+
+async def serve(
+    settings: Settings,
+    http_app: Callable[[Broker], ASGIApp],
+    *,
+    started: Callable[[str], Awaitable[None]] | None = None,
+) -> None:
+    """Runs the gateway until SIGINT or SIGTERM, or until a part of it dies (then that part's error is raised).
+
+    `started` is awaited with the base URL once requests are answered. Raises StoreError where the database cannot be opened.
+    """
+    store = await open_store(settings.store.url.get_secret_value())
+    try:
+        broker = Broker(
+            settings=settings,
+            store=store,
+            queue=build_queue(settings),
+            channels=build_channels(settings),
+            clock=SystemClock(),
+            text_of=rendered,
+        )
+        await _serve(settings, broker, http_app(broker), started)
+    finally:
+        await store.close()
+
+
+async def _serve(
+    settings: Settings, broker: Broker, app: ASGIApp, started: Callable[[str], Awaitable[None]] | None
+) -> None:
+    config = uvicorn.Config(
+        app,
+        host=settings.http.host,
+        port=settings.http.port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=HTTP_DRAIN_S,
+        timeout_keep_alive=75,
+        server_header=False,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = _Server(config)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    running = asyncio.Event()
+    tasks = [
+        asyncio.create_task(broker.run(running.set), name="broker"),
+        asyncio.create_task(stop.wait(), name="stop"),
+    ]
+    try:
+        ready = asyncio.create_task(running.wait())
+        await asyncio.wait({ready, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if running.is_set():
+            tasks.append(asyncio.create_task(server.serve(), name="http"))
+            await _wait_listening(server, tasks)
+            if server.started and started is not None:
+                await started(f"http://{settings.http.host}:{_port(server)}")
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        server.should_exit = True
+        for task in tasks[2:]:
+            with contextlib.suppress(Exception):
+                await task
+        for task in tasks[:2]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the broker ends after the last request, not beside it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # the base declares a generator of None
+        yield
+
+
+async def _wait_listening(server: uvicorn.Server, tasks: list[asyncio.Task[None]]) -> None:
+    while not server.started and not any(task.done() for task in tasks):
+        await asyncio.sleep(0.01)
+
+
+def _port(server: uvicorn.Server) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port

@@ -1,0 +1,58 @@
+"""A circuit breaker for one provider: pure, time is an argument. What to do while it is open is the dispatcher's business."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from channels.outcome import Outcome, RetryLater
+
+FAILURES_TO_OPEN = 5  # in a row: a single slow answer must not turn traffic away
+OPEN_S_FIRST = 5.0  # pause before one attempt tries the provider again
+OPEN_S_MAX = 60.0  # and at most this: a provider that is back is used again within a minute
+
+
+class Circuit(StrEnum):
+    """Where the breaker stands."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """Opens after several attempts in a row that found no link or no answer; then lets one attempt through at a time."""
+
+    def __init__(self) -> None:
+        self.circuit = Circuit.CLOSED
+        self.failures = 0
+        self._open_s = OPEN_S_FIRST
+        self._until = 0.0
+
+    def available(self, now: float) -> bool:
+        """Whether deliveries should be given to the provider; asking changes nothing."""
+        return self.circuit is not Circuit.OPEN or now >= self._until
+
+    def allows(self, now: float) -> bool:
+        """Whether attempts may start now; the first time after the pause lets the next ones through as a trial."""
+        if self.circuit is Circuit.OPEN and now >= self._until:
+            self.circuit = Circuit.HALF_OPEN
+        return self.circuit is not Circuit.OPEN
+
+    def saw(self, outcome: Outcome, now: float) -> None:
+        """Counts an attempt. An answer of any kind, even a refusal or a throttle, shows that the provider is there."""
+        dead = isinstance(outcome, RetryLater) and (outcome.unreachable or outcome.maybe_sent)
+        if not dead:
+            self.circuit = Circuit.CLOSED
+            self.failures = 0
+            self._open_s = OPEN_S_FIRST
+            return
+        self.failures += 1
+        if self.circuit is Circuit.HALF_OPEN:
+            self._open_s = min(OPEN_S_MAX, self._open_s * 2)
+            self._open(now)
+        elif self.circuit is Circuit.CLOSED and self.failures >= FAILURES_TO_OPEN:
+            self._open(now)
+
+    def _open(self, now: float) -> None:
+        self.circuit = Circuit.OPEN
+        self._until = now + self._open_s

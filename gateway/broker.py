@@ -1,0 +1,253 @@
+"""The running broker, put together from its parts: store, journal, queue, dispatchers, reports, rescuer, callbacks.
+
+Which channels there are is told from outside (`gateway.app`); HTTP is served elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+
+from billing.tariff import Tariff, TariffTable
+from channels.channel import Channel, Message
+from channels.outcome import Report
+from gateway.attempts import Claim
+from gateway.breaker import Breaker
+from gateway.callbacks import CallbackSender
+from gateway.clock import Clock
+from gateway.dispatcher import Dispatcher
+from gateway.escalator import Escalator
+from gateway.outbound import OutboundClient, OutboundPolicy
+from gateway.planning import Planner
+from gateway.policy import RetryPolicy
+from gateway.progress import AlertEnded, Announced, CallbackWritten, Tariffs, finish
+from gateway.queue.port import Queue, Ticket, Urgency
+from gateway.reports import ApplyReports
+from gateway.rescuer import Rescuer, queued
+from gateway.settings import Settings
+from gateway.store.engine import Store
+from gateway.store.journal import Journal
+from gateway.store.reading import attachments_of, read_tariffs
+
+log = structlog.get_logger(__name__)
+
+DRAIN_S = 35.0  # a graceful stop waits this long for attempts under way: an SMPP answer may take 30 s
+CALLBACK_WORKERS = 32
+TARIFFS_AGAIN_S = 5.0  # how late a tariff that another process set takes effect here
+
+
+class Broker:
+    """Everything between the API and the wire, in one process. `run` ends only by cancellation or by a dead writer."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        store: Store,
+        queue: Queue,
+        channels: Mapping[str, Channel],
+        clock: Clock,
+        text_of: Callable[[Claim, str], tuple[str, str]],
+    ) -> None:
+        self.settings = settings
+        self.store = store
+        self.queue = queue
+        self.channels = channels
+        self.clock = clock
+        self.tariffs = Tariffs()
+        self.ready = False
+        self._text_of = text_of
+        self.breakers = {provider: Breaker() for provider in channels}
+        self.policy = RetryPolicy(
+            routes=settings.routing,
+            backoff=settings.delivery.backoff,
+            lease_s=settings.delivery.lease_s,
+            unsure_s=settings.delivery.unsure_s,
+            available=self._available,
+        )
+        self.journal = Journal(store, clock, finish=finish, signalled=self._signalled)
+        self.planner = Planner(
+            channels=channels,
+            routes=settings.routing,
+            destinations=settings.destination_policies,
+            available=self._available,
+        )
+        self.escalator = Escalator(
+            store=store, journal=self.journal, planner=self.planner, tariffs=self.tariffs, clock=clock
+        )
+        self.rescuer = Rescuer(
+            store=store,
+            journal=self.journal,
+            policy=self.policy,
+            tariffs=self.tariffs,
+            clock=clock,
+            look_after_alert=self.escalator.look_after,
+        )
+        rules = settings.callbacks
+        self.outbound_policy = OutboundPolicy(
+            allow_private=rules.allow_private,
+            allow_http=rules.allow_http,
+            allowed_networks=rules.allowed_networks,
+        )
+        self.outbound = OutboundClient(self.outbound_policy)
+        self.callbacks = CallbackSender(
+            store=store,
+            journal=self.journal,
+            client=self.outbound,
+            clock=clock,
+            backoff=rules.backoff,
+            policy=self.policy,
+            response_s=rules.response_s,
+            concurrent=min(CALLBACK_WORKERS, rules.connections_max),
+        )
+        self.dispatchers = {
+            provider: Dispatcher(
+                channel=channel,
+                queue=queue,
+                journal=self.journal,
+                policy=self.policy,
+                tariffs=self.tariffs,
+                clock=clock,
+                breaker=self.breakers[provider],
+                render=self._render,
+            )
+            for provider, channel in channels.items()
+        }
+        self._announcements: dict[str, list[Ticket]] = {}
+        self._announcing: set[asyncio.Task[None]] = set()
+
+    def _available(self, provider: str) -> bool:
+        breaker = self.breakers.get(provider)
+        return breaker is not None and breaker.available(self.clock.monotonic())
+
+    # --- running -----------------------------------------------------------------------------------------------------
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """Runs until cancelled, then ends gracefully: no new attempts, those under way are waited for, links unbound."""
+        journal = asyncio.create_task(self.journal.run(), name="journal")
+        links: list[asyncio.Task[None]] = []
+        loops: list[asyncio.Task[None]] = []
+        try:
+            async with self.outbound:
+                await self.queue.start()
+                await self.reload_tariffs()
+                if not self.queue.shared:
+                    await self.rescuer.adopt_orphans()
+                    await self._rebuild_queue()
+                links = [asyncio.create_task(self._link(channel), name=p) for p, channel in self.channels.items()]
+                work = [dispatcher.run() for dispatcher in self.dispatchers.values()]
+                work += [self.rescuer.run(), self.callbacks.run(), self._watch_tariffs()]
+                loops = [asyncio.create_task(coroutine) for coroutine in work]
+                self.ready = True
+                started()
+                done, _ = await asyncio.wait([journal, *links, *loops], return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()  # a loop that ends has failed: the process is to end with its error
+        finally:
+            self.ready = False
+            await self._stop(loops, DRAIN_S)
+            await self._stop(links, DRAIN_S)
+            await self.escalator.drain()
+            await self.queue.close()
+            await self._stop([journal], DRAIN_S)
+
+    @staticmethod
+    async def _stop(tasks: Sequence[asyncio.Task[None]], within_s: float) -> None:
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=within_s)
+
+    async def _link(self, channel: Channel) -> None:
+        async def report(reports: Sequence[Report]) -> None:
+            await self.journal.do(
+                ApplyReports(
+                    provider=channel.provider,
+                    channel=channel.name,
+                    reports=reports,
+                    policy=self.policy,
+                    tariffs=self.tariffs,
+                )
+            )
+
+        await channel.run(report)
+
+    async def _rebuild_queue(self) -> None:
+        after = ""
+        while True:
+            now = self.clock.now()
+            page = await self.store.read(lambda connection, after=after, now=now: queued(connection, now, after))  # type: ignore[misc]
+            if not page:
+                return
+            for delivery in page:
+                ticket = Ticket(delivery_id=delivery.id, urgency=Urgency(delivery.urgency))
+                await self.queue.announce(delivery.provider, [ticket])
+            after = page[-1].id
+
+    # --- tariffs -----------------------------------------------------------------------------------------------------
+
+    async def reload_tariffs(self) -> None:
+        """Reads the tariff versions in force."""
+        self._take_tariffs(await self.store.read(read_tariffs))
+
+    def _take_tariffs(self, every: Sequence[Tariff]) -> None:
+        self.tariffs.learn(list(every))
+        latest: dict[tuple[str, str], Tariff] = {}
+        for tariff in sorted(every, key=lambda one: one.version):
+            latest[tariff.channel, tariff.prefix] = tariff
+        self.planner.tariffs = TariffTable(latest.values())
+
+    async def _watch_tariffs(self) -> None:
+        while True:
+            await asyncio.sleep(TARIFFS_AGAIN_S)
+            with suppress(Exception):  # the next round tries again; prices in force stay as they are
+                await self.reload_tariffs()
+
+    # --- what commits cause ------------------------------------------------------------------------------------------
+
+    def _signalled(self, signals: Sequence[object]) -> None:
+        now = self.clock.now()
+        for signal in signals:
+            match signal:
+                case Announced():
+                    if signal.due_at <= now:  # else the rescuer announces it when its time has come
+                        tickets = self._announcements.setdefault(signal.provider, [])
+                        tickets.append(Ticket(delivery_id=signal.delivery_id, urgency=signal.urgency))
+                case CallbackWritten():
+                    self.callbacks.written(signal.callback)
+                case AlertEnded():
+                    if signal.status != "completed":
+                        self.escalator.stop(signal.alert_id)
+        if self._announcements:
+            task = asyncio.get_running_loop().create_task(self._announce())
+            self._announcing.add(task)
+            task.add_done_callback(self._announcing.discard)
+
+    async def _announce(self) -> None:
+        announcements, self._announcements = self._announcements, {}
+        for provider, tickets in announcements.items():
+            await self.queue.announce(provider, tickets)
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    async def _render(self, claim: Claim) -> Message:
+        delivery, alert = claim.delivery, claim.alert
+        channel, _, value = delivery.address.partition(":")
+        subject, text = self._text_of(claim, channel)
+        attachments = await self.store.read(attachments_of(alert.id)) if channel in CARRIES_FILES else ()
+        return Message(
+            address=value,
+            text=text,
+            reference=delivery.id,
+            subject=subject,
+            language=delivery.language or alert.language,
+            urgent=alert.priority <= 1,
+            attachments=attachments,
+            parts_sent=claim.parts_sent,
+        )
+
+
+CARRIES_FILES = frozenset({"email"})

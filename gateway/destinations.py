@@ -1,0 +1,228 @@
+"""Which numbers are never called or texted: emergency, dear, in countries not allowed. Pure; channels parse numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote
+
+import phonenumbers
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, NumberParseException, PhoneNumber, PhoneNumberType
+
+PHONE_CHANNELS = frozenset({"sms", "voice", "fax"})
+"""Channels whose addresses are telephone numbers (a voice address may also be a SIP URI)."""
+
+VERDICTS_CACHED_MAX = 32_768
+"""A verdict costs 20 µs and more, a remembered one under 1 µs. At some 300 bytes each this many stay below 10 MB, and
+they hold the largest broadcast (10,000 recipients) three times over."""
+
+SATELLITE_COUNTRY_CODES = frozenset({870, 881, 882, 883})
+"""Inmarsat (870), the global mobile satellite system (881), and international networks, most of them satellite (882,
+883): ITU-T E.164, list of assigned country codes."""
+_PREMIUM_COUNTRY_CODES = frozenset({979})  # International Premium Rate Service, ITU-T E.169.2
+_SHARED_COST_COUNTRY_CODES = frozenset({808})  # International Shared Cost Service, ITU-T E.169.3
+_NO_COUNTRY = "001"  # what phonenumbers calls the region of global services (800 freephone, 878 personal numbers)
+_UNIVERSAL_EMERGENCY = frozenset({"112", "911"})
+"""Understood as emergency calls by every GSM phone and network, whatever the country (3GPP TS 22.101, clause 10.1)."""
+
+_DIGITS_MAX = 32
+_SEPARATORS = re.compile(r"[\s().\-/]+")
+_SIP_USER = re.compile(r"sips?:(?:([^@;?:]*)[^@]*@)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DestinationPolicy:
+    """What an installation lets out on one channel.
+
+    `countries`       ISO 3166 codes that may be reached; None is every country. "001" stands for global services.
+    `default_region`  where a short number is dialled from; with `countries` it decides what is an emergency number.
+    `short_codes`     the short codes that may be reached, exactly as addressed.
+    """
+
+    countries: frozenset[str] | None = None
+    default_region: str | None = None
+    short_codes: frozenset[str] = frozenset()
+    allow_premium: bool = False
+    allow_shared_cost: bool = False
+    allow_satellite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """Why a destination is refused: a stable `code` and a sentence for the one who submitted it."""
+
+    code: str
+    detail: str
+
+
+def check(address_channel: str, e164: str, policy: DestinationPolicy) -> Refusal | None:
+    """None where the address may be reached, else why not; addresses of channels without telephone numbers always may.
+
+    `e164` is the address in its channel's canonical form: ``+33612345678``, a short code, or for voice a SIP or tel URI
+    (of a SIP URI the user part, where it is a number). Emergency numbers are refused whatever the policy says.
+    Codes: ``emergency_number``, ``premium_number``, ``shared_cost_number``, ``satellite_number``,
+    ``country_not_allowed``, ``short_code_not_allowed``.
+    """
+    if address_channel not in PHONE_CHANNELS:
+        return None
+    return _verdict(e164, policy)
+
+
+def countries_of_prefixes(prefixes: Iterable[str]) -> frozenset[str]:
+    """ISO codes of the countries that numbers with these prefixes can be in; "" and "+" are the whole world.
+
+    All countries that share a country code count (+1: the United States, Canada, Bermuda, …): a number that no route
+    matches goes nowhere anyway. Prefixes of short codes (without +) name no country.
+    """
+    found: set[str] = set()
+    for prefix in prefixes:
+        if prefix and not prefix.startswith("+"):
+            continue
+        digits = prefix.removeprefix("+")
+        for country_code, regions in COUNTRY_CODE_TO_REGION_CODE.items():
+            if str(country_code).startswith(digits) or digits.startswith(str(country_code)):
+                found.update(regions)
+    return frozenset(found)
+
+
+def is_country(code: str) -> bool:
+    """Whether `code` is an ISO 3166 country code with a numbering plan, or "001" for global services."""
+    return code == _NO_COUNTRY or code in phonenumbers.SUPPORTED_REGIONS
+
+
+@lru_cache(maxsize=VERDICTS_CACHED_MAX)
+def _verdict(value: str, policy: DestinationPolicy) -> Refusal | None:
+    uri = _SIP_USER.match(value)
+    if uri:
+        return _sip_user(uri[1], policy) if uri[1] else None  # a host alone is no number
+    number = _SEPARATORS.sub("", value.removeprefix("tel:").partition(";")[0])
+    return _global_number(number, policy) if number.startswith("+") else _short_number(number, policy)
+
+
+def _sip_user(user: str, policy: DestinationPolicy) -> Refusal | None:
+    """A trunk dials what stands before the @, so a number there is judged; names and extensions are the exchange's."""
+    number = _SEPARATORS.sub("", unquote(user))  # RFC 3261 19.1.2: characters of the user part may be escaped
+    if number.startswith("+"):
+        return _global_number(number, policy)
+    if _reaches_emergency(number, policy):
+        return _emergency(number)
+    try:
+        parsed = phonenumbers.parse(number, policy.default_region)
+    except NumberParseException:
+        return None
+    return _dear(number, parsed, policy) or _foreign(number, parsed, policy) if _is_dialled(parsed) else None
+
+
+def _is_dialled(parsed: PhoneNumber) -> bool:
+    """Whether digits without a plus are a whole national number rather than an extension."""
+    return phonenumbers.is_possible_number(parsed) and _kind(parsed) != PhoneNumberType.UNKNOWN
+
+
+def _short_number(number: str, policy: DestinationPolicy) -> Refusal | None:
+    if _reaches_emergency(number, policy):
+        return _emergency(number)
+    if number in policy.short_codes:
+        return None
+    return Refusal(
+        code="short_code_not_allowed",
+        detail=f"{_shown(number)} is no international number and not among [destinations] short_codes",
+    )
+
+
+def _global_number(number: str, policy: DestinationPolicy) -> Refusal | None:
+    digits = number[1:]
+    if digits in _UNIVERSAL_EMERGENCY or _reaches_emergency_exactly(digits, policy):
+        return _emergency(number)
+    try:
+        parsed = phonenumbers.parse(number)
+    except NumberParseException:
+        return _no_country(number)
+    if any(
+        phonenumbers.is_emergency_number(phonenumbers.national_significant_number(parsed), region)
+        for region in phonenumbers.region_codes_for_country_code(parsed.country_code or 0)
+    ):
+        return _emergency(number)
+    return _dear(number, parsed, policy) or _foreign(number, parsed, policy)
+
+
+def _dear(number: str, parsed: PhoneNumber, policy: DestinationPolicy) -> Refusal | None:
+    if parsed.country_code in SATELLITE_COUNTRY_CODES and not policy.allow_satellite:
+        return Refusal(code="satellite_number", detail=f"{_shown(number)} is a satellite number")
+    kind = _kind(parsed)
+    if (
+        kind == PhoneNumberType.PREMIUM_RATE or parsed.country_code in _PREMIUM_COUNTRY_CODES
+    ) and not policy.allow_premium:
+        return Refusal(code="premium_number", detail=f"{_shown(number)} is a premium-rate number")
+    if (
+        kind == PhoneNumberType.SHARED_COST or parsed.country_code in _SHARED_COST_COUNTRY_CODES
+    ) and not policy.allow_shared_cost:
+        return Refusal(code="shared_cost_number", detail=f"{_shown(number)} is a shared-cost number")
+    return None
+
+
+def _kind(parsed: PhoneNumber) -> int:
+    """The type of the number; of one with digits too many, the type of what the network would still connect."""
+    kind = phonenumbers.number_type(parsed)
+    if kind == PhoneNumberType.UNKNOWN:
+        shorter = PhoneNumber(
+            country_code=parsed.country_code,
+            national_number=parsed.national_number,
+            italian_leading_zero=parsed.italian_leading_zero,
+            number_of_leading_zeros=parsed.number_of_leading_zeros,
+        )
+        if phonenumbers.truncate_too_long_number(shorter):
+            kind = phonenumbers.number_type(shorter)
+    return kind
+
+
+def _foreign(number: str, parsed: PhoneNumber, policy: DestinationPolicy) -> Refusal | None:
+    # A number that the numbering data does not know yet counts for the main country of its country code.
+    country = phonenumbers.region_code_for_number(parsed) or phonenumbers.region_code_for_country_code(
+        parsed.country_code or 0
+    )
+    if country == _NO_COUNTRY and parsed.country_code in SATELLITE_COUNTRY_CODES:
+        return None  # judged by allow_satellite: satellites stand in no country
+    if country == _NO_COUNTRY and (policy.countries is None or _NO_COUNTRY not in policy.countries):
+        return _no_country(number)
+    if policy.countries is None or country in policy.countries:
+        return None
+    return Refusal(
+        code="country_not_allowed",
+        detail=f"{_shown(number)} is in {country}, which is not among the allowed countries",
+    )
+
+
+def _reaches_emergency(number: str, policy: DestinationPolicy) -> bool:
+    """Whether dialling `number` inside a country can reach its emergency services; where none is named, any country."""
+    digits = "".join(character for character in number if character.isdecimal())[:_DIGITS_MAX]
+    if digits in _UNIVERSAL_EMERGENCY:
+        return True
+    regions = _regions(policy)
+    if regions:
+        return any(phonenumbers.connects_to_emergency_number(digits, region) for region in regions)
+    return _reaches_emergency_exactly(digits, policy)
+
+
+def _reaches_emergency_exactly(digits: str, policy: DestinationPolicy) -> bool:
+    if len(digits) > 6:  # the longest emergency number in the numbering data has six digits
+        return False
+    regions = _regions(policy) or frozenset(phonenumbers.SUPPORTED_REGIONS)
+    return any(phonenumbers.is_emergency_number(digits, region) for region in regions)
+
+
+def _regions(policy: DestinationPolicy) -> frozenset[str]:
+    return (policy.countries or frozenset()) | ({policy.default_region} if policy.default_region else frozenset())
+
+
+def _emergency(number: str) -> Refusal:
+    return Refusal(code="emergency_number", detail=f"{_shown(number)} reaches emergency services")
+
+
+def _no_country(number: str) -> Refusal:
+    return Refusal(code="country_not_allowed", detail=f"{_shown(number)} belongs to no country")
+
+
+def _shown(number: str) -> str:
+    return number if len(number) <= _DIGITS_MAX else f"{number[:_DIGITS_MAX]}…"

@@ -1,0 +1,215 @@
+"""The only loop that sends: takes tickets within a provider's window, claims, sends one attempt each, records the outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from channels.channel import Channel, Message
+from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, Reason, RetryLater
+from gateway.attempts import Claim, ClaimDeliveries, RecordOutcome
+from gateway.breaker import Breaker
+from gateway.clock import Clock
+from gateway.delivery import Fenced, Ignored
+from gateway.policy import RetryPolicy
+from gateway.progress import Tariffs
+from gateway.queue.port import Queue, QueueUnavailable, Ticket
+from gateway.rate import Rate
+from gateway.reroute import RerouteDeliveries
+from gateway.store.errors import StoreError
+from gateway.store.journal import Journal
+
+log = structlog.get_logger(__name__)
+
+CLAIM_MAX = 200  # deliveries of one claim: one commit for them, and the first is on the wire soon
+EMERGENCY_SHARE = 10  # one slot in ten of a provider's window, at least one, is kept for emergencies
+RECORD_AGAIN_S = 1.0  # pause before an outcome is recorded once more while the store cannot write
+IDLE_WHEN_DOWN_S = 1.0  # how long an unavailable provider's queue rests before its tickets are looked at again
+
+ATTEMPTS = Counter("tocsin_attempts_total", "Attempts by provider and outcome", ["provider", "outcome"])
+IN_FLIGHT = Gauge("tocsin_attempts_in_flight", "Attempts under way", ["provider"])
+FENCED = Counter("tocsin_attempts_fenced_total", "Outcomes of workers that woke up too late", ["provider"])
+
+
+@dataclass(slots=True)
+class _Slots:
+    """How many attempts of one provider may start, some of them kept for emergencies."""
+
+    limit: int
+    taken: int = 0
+    freed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def reserve(self) -> int:
+        return 0 if self.limit == 1 else max(1, self.limit // EMERGENCY_SHARE)
+
+    @property
+    def free(self) -> int:
+        return self.limit - self.taken
+
+    def give_back(self) -> None:
+        self.taken -= 1
+        self.freed.set()
+
+
+class Dispatcher:
+    """One provider's loop. `render` makes the message of a claim."""
+
+    def __init__(
+        self,
+        *,
+        channel: Channel,
+        queue: Queue,
+        journal: Journal,
+        policy: RetryPolicy,
+        tariffs: Tariffs,
+        clock: Clock,
+        breaker: Breaker,
+        render: Callable[[Claim], Coroutine[Any, Any, Message]],
+    ) -> None:
+        self.channel = channel
+        self.provider = channel.provider
+        self.breaker = breaker
+        self._queue = queue
+        self._journal = journal
+        self._policy = policy
+        self._tariffs = tariffs
+        self._clock = clock
+        self._render = render
+        self._slots = _Slots(limit=max(1, channel.capabilities.concurrent_sends))
+        self._rate = Rate(channel.capabilities.rate_per_s, clock.monotonic())
+        self._attempts: set[asyncio.Task[None]] = set()
+        self._in_flight = IN_FLIGHT.labels(self.provider)
+
+    async def run(self) -> None:
+        """Sends until cancelled; then waits for the attempts under way (the channel bounds each in time)."""
+        try:
+            while True:
+                with suppress(QueueUnavailable):
+                    await self._round()
+        finally:
+            if self._attempts:
+                await asyncio.gather(*self._attempts, return_exceptions=True)
+
+    async def _round(self) -> None:
+        tickets = await self._take()
+        if not tickets:
+            return
+        try:
+            await self._start(tickets)
+        except StoreError as error:
+            # nothing was claimed: the tickets come back through the rescuer
+            log.warning("claim_failed", provider=self.provider, error=str(error))
+            await asyncio.sleep(RECORD_AGAIN_S)
+        finally:
+            await self._queue.done(self.provider, tickets)
+
+    async def _take(self) -> list[Ticket]:
+        """Tickets for free slots: of any urgency while more than the reserve is free, else emergencies alone."""
+        slots = self._slots
+        slots.freed.clear()
+        open_slots = slots.free - slots.reserve
+        if slots.free <= 0:
+            await slots.freed.wait()
+            return []
+        if open_slots > 0:
+            return await self._queue.take(self.provider, min(open_slots, CLAIM_MAX))
+        taking = asyncio.ensure_future(self._queue.take(self.provider, slots.free, urgent_only=True))
+        freed = asyncio.ensure_future(slots.freed.wait())
+        try:
+            await asyncio.wait({taking, freed}, return_when=asyncio.FIRST_COMPLETED)
+            return taking.result() if taking.done() else []
+        finally:
+            freed.cancel()
+            if not taking.done():
+                taking.cancel()
+                with suppress(asyncio.CancelledError, QueueUnavailable):
+                    # a take that won the race against its cancellation is lost to nobody: the rescuer finds it
+                    await taking
+
+    async def _start(self, tickets: list[Ticket]) -> None:
+        ids = tuple(ticket.delivery_id for ticket in tickets)
+        if not self.breaker.allows(self._clock.monotonic()):
+            await self._journal.do(RerouteDeliveries(provider=self.provider, delivery_ids=ids, policy=self._policy,
+                                                     tariffs=self._tariffs))  # fmt: skip
+            await asyncio.sleep(IDLE_WHEN_DOWN_S / 10)
+            return
+        wait_s = self._rate.take(len(ids), self._clock.monotonic())
+        if wait_s > 0:
+            await asyncio.sleep(wait_s)
+        urgent = min(ticket.urgency for ticket in tickets) == 0
+        command = ClaimDeliveries(provider=self.provider, delivery_ids=ids, policy=self._policy, tariffs=self._tariffs)
+        for claim in await self._journal.do(command, urgent=urgent):
+            self.begin(claim)
+
+    def begin(self, claim: Claim) -> None:
+        """Starts the attempt of a claim that is committed."""
+        self._slots.taken += 1
+        self._in_flight.inc()
+        task = asyncio.get_running_loop().create_task(self._attempt(claim))
+        self._attempts.add(task)
+        task.add_done_callback(self._attempts.discard)
+
+    async def _attempt(self, claim: Claim) -> None:
+        try:
+            outcome = await self._send(claim)
+        finally:
+            self._slots.give_back()
+            self._in_flight.dec()
+        self.breaker.saw(outcome, self._clock.monotonic())
+        ATTEMPTS.labels(self.provider, _word(outcome)).inc()
+        await self._record(claim, outcome)
+
+    async def _send(self, claim: Claim) -> Outcome:
+        try:
+            message = await self._render(claim)
+        except Exception as error:
+            log.exception("message_not_rendered", delivery=claim.delivery.id)
+            return PermanentFailure(reason=Reason(code="not_rendered", detail=str(error), alarm=True))
+        try:
+            return await self.channel.send(message)
+        except Exception as error:
+            # a channel must not raise for what a provider does: a bug of ours, after which bytes may have left
+            log.exception("channel_raised", provider=self.provider, delivery=claim.delivery.id)
+            return RetryLater(reason=Reason(code="channel_fault", detail=repr(error), alarm=True), maybe_sent=True)
+
+    async def _record(self, claim: Claim, outcome: Outcome) -> None:
+        command = RecordOutcome(
+            claim=claim,
+            outcome=outcome,
+            receipts=self.channel.capabilities.receipts,
+            policy=self._policy,
+            tariffs=self._tariffs,
+        )
+        while True:
+            try:
+                await self._journal.do(command, urgent=claim.delivery.urgency == 0)
+            except Fenced as fenced:
+                FENCED.labels(self.provider).inc()
+                log.warning("outcome_fenced", delivery=claim.delivery.id, provider=self.provider, reason=str(fenced))
+            except Ignored:
+                pass
+            except StoreError as error:
+                # it happened: it has to be written down, however long the disk is full
+                log.warning("outcome_not_recorded", delivery=claim.delivery.id, error=str(error))
+                await asyncio.sleep(RECORD_AGAIN_S)
+                continue
+            return
+
+
+def _word(outcome: Outcome) -> str:
+    match outcome:
+        case Accepted():
+            return "accepted"
+        case Delivered():
+            return "delivered"
+        case PermanentFailure():
+            return "failed"
+        case RetryLater():
+            return "unsure" if outcome.maybe_sent else "retry_later"

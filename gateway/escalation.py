@@ -1,0 +1,123 @@
+"""What happens next for an alert, and when: its steps as a list of occurrences in time. Pure; who is reached is planned elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+OCCURRENCES_MAX = 500  # steps times repeats of one alert: a step a minute for a working day
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipient:
+    """A person or a device to reach, at addresses written ``channel:value``. `person` is what counts for a quorum."""
+
+    person: str
+    language: str = ""
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """Part of an alert's escalation. Empty `channels` are all; `recipients` None are the alert's own."""
+
+    after_s: int = 0
+    channels: tuple[str, ...] = ()
+    recipients: tuple[Recipient, ...] | None = None
+    repeat: int = 0
+    every_s: int = 60
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Occurrence:
+    """One time at which a step becomes active."""
+
+    after_s: int
+    channels: tuple[str, ...] = ()
+    recipients: tuple[Recipient, ...] | None = None
+
+
+class TooManyOccurrencesError(ValueError):
+    """The steps and their repeats come to more than OCCURRENCES_MAX."""
+
+
+def occurrences(steps: Sequence[Step]) -> tuple[Occurrence, ...]:
+    """All occurrences in the order of their times; without steps, one at once for everybody. Raises TooManyOccurrencesError."""
+    if not steps:
+        return (Occurrence(after_s=0),)
+    if sum(1 + step.repeat for step in steps) > OCCURRENCES_MAX:
+        raise TooManyOccurrencesError(f"expected at most {OCCURRENCES_MAX} steps, repeats included")
+    found = [
+        Occurrence(after_s=step.after_s + n * step.every_s, channels=step.channels, recipients=step.recipients)
+        for step in steps
+        for n in range(step.repeat + 1)
+    ]
+    return tuple(sorted(found, key=lambda occurrence: occurrence.after_s))
+
+
+def due_at(plan: Sequence[Occurrence], n: int, start_at: datetime) -> datetime | None:
+    """When occurrence `n` becomes active; None after the last."""
+    return start_at + timedelta(seconds=plan[n].after_s) if n < len(plan) else None
+
+
+def targets(occurrence: Occurrence, recipients: Sequence[Recipient]) -> list[tuple[int, Recipient, str]]:
+    """(number of the recipient, recipient, address) for all whom this occurrence tries, in order."""
+    chosen = recipients if occurrence.recipients is None else occurrence.recipients
+    return [
+        (n, recipient, address)
+        for n, recipient in enumerate(chosen)
+        for address in recipient.addresses
+        if not occurrence.channels or address.partition(":")[0] in occurrence.channels
+    ]
+
+
+# --- as stored with the alert ----------------------------------------------------------------------------------------
+
+
+def _recipient_json(recipient: Recipient) -> Any:
+    return [recipient.person, recipient.language, *recipient.addresses]
+
+
+def recipients_to_json(recipients: Sequence[Recipient]) -> str:
+    """Recipients as the alert's row keeps them."""
+    return json.dumps([_recipient_json(recipient) for recipient in recipients], ensure_ascii=False)
+
+
+def _recipient(stored: Any) -> Recipient:
+    person, language, *addresses = stored
+    return Recipient(person=person, language=language, addresses=tuple(addresses))
+
+
+def recipients_from_json(text: str) -> tuple[Recipient, ...]:
+    """The inverse of `recipients_to_json`."""
+    return tuple(_recipient(stored) for stored in json.loads(text))
+
+
+def plan_to_json(plan: Sequence[Occurrence]) -> str:
+    """Occurrences as the alert's row keeps them."""
+    return json.dumps(
+        [
+            {
+                "after_s": o.after_s,
+                "channels": o.channels,
+                "recipients": None if o.recipients is None else [_recipient_json(r) for r in o.recipients],
+            }
+            for o in plan
+        ],
+        ensure_ascii=False,
+    )
+
+
+def plan_from_json(text: str) -> tuple[Occurrence, ...]:
+    """The inverse of `plan_to_json`."""
+    return tuple(
+        Occurrence(
+            after_s=stored["after_s"],
+            channels=tuple(stored["channels"]),
+            recipients=None if stored["recipients"] is None else tuple(_recipient(r) for r in stored["recipients"]),
+        )
+        for stored in json.loads(text)
+    )

@@ -1,0 +1,111 @@
+"""Brings one alert forward in time: plans its due step, goes on writing a broadcast, lets deadlines pass, stops what ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from gateway.alert import Alert, Status
+from gateway.clock import Clock
+from gateway.escalation import plan_from_json, recipients_from_json
+from gateway.intake import CHUNK, ActivateStep, ExpandAlert
+from gateway.lifecycle import AlertNotFound, ChangeAlert, StopDeliveries, lapse
+from gateway.planning import PlannedDelivery, Planner
+from gateway.progress import Tariffs
+from gateway.store import rows, tables
+from gateway.store.engine import Store
+from gateway.store.errors import StoreError
+from gateway.store.journal import Journal
+
+log = structlog.get_logger(__name__)
+
+
+class Escalator:
+    """The part of the broker that needs an alert's recipients again after it was accepted."""
+
+    def __init__(self, *, store: Store, journal: Journal, planner: Planner, tariffs: Tariffs, clock: Clock) -> None:
+        self._store = store
+        self._journal = journal
+        self._planner = planner
+        self._tariffs = tariffs
+        self._clock = clock
+        self._expanding: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def look_after(self, alert_id: str) -> None:
+        """What time makes of the alert."""
+        alert = await self._read(alert_id)
+        if alert is None:
+            return
+        try:
+            alert = await self._journal.do(ChangeAlert(alert_id=alert_id, account_id=None, verb=lapse))
+        except AlertNotFound:
+            return
+        if alert.status is not Status.ACTIVE:
+            return
+        if alert.expanded < alert.expanding:
+            self.expand(alert_id)
+        elif alert.step_at is not None and alert.step_at <= self._clock.now():
+            planned = self._plan(alert, alert.step)
+            command = ActivateStep(alert_id=alert_id, step=alert.step, planned=planned, tariffs=self._tariffs)
+            if await self._journal.do(command, urgent=alert.priority == 0) and len(planned) > CHUNK:
+                self.expand(alert_id, planned)
+
+    def expand(self, alert_id: str, planned: Sequence[PlannedDelivery] | None = None) -> None:
+        """Writes the rest of a broadcast's deliveries in the background, chunk by chunk."""
+        if alert_id not in self._expanding:
+            self._expanding.add(alert_id)
+            self._background(self._expand(alert_id, planned))
+
+    def stop(self, alert_id: str) -> None:
+        """Cancels, in the background, what an ended alert still has queued."""
+        self._background(self._stop(alert_id))
+
+    def _background(self, work: object) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Waits for the background work under way."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _expand(self, alert_id: str, planned: Sequence[PlannedDelivery] | None) -> None:
+        try:
+            alert = await self._read(alert_id)
+            if alert is None:
+                return
+            step, start = alert.step - 1, alert.expanded
+            planned = self._plan(alert, step) if planned is None else planned
+            while start < len(planned):
+                chunk = planned[start : start + CHUNK]
+                command = ExpandAlert(alert_id=alert_id, step=step, start=start, planned=chunk, tariffs=self._tariffs)
+                if not await self._journal.do(command):
+                    return
+                start += len(chunk)
+        except StoreError as error:
+            log.warning("broadcast_interrupted", alert=alert_id, error=str(error))  # the rescuer takes it up again
+        finally:
+            self._expanding.discard(alert_id)
+
+    async def _stop(self, alert_id: str) -> None:
+        try:
+            while await self._journal.do(StopDeliveries(alert_id=alert_id, tariffs=self._tariffs), urgent=True):
+                pass
+        except StoreError as error:
+            # a claim refuses the deliveries of an ended alert, and their deadline settles them: nothing goes out
+            log.warning("stop_interrupted", alert=alert_id, error=str(error))
+
+    def _plan(self, alert: Alert, step: int) -> list[PlannedDelivery]:
+        occurrence = plan_from_json(alert.steps)[step]
+        return self._planner.plan(occurrence, recipients_from_json(alert.recipients), alert.text)
+
+    async def _read(self, alert_id: str) -> Alert | None:
+        statement = (
+            rows.alerts.table.select().with_only_columns(*rows.alerts.columns).where(tables.alerts.c.id == alert_id)
+        )
+        row = await self._store.read(lambda connection: connection.execute(statement).first())
+        return None if row is None else rows.alerts.from_row(row)

@@ -1,0 +1,339 @@
+"""Commands that take alerts in: accepting one with its idempotency key and hold, writing its deliveries, activating its steps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+
+from billing import ledger
+from billing.ledger import InsufficientCredit
+from gateway import delivery as machine
+from gateway.alert import ENDED, Alert, Priority, Status, next_look
+from gateway.clock import rfc3339
+from gateway.delivery import ANNOUNCED_AGAIN, Delivery
+from gateway.escalation import Occurrence, due_at, plan_from_json
+from gateway.ids import new_id
+from gateway.planning import PlannedDelivery
+from gateway.progress import Announced, Tariffs, change_delivery
+from gateway.queue.port import Urgency
+from gateway.store.unit import Unit, Wants
+
+CHUNK = 500  # deliveries written by one command: a broadcast never holds up an emergency for longer than that takes
+SHOWN_MAX = 100  # deliveries in the answer to POST /v1/alerts
+EXPAND_AGAIN = timedelta(seconds=10)  # a broadcast whose writer died is taken up again after this
+
+
+class Shortfall(Enum):
+    """What becomes of an alert whose first step is not wholly affordable."""
+
+    REFUSE = "refuse"
+    """402, nothing is sent: normal and bulk."""
+    REFUSE_IF_NOTHING_GOES = "refuse_if_nothing_goes"
+    """402 only where nothing of the step could go out: high."""
+    TAKE = "take"
+    """The alert is taken, what cannot be paid fails: emergencies, intakes that cannot read a 402, later steps."""
+
+
+class IdempotencyConflict(Exception):  # noqa: N818 - the name of its problem
+    """The same key came before with another body."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdempotencyKey:
+    """What makes a request the same one: account, route and key, and the digest of its raw body."""
+
+    account_id: str
+    route: str
+    key: str
+    digest: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """The answer to an accepted request, as JSON. `replayed`: it was answered before with the same key."""
+
+    answer: str
+    alert_id: str
+    replayed: bool = False
+    joined: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AcceptAlert:
+    """Command: takes an alert in. `planned` are the deliveries of its first occurrence, empty where that is later.
+
+    Raises InsufficientCredit as `shortfall` says, and IdempotencyConflict.
+    """
+
+    alert: Alert
+    plan: Sequence[Occurrence]
+    planned: Sequence[PlannedDelivery]
+    idempotency: IdempotencyKey | None
+    shortfall: Shortfall
+    tariffs: Tariffs
+    attachments: Sequence[tuple[str, str, bytes]] = ()
+
+    @property
+    def weight(self) -> int:
+        return 5 + min(len(self.planned), CHUNK)
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.balances.add(self.alert.account_id)
+        if self.idempotency is not None:
+            wants.idempotency.add(self.idempotency.key)
+        if self.alert.reference is not None:
+            wants.references.add(self.alert.reference)
+        if self.alert.group_key is not None:
+            wants.group_keys.add(self.alert.group_key)
+
+    def apply(self, unit: Unit) -> Taken:
+        known = self._answered(unit)
+        if known is not None:
+            return known
+        same = self._same_trouble(unit)
+        if same is not None:
+            return self._join(unit, same)
+        alert = replace(self.alert, created_at=unit.now)
+        unit.add(alert)
+        for n, (name, content_type, content) in enumerate(self.attachments, 1):
+            unit.insert("attachments", alert.id, n, name, content_type, content)
+        written: list[Delivery] = []
+        if self.planned:
+            alert, written = activate(unit, alert, self.plan, self.planned, self.tariffs, self.shortfall)
+        else:
+            alert = replace(alert, step_at=due_at(self.plan, 0, alert.start_at))
+            alert = replace(alert, look_at=next_look(alert))
+        unit.put(alert)
+        return self._answer(unit, alert, written)
+
+    def _answered(self, unit: Unit) -> Taken | None:
+        key = self.idempotency
+        if key is None:
+            return None
+        known = unit.answered(key.account_id, key.route, key.key)
+        if known is None:
+            return None
+        digest, answer = known
+        if digest != key.digest:
+            raise IdempotencyConflict(key.key)
+        return Taken(answer=answer, alert_id=json.loads(answer)["id"], replayed=True)
+
+    def _same_trouble(self, unit: Unit) -> Alert | None:
+        """The alert that already tells of this trouble. An exercise never joins a real one."""
+        for alert in unit.same_trouble(self.alert.account_id, self.alert.reference, self.alert.group_key):
+            open_still = alert.status in (Status.ACTIVE, Status.ACKNOWLEDGED)
+            if open_still and alert.exercise == self.alert.exercise and alert.expires_at > unit.now:
+                return alert
+        return None
+
+    def _join(self, unit: Unit, same: Alert) -> Taken:
+        """The same trouble again: a line on the timeline. A higher priority is taken over and escalates anew."""
+        unit.event(same.id, "repeated", self.alert.text[:500])
+        rises = self.alert.priority < same.priority
+        if rises:
+            unit.event(same.id, "priority_raised", self.alert.priority.name.lower())
+            again = same if same.status is Status.ACTIVE else replace(same, status=Status.ACTIVE, ended_at=None)
+            same = replace(again, priority=self.alert.priority, step=0, step_at=unit.now, start_at=unit.now)
+            same = replace(same, look_at=next_look(same))
+            unit.put(same)
+        return self._answer(unit, same, [], joined=True)
+
+    def _answer(self, unit: Unit, alert: Alert, written: Sequence[Delivery], *, joined: bool = False) -> Taken:
+        answer: dict[str, Any] = {
+            "id": alert.id,
+            "status": str(alert.status),
+            "priority": alert.priority.name.lower(),
+            "reference": alert.reference,
+            "created_at": rfc3339(alert.created_at),
+            "expires_at": rfc3339(alert.expires_at),
+            "deliveries": [
+                {"id": d.id, "state": str(d.state), "address": d.address, "code": d.code, "units": d.units}
+                for d in written[:SHOWN_MAX]
+            ],
+            "deliveries_total": alert.expanding,
+            "links": {"self": f"/v1/alerts/{alert.id}", "timeline": f"/v1/alerts/{alert.id}/timeline"},
+        }
+        if joined:
+            answer["joined"] = True
+        text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
+        key = self.idempotency
+        if key is not None:
+            unit.answer(key.account_id, key.route, key.key, key.digest, text)
+        return Taken(answer=text, alert_id=alert.id, joined=joined)
+
+
+def activate(
+    unit: Unit,
+    alert: Alert,
+    plan: Sequence[Occurrence],
+    planned: Sequence[PlannedDelivery],
+    tariffs: Tariffs,
+    shortfall: Shortfall,
+) -> tuple[Alert, list[Delivery]]:
+    """Makes the alert's next occurrence active: one hold for all of it, and the first chunk of its deliveries.
+
+    Raises InsufficientCredit as `shortfall` says; otherwise what fits is held, in order, and the rest will fail.
+    """
+    held = _hold(unit, alert, planned, shortfall)
+    step = alert.step
+    alert = replace(
+        alert,
+        step=step + 1,
+        step_at=due_at(plan, step + 1, alert.start_at),
+        expanded=0,
+        expanding=len(planned),
+        hold_left_micros=held,
+        look_at=unit.now + EXPAND_AGAIN,
+    )
+    return expand(unit, alert, step, planned[:CHUNK], tariffs)
+
+
+def _hold(unit: Unit, alert: Alert, planned: Sequence[PlannedDelivery], shortfall: Shortfall) -> int:
+    wanted = sum(delivery.hold_micros for delivery in planned)
+    if wanted == 0:
+        return 0
+    balance = unit.balance(alert.account_id)
+    assert balance is not None, "the account of a key has balances"
+    negative = alert.priority is Priority.EMERGENCY and not alert.exercise
+    try:
+        after, entries = _step_hold(balance, alert, wanted, negative=negative)
+    except InsufficientCredit as short:
+        fitting = _fitting(planned, short.available_micros)
+        something_goes = fitting > 0 or any(delivery.hold_micros == 0 for delivery in planned)
+        if shortfall is Shortfall.REFUSE or (shortfall is Shortfall.REFUSE_IF_NOTHING_GOES and not something_goes):
+            raise
+        wanted = fitting
+        after, entries = _step_hold(balance, alert, wanted, negative=negative)
+    unit.move(after, entries)
+    return wanted
+
+
+def _step_hold(
+    balance: ledger.Balance, alert: Alert, amount: int, *, negative: bool
+) -> tuple[ledger.Balance, tuple[ledger.Entry, ...]]:
+    return ledger.hold(
+        balance,
+        cause_type=ledger.CAUSE_ALERT,
+        cause_id=f"{alert.id}:{alert.step}",
+        amount_micros=amount,
+        may_go_negative=negative,
+    )
+
+
+def _fitting(planned: Sequence[PlannedDelivery], available: int) -> int:
+    """The sum of the holds that fit, taken in order."""
+    left = max(0, available)
+    for delivery in planned:
+        if delivery.hold_micros <= left:
+            left -= delivery.hold_micros
+    return max(0, available) - left
+
+
+def expand(
+    unit: Unit, alert: Alert, step: int, planned: Sequence[PlannedDelivery], tariffs: Tariffs
+) -> tuple[Alert, list[Delivery]]:
+    """Writes the next deliveries of the active occurrence, each with its share of the hold."""
+    written = []
+    left = alert.hold_left_micros
+    for delivery in planned:
+        payable = delivery.hold_micros <= left
+        hold_micros = delivery.hold_micros if payable else 0
+        left -= hold_micros
+        refusal = "" if payable else "insufficient_credit"
+        if not delivery.provider:
+            refusal = "no_route"
+        written.append(_write(unit, alert, step, delivery, hold_micros, refusal, tariffs))
+    alert = replace(alert, expanded=alert.expanded + len(written), hold_left_micros=left)
+    alert = replace(alert, look_at=unit.now + EXPAND_AGAIN)
+    if alert.expanded >= alert.expanding:
+        alert = replace(alert, look_at=next_look(alert))
+        unit.touch(alert.id)
+    unit.put(alert)
+    return alert, written
+
+
+def _write(
+    unit: Unit, alert: Alert, step: int, planned: PlannedDelivery, hold_micros: int, refusal: str, tariffs: Tariffs
+) -> Delivery:
+    delivery = Delivery(
+        id=new_id("dlv"),
+        alert_id=alert.id,
+        account_id=alert.account_id,
+        step=step,
+        recipient=planned.recipient,
+        person=planned.person,
+        address=planned.address,
+        urgency=int(alert.priority),
+        provider=planned.provider,
+        units=planned.units,
+        price_micros=planned.price_micros,
+        hold_micros=hold_micros,
+        tariff_id=planned.tariff_id,
+        resend=alert.resend,
+        language=planned.language or alert.language,
+        created_at=unit.now,
+        due_at=unit.now,
+        look_at=min(unit.now + ANNOUNCED_AGAIN, alert.expires_at),
+        deadline_at=alert.expires_at,
+    )
+    unit.add(delivery)
+    if refusal:
+        return change_delivery(unit, delivery, machine.RefusedBeforeSending(code=refusal), tariffs)
+    unit.signal(Announced(delivery.provider, delivery.id, Urgency(delivery.urgency), delivery.due_at))
+    return delivery
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExpandAlert:
+    """Command: writes the next chunk of an alert's deliveries; nothing where somebody else wrote it, or the alert ended."""
+
+    alert_id: str
+    step: int
+    start: int
+    planned: Sequence[PlannedDelivery]
+    tariffs: Tariffs
+
+    @property
+    def weight(self) -> int:
+        return len(self.planned)
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.alerts.add(self.alert_id)
+
+    def apply(self, unit: Unit) -> bool:
+        alert = unit.alert(self.alert_id)
+        if alert is None or alert.status in ENDED or alert.step != self.step + 1 or alert.expanded != self.start:
+            return False
+        expand(unit, alert, self.step, self.planned, self.tariffs)
+        return True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActivateStep:
+    """Command: makes a due step of an accepted alert active. What cannot be paid fails; the alert was taken."""
+
+    alert_id: str
+    step: int
+    planned: Sequence[PlannedDelivery]
+    tariffs: Tariffs
+
+    @property
+    def weight(self) -> int:
+        return 2 + min(len(self.planned), CHUNK)
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.alerts.add(self.alert_id)
+
+    def apply(self, unit: Unit) -> bool:
+        alert = unit.alert(self.alert_id)
+        if alert is None or alert.status is not Status.ACTIVE or alert.step != self.step or alert.step_at is None:
+            return False
+        if alert.expanded < alert.expanding:
+            return False  # the step before is still being written
+        unit.event(alert.id, "step", str(self.step))
+        activate(unit, alert, plan_from_json(alert.steps), self.planned, self.tariffs, Shortfall.TAKE)
+        return True

@@ -1,0 +1,164 @@
+"""Commands on whole alerts: acknowledge, release, resolve, cancel, and what time does to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sqlalchemy import select
+
+from gateway import alert as machine
+from gateway import delivery as deliveries
+from gateway.alert import Alert, Status
+from gateway.clock import rfc3339
+from gateway.delivery import Ignored, State
+from gateway.ids import new_id
+from gateway.progress import Tariffs, change_alert, change_delivery
+from gateway.store import tables
+from gateway.store.unit import Unit, Wants
+
+CANCEL_CHUNK = 500  # deliveries stopped by one command; a broadcast takes several
+
+
+class AlertNotFound(LookupError):  # noqa: N818 - the name of its problem
+    """No such alert, or not this account's."""
+
+
+def _mine(unit: Unit, alert_id: str, account_id: str | None) -> Alert:
+    alert = unit.alert(alert_id)
+    if alert is None or (account_id is not None and alert.account_id != account_id):
+        raise AlertNotFound(alert_id)
+    return alert
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Acknowledge:
+    """Command: a human confirmed. `by` is their claim, `key_id` the authenticated key. Raises AlertNotFound, AlreadyEnded."""
+
+    alert_id: str
+    account_id: str | None
+    by: str
+    comment: str
+    via: str
+    key_id: str
+    weight: int = 3
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.alerts.add(self.alert_id)
+
+    def apply(self, unit: Unit) -> Alert:
+        alert = _mine(unit, self.alert_id, self.account_id)
+        unit.flush()  # acknowledgements of this batch count
+        people = acknowledgers(unit, alert.id) | {self.by}
+        after, _ = machine.acknowledged(alert, people, unit.now)
+        acknowledgement_id = new_id("ack")
+        unit.insert(
+            "acknowledgements", acknowledgement_id, alert.id, self.by, self.comment, self.via, self.key_id,
+            unit.now_micros,
+        )  # fmt: skip
+        unit.note(
+            alert.id,
+            {
+                "type": "acknowledgement",
+                "id": acknowledgement_id,
+                "by": self.by,
+                "via": self.via,
+                "at": rfc3339(unit.now),
+            },
+        )
+        return change_alert(unit, alert, after)
+
+
+def acknowledgers(unit: Unit, alert_id: str) -> set[str]:
+    """The distinct people who have acknowledged."""
+    t = tables.acknowledgements.c
+    return set(unit.connection.scalars(select(t.by).where(t.alert_id == alert_id)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeAlert:
+    """Command: `verb` (a function of gateway.alert) on one alert. Raises AlertNotFound, AlreadyEnded."""
+
+    alert_id: str
+    account_id: str | None
+    verb: Callable[[Unit, Alert], Alert]
+    by: str = ""
+    weight: int = 2
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.alerts.add(self.alert_id)
+
+    def apply(self, unit: Unit) -> Alert:
+        alert = _mine(unit, self.alert_id, self.account_id)
+        after = self.verb(unit, alert)
+        if after == alert:
+            return alert
+        if self.by:
+            unit.event(alert.id, "by", self.by)
+        return change_alert(unit, alert, after)
+
+
+def cancel(unit: Unit, alert: Alert) -> Alert:
+    """Called off by upstream or an operator."""
+    return machine.cancelled(alert, unit.now)
+
+
+def resolve(unit: Unit, alert: Alert) -> Alert:
+    """The trouble is over."""
+    return machine.resolved(alert, unit.now)
+
+
+def release(_unit: Unit, alert: Alert) -> Alert:
+    """Handed back."""
+    return machine.released(alert)
+
+
+def lapse(unit: Unit, alert: Alert) -> Alert:
+    """Its deadline, or the time for taking it in charge, has passed."""
+    after = machine.lapsed(machine.confirmation_lapsed(alert, unit.now), unit.now)
+    return after if after != alert else replace(alert, look_at=machine.next_look(alert))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StopDeliveries:
+    """Command: cancels the next chunk of an ended alert's deliveries that have not left. True while there may be more.
+
+    A delivery that is under way is only asked to stop; what a provider has taken goes on to its receipt.
+    """
+
+    alert_id: str
+    tariffs: Tariffs
+    weight: int = CANCEL_CHUNK
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.alerts.add(self.alert_id)
+
+    def apply(self, unit: Unit) -> bool:
+        t = tables.deliveries.c
+        unit.flush()
+        statement = (
+            select(t.id)
+            .where(
+                t.alert_id == self.alert_id,
+                t.settled_at.is_(None),
+                t.cancel_requested == 0,
+                t.state.in_((State.QUEUED.value, State.SENDING.value, State.UNSURE.value)),
+            )
+            .order_by(t.id)
+            .limit(CANCEL_CHUNK)
+        )
+        found = list(unit.connection.scalars(statement))
+        unit.prefetch(Wants(deliveries=set(found)))
+        for delivery_id in found:
+            delivery = unit.delivery(delivery_id)
+            if delivery is None:
+                continue
+            try:
+                change_delivery(unit, delivery, deliveries.CancelRequested(), self.tariffs)
+            except Ignored:
+                continue
+        return len(found) == CANCEL_CHUNK
+
+
+STOPS = frozenset({Status.ACKNOWLEDGED, Status.CANCELLED, Status.RESOLVED, Status.EXPIRED, Status.FAILED})
+"""Ends after which nothing that is still queued goes out."""

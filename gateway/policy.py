@@ -1,0 +1,97 @@
+"""What is tried next for a delivery, as one value: the only place that decides on retries and fail-over."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gateway.backoff import BackoffPolicy, GiveUp, next_due
+from gateway.backoff import RetryAt as SameProvider
+from gateway.backoff import decide as decide_same
+from gateway.delivery import Decision, Delivery, NextAttempt
+from gateway.routing import Routes, next_provider
+
+THROTTLED_WAIT_S = (
+    1.0  # a provider that asked for a slower pace is slowed by its pace; the message goes back first in line
+)
+UNREACHABLE_WAIT_S = 2.0  # while a link is down and no other provider is there: waiting is not failing
+
+
+def always_available(_provider: str) -> bool:
+    """Availability where nothing is known of the providers."""
+    return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """Routes, limits and what is known of the providers' health, applied to one delivery at a time.
+
+    `available` tells whether a provider's circuit is closed; `jitter` gives a number in [0, 1).
+    """
+
+    routes: Routes
+    backoff: BackoffPolicy
+    lease_s: float
+    unsure_s: float
+    available: Callable[[str], bool] = always_available
+    jitter: Callable[[], float] = random.random
+
+    def lease_until(self, now: datetime) -> datetime:
+        return now + timedelta(seconds=self.lease_s)
+
+    def doubt_until(self, now: datetime) -> datetime:
+        return now + timedelta(seconds=self.unsure_s)
+
+    def route_of(self, delivery: Delivery) -> tuple[str, ...]:
+        channel, _, value = delivery.address.partition(":")
+        return self.routes.providers_for(channel, value)
+
+    def failed(self, delivery: Delivery, now: datetime, *, not_before_s: float | None = None) -> Decision:
+        """After an attempt that counts: the same provider again after a wait, or the next one when its attempts are used up."""
+        decision = decide_same(now, delivery.tries + 1, self.backoff, self.jitter(), not_before_s)
+        if isinstance(decision, SameProvider) and decision.at < delivery.deadline_at:
+            elsewhere = self._available_elsewhere(delivery)
+            if elsewhere is not None:  # its circuit opened meanwhile: no use in waiting for it
+                return NextAttempt(at=now, provider=elsewhere)
+            return NextAttempt(at=decision.at, provider=delivery.provider)
+        return self.refused(delivery, now)
+
+    def refused(self, delivery: Delivery, now: datetime) -> Decision:
+        """After a refusal for good, or the last attempt: the next provider of the route at once, or nothing."""
+        exhausted = {*delivery.exhausted, delivery.provider}
+        provider = next_provider(self.route_of(delivery), exhausted, self.available)
+        return GiveUp() if provider is None else NextAttempt(at=now, provider=provider)
+
+    def throttled(self, delivery: Delivery, now: datetime, *, not_before_s: float | None = None) -> Decision:
+        """After an attempt that the provider only wanted later: the same provider, soon; it does not count."""
+        wait_s = not_before_s if not_before_s is not None else THROTTLED_WAIT_S * (0.5 + self.jitter())
+        return NextAttempt(at=now + timedelta(seconds=wait_s), provider=delivery.provider)
+
+    def unreachable(self, delivery: Delivery, now: datetime) -> Decision:
+        """After an attempt for which there was no link: another provider that has one, else this one again."""
+        elsewhere = self._available_elsewhere(delivery)
+        if elsewhere is not None:
+            return NextAttempt(at=now, provider=elsewhere)
+        wait_s = UNREACHABLE_WAIT_S * (0.5 + self.jitter())
+        return NextAttempt(at=now + timedelta(seconds=wait_s), provider=delivery.provider)
+
+    def doubtful(self, delivery: Delivery, now: datetime) -> Decision:
+        """When no receipt cleared the doubt: for an alarm a duplicate is better than a loss, for bulk it is not."""
+        if not delivery.resend:
+            return GiveUp()
+        if delivery.tries + 1 >= self.backoff.attempts_max:
+            return self.refused(delivery, now)
+        return NextAttempt(at=now, provider=self._available_elsewhere(delivery) or delivery.provider)
+
+    def _available_elsewhere(self, delivery: Delivery) -> str | None:
+        """Another provider of the route that is available, where the present one is not."""
+        if self.available(delivery.provider):
+            return None
+        provider = next_provider(self.route_of(delivery), {*delivery.exhausted, delivery.provider}, self.available)
+        return provider if provider is not None and self.available(provider) else None
+
+    def next_callback(self, now: datetime, tries: int, backoff: BackoffPolicy) -> datetime:
+        """When a callback is tried again after `tries` attempts."""
+        return next_due(now, tries, backoff, self.jitter())

@@ -1,0 +1,1 @@
+"""The queue: who says "look here" to the dispatchers. The truth about deliveries lives in the store, never here."""

@@ -1,0 +1,204 @@
+"""Applies what providers say later: receipts, in any order and any number of times, and messages that people sent to us."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import delete, select
+
+from channels.outcome import (
+    Inbound,
+    InboundPart,
+    Receipt,
+    ReceiptDelivered,
+    ReceiptFailed,
+    ReceiptIntermediate,
+    ReceiptResult,
+    Report,
+)
+from gateway import delivery as machine
+from gateway.delivery import Delivery, Event, Fenced, Ignored, State
+from gateway.ids import new_id
+from gateway.policy import RetryPolicy
+from gateway.progress import Tariffs, change_delivery
+from gateway.store import tables
+from gateway.store.rows import Part
+from gateway.store.unit import EarlyReceipt, Unit, Wants
+
+RAW_MAX = 500  # characters of a receipt's own text that are kept as evidence
+_RESULTS: dict[str, ReceiptResult] = {
+    "delivered": ReceiptDelivered(),
+    "failed": ReceiptFailed(),
+    "intermediate": ReceiptIntermediate(),
+}
+_WORDS = {type(result): word for word, result in _RESULTS.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApplyReports:
+    """Command: stores what a provider reported. The channel confirms to the provider only after it is committed."""
+
+    provider: str
+    channel: str
+    reports: Sequence[Report]
+    policy: RetryPolicy
+    tariffs: Tariffs
+
+    @property
+    def weight(self) -> int:
+        return 4 * len(self.reports)
+
+    def prefetch(self, wants: Wants) -> None:
+        named = wants.named.setdefault(self.provider, set())
+        for report in self.reports:
+            if isinstance(report, Receipt):
+                named.update(report.provider_message_ids)
+
+    def apply(self, unit: Unit) -> None:
+        for report in self.reports:
+            if isinstance(report, Receipt):
+                self._receipt(unit, report)
+        for report in self.reports:
+            if isinstance(report, Inbound):
+                self._inbound(unit, report.source, report.destination, report.text)
+            elif isinstance(report, InboundPart):
+                self._inbound_part(unit, report)
+
+    def _receipt(self, unit: Unit, receipt: Receipt) -> None:
+        part = self._named(unit, receipt)
+        if part is None:
+            self._keep(unit, receipt)
+            return
+        apply_receipt(unit, part, receipt.result, receipt.code, receipt.raw, self.policy, self.tariffs)
+
+    def _named(self, unit: Unit, receipt: Receipt) -> Part | None:
+        """The part that the receipt means: by the first id that is known, the address telling re-used ids apart."""
+        for name in receipt.provider_message_ids:
+            named = unit.parts_named(self.provider, name)
+            if len(named) > 1 and receipt.address:
+                same = [part for part in named if self._addressed(unit, part, receipt.address)]
+                named = same or named
+            if named:
+                return named[0]
+        return None
+
+    @staticmethod
+    def _addressed(unit: Unit, part: Part, address: str) -> bool:
+        delivery = unit.delivery(part.delivery_id)
+        if delivery is None:
+            return False
+        return delivery.address.partition(":")[2].lstrip("+") == address.lstrip("+")
+
+    def _keep(self, unit: Unit, receipt: Receipt) -> None:
+        """Nothing is known of the id yet: the receipt overtook the answer, or is not ours. It is kept and matched later."""
+        kept_id = new_id("rcp")
+        for name in receipt.provider_message_ids:
+            unit.keep_early(
+                EarlyReceipt(
+                    id=kept_id,
+                    provider=self.provider,
+                    provider_message_id=name,
+                    address=receipt.address,
+                    result=_WORDS[type(receipt.result)],
+                    code=receipt.code,
+                    detail=receipt.detail,
+                    raw=receipt.raw[:RAW_MAX],
+                    at=unit.now_micros,
+                )
+            )
+
+    def _inbound(self, unit: Unit, source: str, destination: str, text: str) -> None:
+        unit.insert(
+            "inbound_messages",
+            new_id("inb"),
+            self.provider,
+            self.channel,
+            source,
+            destination,
+            text.replace("\0", ""),
+            unit.now_micros,
+        )
+
+    def _inbound_part(self, unit: Unit, part: InboundPart) -> None:
+        """One part of a longer message: stored until all are here, in whatever order and however often they come."""
+        t = tables.inbound_parts
+        same = (
+            (t.c.provider == self.provider)
+            & (t.c.source == part.source)
+            & (t.c.destination == part.destination)
+            & (t.c.reference == part.reference)
+            & (t.c.total == part.total)
+        )
+        unit.flush()  # parts of this batch that are already stored count
+        texts = {n: text for n, text in unit.connection.execute(select(t.c.n, t.c.text).where(same))}
+        if part.n in texts:
+            return
+        texts[part.n] = part.text
+        if len(texts) < part.total:
+            unit.insert(
+                "inbound_parts", self.provider, part.source, part.destination, part.reference, part.total, part.n,
+                part.text, unit.now_micros,
+            )  # fmt: skip
+            return
+        self._inbound(unit, part.source, part.destination, "".join(texts[n] for n in sorted(texts)))
+        unit.connection.execute(delete(t).where(same))
+
+
+def apply_receipt(
+    unit: Unit, part: Part, result: ReceiptResult, code: str, raw: str, policy: RetryPolicy, tariffs: Tariffs
+) -> None:
+    """What one receipt makes of a part and of its delivery. The first final word on a part stands, but for late proof."""
+    delivery = unit.delivery(part.delivery_id)
+    if delivery is None:
+        return
+    event: Event | None = None
+    match result:
+        case ReceiptDelivered():
+            if part.state == "delivered":
+                return
+            part = _final(unit, part, "delivered", code, raw)
+            if _chain_delivered(unit, delivery, part):
+                event = machine.Proved(code=code)
+        case ReceiptFailed():
+            if part.state != "accepted":
+                return
+            part = _final(unit, part, "failed", code, raw)
+            if part.chain == delivery.chain:
+                decision = policy.refused(delivery, unit.now)
+                event = machine.Disproved(epoch=delivery.epoch, code=code, decision=decision)
+        case ReceiptIntermediate():
+            unit.event(delivery.alert_id, "receipt", f"{code} {raw}"[:RAW_MAX], delivery.id)
+            event = machine.ReceiptNoted(code=code)
+    if event is None:
+        return
+    try:
+        change_delivery(unit, delivery, event, tariffs)
+    except (Ignored, Fenced):
+        return
+
+
+def _final(unit: Unit, part: Part, state: str, code: str, raw: str) -> Part:
+    final = replace(part, state=state, code=code, raw=raw[:RAW_MAX], at=unit.now)
+    unit.put(final)
+    return final
+
+
+def _chain_delivered(unit: Unit, delivery: Delivery, part: Part) -> bool:
+    """Whether this part was the last one missing. All parts of a run are known once its last attempt was accepted."""
+    run = [other for other in unit.parts_of(delivery.id) if other.chain == part.chain]
+    if any(other.state != "delivered" for other in run):
+        return False
+    if delivery.state is State.ACCEPTED and part.chain == delivery.chain:
+        return True
+    attempts = [attempt for attempt in unit.attempts_of(delivery.id) if attempt.chain == part.chain]
+    return bool(attempts) and attempts[-1].outcome == "accepted"
+
+
+def apply_early(unit: Unit, parts: Sequence[Part], policy: RetryPolicy, tariffs: Tariffs) -> None:
+    """Matches receipts that overtook the answers naming these parts."""
+    for part in parts:
+        for early in unit.early(part.provider, part.provider_message_id):
+            current = unit.part(part.delivery_id, part.chain, part.n)
+            if current is not None:
+                apply_receipt(unit, current, _RESULTS[early.result], early.code, early.raw, policy, tariffs)

@@ -1,0 +1,181 @@
+"""Finds in the store what nobody looks after: lost leases, doubts, passed deadlines, due steps, lost announcements, old rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from prometheus_client import Counter
+from sqlalchemy import Connection, delete, select
+
+from gateway import delivery as machine
+from gateway.clock import Clock, to_micros
+from gateway.delivery import ANNOUNCED_AGAIN, Delivery, Event, Ignored, State
+from gateway.policy import RetryPolicy
+from gateway.progress import Announced, Tariffs, change_delivery
+from gateway.queue.port import Urgency
+from gateway.store import rows, tables
+from gateway.store.engine import Store
+from gateway.store.errors import StoreError
+from gateway.store.journal import Journal
+from gateway.store.unit import Unit, Wants
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.5  # how late a retry or a step may be
+PAGE = 500  # deliveries looked after by one command
+SWEEP_S = 600.0  # how often old rows are deleted
+EARLY_KEPT = timedelta(hours=24)  # receipts of which nothing was ever known
+IDEMPOTENCY_KEPT = timedelta(hours=48)  # the contract says 24 h at least
+INBOUND_PARTS_KEPT = timedelta(hours=48)  # parts of a message of which others never came
+
+RESCUED = Counter("tocsin_rescued_total", "Deliveries that the rescuer moved on", ["event"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookAfter:
+    """Command: moves on the deliveries whose `look_at` has come. `orphaned`: no worker of this installation can still
+    have the lease of what is sending, since this process has just started and is the only one."""
+
+    delivery_ids: tuple[str, ...]
+    policy: RetryPolicy
+    tariffs: Tariffs
+    orphaned: bool = False
+
+    @property
+    def weight(self) -> int:
+        return len(self.delivery_ids)
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.deliveries.update(self.delivery_ids)
+
+    def apply(self, unit: Unit) -> None:
+        for delivery_id in self.delivery_ids:
+            delivery = unit.delivery(delivery_id)
+            if delivery is None or delivery.settled_at is not None:
+                continue
+            if delivery.look_at > unit.now and not (self.orphaned and delivery.state is State.SENDING):
+                continue
+            event = self._event(unit, delivery)
+            if event is None:
+                continue
+            try:
+                changed = change_delivery(unit, delivery, event, self.tariffs)
+            except Ignored:
+                continue
+            RESCUED.labels(type(event).__name__).inc()
+            if isinstance(event, machine.LookedAfter):
+                unit.signal(Announced(changed.provider, changed.id, Urgency(changed.urgency), changed.due_at))
+
+    def _event(self, unit: Unit, delivery: Delivery) -> Event | None:
+        now = unit.now
+        if now >= delivery.deadline_at:
+            return machine.Lapsed()
+        match delivery.state:
+            case State.QUEUED:
+                return machine.LookedAfter(look_at=now + ANNOUNCED_AGAIN)
+            case State.SENDING:
+                return machine.LeaseLost(until=self.policy.doubt_until(now))
+            case State.UNSURE:
+                return machine.DoubtLapsed(decision=self.policy.doubtful(delivery, now))
+        return None
+
+
+class Rescuer:
+    """The loop over everything that is due. `look_after_alert` brings one alert forward (its steps need planning)."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        journal: Journal,
+        policy: RetryPolicy,
+        tariffs: Tariffs,
+        clock: Clock,
+        look_after_alert: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._policy = policy
+        self._tariffs = tariffs
+        self._clock = clock
+        self._look_after_alert = look_after_alert
+        self._swept = clock.monotonic()
+
+    async def run(self) -> None:
+        """Looks after what is due until cancelled."""
+        while True:
+            try:
+                busy = await self.tick()
+            except StoreError as error:
+                log.warning("rescue_failed", error=str(error))
+                busy = False
+            if not busy:
+                await asyncio.sleep(TICK_S)
+
+    async def tick(self) -> bool:
+        """Looks once; True where there is more."""
+        now = self._clock.now()
+        ids = await self._store.read(lambda connection: _due_deliveries(connection, now))
+        if ids:
+            await self._journal.do(LookAfter(delivery_ids=tuple(ids), policy=self._policy, tariffs=self._tariffs))
+        alerts = await self._store.read(lambda connection: _due_alerts(connection, now))
+        for alert_id in alerts:
+            await self._look_after_alert(alert_id)
+        if self._clock.monotonic() - self._swept > SWEEP_S:
+            self._swept = self._clock.monotonic()
+            await self._store.write(lambda connection: _sweep(connection, now))
+        return len(ids) == PAGE
+
+    async def adopt_orphans(self) -> None:
+        """At the start of the only process: what was being sent has no worker any more, its doubt begins now."""
+        after = ""
+        while True:
+            ids = await self._store.read(lambda connection, after=after: _sending(connection, after))  # type: ignore[misc]
+            if not ids:
+                return
+            command = LookAfter(delivery_ids=tuple(ids), policy=self._policy, tariffs=self._tariffs, orphaned=True)
+            await self._journal.do(command)
+            after = ids[-1]
+
+
+def _due_deliveries(connection: Connection, now: datetime) -> list[str]:
+    t = tables.deliveries.c
+    due = select(t.id).where(t.settled_at.is_(None), t.look_at <= to_micros(now)).order_by(t.look_at).limit(PAGE)
+    return list(connection.scalars(due))
+
+
+def _due_alerts(connection: Connection, now: datetime) -> list[str]:
+    t = tables.alerts.c
+    due = select(t.id).where(t.ended_at.is_(None), t.look_at <= to_micros(now)).order_by(t.look_at).limit(PAGE)
+    return list(connection.scalars(due))
+
+
+def _sending(connection: Connection, after: str) -> list[str]:
+    t = tables.deliveries.c
+    found = select(t.id).where(t.settled_at.is_(None), t.state == "sending", t.id > after).order_by(t.id).limit(PAGE)
+    return list(connection.scalars(found))
+
+
+def queued(connection: Connection, now: datetime, after: str) -> list[Delivery]:
+    """A page of the deliveries that wait for a slot: what the in-memory queue is rebuilt from."""
+    t = tables.deliveries.c
+    found = (
+        select(*rows.deliveries.columns)
+        .where(t.settled_at.is_(None), t.state == "queued", t.due_at <= to_micros(now), t.id > after)
+        .order_by(t.id)
+        .limit(PAGE)
+    )
+    return [rows.deliveries.from_row(row) for row in connection.execute(found)]
+
+
+def _sweep(connection: Connection, now: datetime) -> None:
+    for table, column, kept in (
+        (tables.early_receipts, tables.early_receipts.c.at, EARLY_KEPT),
+        (tables.idempotency, tables.idempotency.c.created_at, IDEMPOTENCY_KEPT),
+        (tables.inbound_parts, tables.inbound_parts.c.at, INBOUND_PARTS_KEPT),
+    ):
+        connection.execute(delete(table).where(column < to_micros(now - kept)))

@@ -1,0 +1,420 @@
+"""The settings: one typed TOML file, secrets also from elsewhere. Providers' keys live beside their channels."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from gateway.backoff import BackoffPolicy
+from gateway.destinations import PHONE_CHANNELS, DestinationPolicy, countries_of_prefixes
+from gateway.routing import Route, Routes
+from gateway.settings_formats import (
+    Address,
+    Country,
+    Listen,
+    Name,
+    Network,
+    QueueUrl,
+    ShortCode,
+    StoreUrl,
+    WebUrl,
+)
+from gateway.settings_location import KeyPath, lines_of
+from gateway.settings_problems import Examination, Problem, SettingsError, suggestion
+from gateway.settings_references import check_references
+
+__all__ = ["Problem", "Settings", "SettingsError", "default_settings", "load"]
+
+FILE_BYTES_MAX = 1024 * 1024
+"""A settings file with a thousand providers has some 300 kB; a larger one is another file named by mistake."""
+
+PRIORITIES = ("emergency", "high", "normal", "bulk")
+Priority = Literal["emergency", "high", "normal", "bulk"]
+
+_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
+_DAY_S = 86_400
+
+
+class Section(BaseModel):
+    """What all tables of the file share: nothing can be changed, added or printed by accident."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class StoreSettings(Section):
+    """[store]: where alerts, deliveries and money are kept."""
+
+    url: StoreUrl = Field(
+        default=SecretStr("sqlite:///tocsin.db"),
+        description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
+    )
+    pool_size: int = Field(default=10, ge=1, le=200, description="connections to PostgreSQL of one process")
+    pool_wait_s: int = Field(default=10, ge=1, le=300, description="longest wait for a free connection")
+
+
+class QueueSettings(Section):
+    """[queue]: what tells the processes where to look; the store is the truth."""
+
+    url: QueueUrl = Field(
+        default=SecretStr("memory:"), description="memory: for one process, redis://… or rediss://… for several"
+    )
+
+
+class HttpSettings(Section):
+    """[http]: the API."""
+
+    listen: Listen = Field(default="127.0.0.1:8080", description="address and port; port 0 takes any free one")
+    max_body_bytes: int = Field(
+        default=10 * 1024 * 1024, ge=1_024, le=64 * 1024 * 1024, description="largest request, attachments included"
+    )
+    public_url: WebUrl | None = Field(default=None, description="how others reach the API, for links in messages")
+
+    @property
+    def host(self) -> str:
+        """The address to listen on, an IPv6 address without its brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port to listen on; 0 is any free one."""
+        return int(self.listen.rpartition(":")[2])
+
+
+class ProviderHead(Section):
+    """The keys that all [[providers]] tables have."""
+
+    name: Name = Field(description="what routes, attempts and metrics call it")
+    channel: Name = Field(description="the channel it serves")
+    kind: Name = Field(description="the protocol it speaks; decides which other keys there are")
+
+
+class Provider(ProviderHead):
+    """One [[providers]] table; its other keys are `settings`, of the model that the channel has for the kind."""
+
+    settings: BaseModel = Field(exclude=True)
+
+
+class RouteSettings(Section):
+    """One [[routes]] table."""
+
+    channel: Name = Field(description="the channel whose addresses it takes")
+    prefix: str = Field(default="", max_length=254, description="how those addresses begin; the longest prefix wins")
+    providers: tuple[str, ...] = Field(min_length=1, max_length=16, description="providers' names, in the order tried")
+
+
+class DestinationSettings(Section):
+    """[destinations]: whom the gateway may reach by phone number. Emergency services never are."""
+
+    countries: tuple[Country, ...] | None = Field(default=None, min_length=1, description="ISO 3166 codes")
+    default_region: Country | None = Field(default=None, description="country of numbers written without country code")
+    short_codes: tuple[ShortCode, ...] = Field(default=(), max_length=1_000, description="short codes that are allowed")
+    allow_premium: bool = Field(default=False, description="let premium-rate numbers through")
+    allow_shared_cost: bool = Field(default=False, description="let shared-cost numbers through")
+    allow_satellite: bool = Field(default=False, description="let satellite numbers through")
+
+
+class RetrySettings(Section):
+    """The keys of every section that tries again."""
+
+    attempts_max: int = Field(ge=1, le=100)
+    backoff_first_s: float = Field(ge=0.1, le=3_600, description="wait after the first failure; it doubles")
+    backoff_max_s: float = Field(ge=1, le=_DAY_S, description="longest wait between two attempts")
+
+    @model_validator(mode="after")
+    def _waits_grow(self) -> Self:
+        if self.backoff_max_s < self.backoff_first_s:
+            raise ValueError("expected backoff_max_s to be at least backoff_first_s")
+        return self
+
+    @property
+    def backoff(self) -> BackoffPolicy:
+        """The keys as the policy that gateway.backoff takes."""
+        return BackoffPolicy(attempts_max=self.attempts_max, first_s=self.backoff_first_s, max_s=self.backoff_max_s)
+
+
+class CallbackSettings(RetrySettings):
+    """[callbacks]: what is sent to the callback URLs of alerts."""
+
+    attempts_max: int = Field(default=12, ge=1, le=100, description="attempts before a callback is parked")
+    backoff_first_s: float = Field(default=5, ge=0.1, le=3_600, description="wait after the first failure; it doubles")
+    backoff_max_s: float = Field(default=3_600, ge=1, le=_DAY_S, description="longest wait between two attempts")
+    response_s: float = Field(default=10, ge=0.5, le=120, description="time a receiver has to answer")
+    allow_private: bool = Field(default=False, description="let callbacks go to private and loopback addresses")
+    allow_http: bool = Field(default=False, description="let callbacks go out without TLS, wherever they go")
+    allowed_networks: tuple[Network, ...] = Field(
+        default=(), max_length=100, description="networks that are reached as if they were public"
+    )
+    connections_max: int = Field(default=100, ge=1, le=1_000, description="connections open at once")
+
+
+class ExpirySettings(Section):
+    """[delivery.expires_after_s]: how long the deliveries of an alert are worth trying, by its priority."""
+
+    emergency: int = Field(default=4 * 3_600, ge=10, le=30 * _DAY_S, description="for emergency alerts")
+    high: int = Field(default=4 * 3_600, ge=10, le=30 * _DAY_S, description="for high alerts")
+    normal: int = Field(default=_DAY_S, ge=10, le=30 * _DAY_S, description="for normal alerts")
+    bulk: int = Field(default=2 * _DAY_S, ge=10, le=30 * _DAY_S, description="for bulk alerts")
+
+    def of(self, priority: Priority) -> int:
+        """The seconds for this priority."""
+        return int(getattr(self, priority))
+
+
+class DeliverySettings(RetrySettings):
+    """[delivery]: how often and how long a delivery is tried."""
+
+    attempts_max: int = Field(default=5, ge=1, le=100, description="attempts over one provider")
+    backoff_first_s: float = Field(default=2, ge=0.1, le=3_600, description="wait after the first failure; it doubles")
+    backoff_max_s: float = Field(default=300, ge=1, le=_DAY_S, description="longest wait between two attempts")
+    lease_s: int = Field(default=60, ge=5, le=3_600, description="time a silent worker keeps a delivery")
+    unsure_s: int = Field(
+        default=60, ge=1, le=_DAY_S, description="wait for a receipt after a link died with no answer"
+    )
+    expires_after_s: ExpirySettings = Field(default=ExpirySettings(), description="how long it is worth trying")
+
+
+class AlertSettings(Section):
+    """[alerts]: what one alert may ask for."""
+
+    recipients_max: int = Field(
+        default=10_000, ge=1, le=100_000, description="recipients of one alert, groups expanded"
+    )
+    text_max: int = Field(default=10_000, ge=1, le=100_000, description="characters of its text")
+
+
+class RecipientSettings(Section):
+    """One recipient, written as an address or as a table: a contact, a group, or addresses."""
+
+    contact: Name | None = Field(default=None, description="a contact of the directory")
+    group: Name | None = Field(default=None, description="a group of the directory")
+    name: str = Field(default="", max_length=200, description="the name of a recipient with addresses")
+    language: str = Field(default="", max_length=35, description="the language of a recipient with addresses, say fr")
+    addresses: tuple[Address, ...] = Field(default=(), max_length=20, description="addresses, in the order preferred")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> RecipientSettings:
+        if [bool(self.contact), bool(self.group), bool(self.addresses)].count(True) != 1:
+            raise ValueError("expected an address, or a table with one of addresses, contact, group")
+        return self
+
+    @classmethod
+    def expand(cls, text: str) -> dict[str, Any]:
+        """A text alone is the recipient's only address."""
+        return {"addresses": [text]}
+
+
+class LabelMatch(Section):
+    """What a label must be: a text, or a regular expression that matches the whole value."""
+
+    equals: str | None = Field(default=None, max_length=1_000, description="the value itself")
+    regex: re.Pattern[str] | None = Field(default=None, description="a regular expression for the whole value")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> LabelMatch:
+        if (self.equals is None) == (self.regex is None):
+            raise ValueError('expected a text or {regex = "…"}')
+        return self
+
+    @classmethod
+    def expand(cls, text: str) -> dict[str, Any]:
+        """A text alone is the value itself."""
+        return {"equals": text}
+
+    def matches(self, value: str) -> bool:
+        """Whether the label's value fits; a label that is not there has the value ""."""
+        return self.regex.fullmatch(value) is not None if self.regex else value == self.equals
+
+
+class StepSettings(Section):
+    """One step of an escalation, as in POST /v1/alerts."""
+
+    after_s: int = Field(default=0, ge=0, le=7 * _DAY_S, description="seconds after the alert")
+    channels: tuple[Name, ...] = Field(default=(), max_length=20, description="only these channels")
+    recipients: tuple[RecipientSettings, ...] = Field(
+        default=(), max_length=1_000, description="other recipients than the rule's"
+    )
+    repeat: int = Field(default=0, ge=0, le=100, description="how often the step is repeated")
+    every_s: int | None = Field(default=None, ge=10, le=_DAY_S, description="seconds between repeats")
+
+
+class AcknowledgementSettings(Section):
+    """When an alert counts as acknowledged, as in POST /v1/alerts."""
+
+    rule: Literal["none", "any", "all", "quorum"] = Field(description="who has to acknowledge")
+    quorum: int | None = Field(default=None, ge=1, le=1_000, description="how many people, for the rule quorum")
+    confirm_within_s: int | None = Field(default=None, ge=10, le=_DAY_S, description="time to confirm after receiving")
+
+    @model_validator(mode="after")
+    def _quorum_is_a_number(self) -> AcknowledgementSettings:
+        if (self.rule == "quorum") != (self.quorum is not None):
+            raise ValueError('expected quorum = N together with rule = "quorum", and only then')
+        return self
+
+
+class RuleSettings(Section):
+    """One [[rules]] table: what an intake makes of the alerts that match; the first rule that matches is taken."""
+
+    name: Name = Field(description="what the timeline calls it")
+    source: Literal["alertmanager"] = Field(default="alertmanager", description="the intake it is for")
+    account: Name = Field(description="the account that is charged")
+    match: dict[str, LabelMatch] = Field(
+        default={}, max_length=50, description='label = "value" or label = {regex = "…"}; all have to fit'
+    )
+    recipients: tuple[RecipientSettings, ...] = Field(min_length=1, max_length=1_000, description="whom to reach")
+    steps: tuple[StepSettings, ...] = Field(default=(), max_length=50, description="when to try whom on which channels")
+    priority: Priority = Field(default="high", description="the priority of the alert")
+    language: str = Field(default="", max_length=35, description="the language of the alert")
+    acknowledgement: AcknowledgementSettings | None = Field(default=None, description="by default the priority's")
+    on_unknown: Literal["resend", "wait"] | None = Field(default=None, description="by default the priority's")
+    expires_after_s: int | None = Field(default=None, ge=10, le=30 * _DAY_S, description="by default the priority's")
+
+    def matches(self, source: str, labels: Mapping[str, str]) -> bool:
+        """Whether an alert of this source with these labels is this rule's."""
+        return source == self.source and all(test.matches(labels.get(key, "")) for key, test in self.match.items())
+
+
+class LastResortSettings(Section):
+    """[last_resort]: who is told when an alert reached nobody."""
+
+    recipients: tuple[RecipientSettings, ...] = Field(default=(), max_length=100, description="whom to tell")
+
+
+class LogSettings(Section):
+    """[log]: what the gateway writes about itself."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least level written")
+    format: Literal["text", "json"] = Field(default="text", description="for people or for machines")
+
+
+class Settings(Section):
+    """The whole file. Every part has defaults; without providers nothing can be sent."""
+
+    store: StoreSettings = StoreSettings()
+    queue: QueueSettings = QueueSettings()
+    http: HttpSettings = HttpSettings()
+    providers: tuple[Provider, ...] = Field(default=(), max_length=1_000)
+    routes: tuple[RouteSettings, ...] = Field(default=(), max_length=10_000)
+    destinations: DestinationSettings = DestinationSettings()
+    callbacks: CallbackSettings = CallbackSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    alerts: AlertSettings = AlertSettings()
+    rules: tuple[RuleSettings, ...] = Field(default=(), max_length=1_000)
+    last_resort: LastResortSettings = LastResortSettings()
+    log: LogSettings = LogSettings()
+
+    @cached_property
+    def routing(self) -> Routes:
+        """Which providers an address goes to."""
+        by_channel: dict[str, tuple[str, ...]] = {}
+        for provider in self.providers:
+            by_channel[provider.channel] = (*by_channel.get(provider.channel, ()), provider.name)
+        routes = [Route(channel=route.channel, prefix=route.prefix, providers=route.providers) for route in self.routes]
+        return Routes(routes, by_channel)
+
+    @cached_property
+    def destination_policies(self) -> Mapping[str, DestinationPolicy]:
+        """What each channel of phone numbers may reach: the countries named, else those of its routes, else all."""
+        return {channel: self._destination_policy(channel) for channel in sorted(PHONE_CHANNELS)}
+
+    def _destination_policy(self, channel: str) -> DestinationPolicy:
+        prefixes = [route.prefix for route in self.routes if route.channel == channel]
+        countries = frozenset(self.destinations.countries or ())
+        if not countries and prefixes:
+            countries = countries_of_prefixes(prefixes)
+        return DestinationPolicy(
+            countries=countries if countries or prefixes else None,
+            default_region=self.destinations.default_region,
+            short_codes=frozenset(self.destinations.short_codes),
+            allow_premium=self.destinations.allow_premium,
+            allow_shared_cost=self.destinations.allow_shared_cost,
+            allow_satellite=self.destinations.allow_satellite,
+        )
+
+
+ProviderKinds = Mapping[tuple[str, str], type[BaseModel]]
+"""(channel, kind) -> the model of that kind's own keys; name, channel and kind are among them where it wants them."""
+
+
+def default_settings() -> Settings:
+    """The settings of an empty file."""
+    return Settings()
+
+
+def load(path: Path, provider_kinds: ProviderKinds, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings in the TOML file at `path`. Raises SettingsError naming everything that is wrong with it."""
+    text, raw = _parsed(path)
+    examination = Examination(lines=lines_of(text), folder=path.parent, environ=environ)
+    tables = raw.pop("providers", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        examination.add(("providers",), "expected a list of tables, written [[providers]]")
+        tables = []
+    providers = _providers(examination, tables, provider_kinds)
+    settings = examination.validated(Settings, raw, ())
+    check_references(examination, raw, tables)
+    if examination.problems or settings is None:
+        raise SettingsError(str(path), examination.problems)
+    return settings.model_copy(update={"providers": tuple(providers)})
+
+
+def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except OSError as failure:
+        raise _refused(path, None, f"cannot be read: {failure.strerror}") from failure
+    if len(content) > FILE_BYTES_MAX:
+        raise _refused(path, None, f"expected at most {FILE_BYTES_MAX} bytes")
+    try:
+        text = content.decode()
+        return text, tomllib.loads(text)
+    except UnicodeDecodeError as failure:
+        raise _refused(path, content.count(b"\n", 0, failure.start) + 1, "expected UTF-8 text") from failure
+    except tomllib.TOMLDecodeError as failure:
+        place = _TOML_PLACE.search(str(failure))
+        line = int(place[1]) if place and place[1] else content.count(b"\n") + 1
+        raise _refused(path, line, f"not TOML: {_TOML_PLACE.sub('', str(failure))}") from failure
+    except RecursionError as failure:
+        raise _refused(path, None, "not TOML: nested too deeply") from failure
+
+
+def _refused(path: Path, line: int | None, text: str) -> SettingsError:
+    return SettingsError(str(path), [Problem(key="", line=line, text=text)])
+
+
+def _providers(examination: Examination, tables: list[dict[str, Any]], provider_kinds: ProviderKinds) -> list[Provider]:
+    """The providers that are right; what is wrong with the others is added to the examination."""
+    providers: list[Provider] = []
+    first_at: dict[str, int] = {}
+    for n, table in enumerate(tables):
+        at: KeyPath = ("providers", n)
+        written_head = {key: value for key, value in table.items() if key in ProviderHead.model_fields}
+        head = examination.validated(ProviderHead, written_head, at)
+        if head is None:
+            continue
+        if first_at.setdefault(head.name, n) != n:
+            examination.add((*at, "name"), f"providers[{first_at[head.name]}] is called {head.name} already")
+        model = provider_kinds.get((head.channel, head.kind))
+        if model is None:
+            _add_unknown_kind(examination, head, at, provider_kinds)
+            continue
+        keys = {key: value for key, value in table.items() if key not in written_head or key in model.model_fields}
+        settings = examination.validated(model, keys, at)
+        if settings is not None:
+            providers.append(Provider(name=head.name, channel=head.channel, kind=head.kind, settings=settings))
+    return providers
+
+
+def _add_unknown_kind(examination: Examination, head: ProviderHead, at: KeyPath, provider_kinds: ProviderKinds) -> None:
+    channels = {channel for channel, _ in provider_kinds}
+    if head.channel not in channels:
+        examination.add((*at, "channel"), f"unknown channel{suggestion(head.channel, channels)}")
+        return
+    kinds = {kind for channel, kind in provider_kinds if channel == head.channel}
+    examination.add((*at, "kind"), f"unknown kind of {head.channel} provider{suggestion(head.kind, kinds)}")

@@ -1,0 +1,90 @@
+"""The forms that single values of the settings file have, each a type; no sections, no loading."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from ipaddress import IPv4Network, IPv6Network
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, PlainValidator, SecretStr
+
+from gateway.destinations import is_country
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("expected 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit")
+    return value
+
+
+def _listen(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(
+            f'expected "address:port" with a port from 0 to 65535 (0: any free one), got {json.dumps(value)}'
+        )
+    return value
+
+
+def _web_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise ValueError("expected a URL with http:// or https://, a host and no user name")
+    return value.rstrip("/")
+
+
+def _store_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
+    is_file = url.startswith("sqlite:///") and url not in ("sqlite:///", "sqlite:///:memory:")
+    if not is_file and not (url.startswith("postgresql://") and urlsplit(url).path.strip("/")):
+        raise ValueError('expected "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
+    return value
+
+
+def _queue_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
+    if url != "memory:" and not (url.startswith(("redis://", "rediss://")) and urlsplit(url).hostname):
+        raise ValueError('expected "memory:", "redis://HOST:PORT/DATABASE" or "rediss://…" (TLS)')
+    return value
+
+
+def _country(value: str) -> str:
+    if not is_country(value):
+        raise ValueError(f'expected an ISO 3166 country code such as "FR", got {json.dumps(value)}')
+    return value
+
+
+def _network(value: Any) -> IPv4Network | IPv6Network:
+    try:
+        return ipaddress.ip_network(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError(f'expected an IP network such as "10.1.0.0/16", got {json.dumps(value)}') from None
+
+
+def _address(value: str) -> str:
+    channel, colon, rest = value.partition(":")
+    if not colon or not channel or not rest:
+        raise ValueError(f'expected an address such as "sms:+33612345678", got {json.dumps(value)}')
+    return value
+
+
+def _short_code(value: str) -> str:
+    if not value.isascii() or not value.isdigit():
+        raise ValueError(f"expected a short code of digits, got {json.dumps(value)}")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Country = Annotated[str, AfterValidator(_country)]
+Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
+Address = Annotated[str, Field(max_length=320), AfterValidator(_address)]
+ShortCode = Annotated[str, Field(min_length=2, max_length=8), AfterValidator(_short_code)]
+WebUrl = Annotated[str, Field(max_length=2_048), AfterValidator(_web_url)]
+Listen = Annotated[str, AfterValidator(_listen)]
+StoreUrl = Annotated[SecretStr, AfterValidator(_store_url)]
+QueueUrl = Annotated[SecretStr, AfterValidator(_queue_url)]

@@ -1,0 +1,325 @@
+"""What is wrong with a settings file, in words for the person who wrote it; holds no settings of its own."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, Union
+
+import annotated_types
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from gateway.settings_location import KeyPath, nearest_line, written
+
+SECRET_FILE_BYTES_MAX = 64 * 1024
+"""A secret is a password or a key; a larger file is another file named by mistake."""
+_SHOWN_CHARACTERS_MAX = 60
+_REFERENCE_EXPECTED = 'a secret: text, {env = "NAME"} or {file = "PATH"}'
+_UNRESOLVED = "unresolved"
+_SECRET_WORDS = ("password", "secret", "token", "key")
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """One thing wrong: the key (``providers[0].port``; "" is the whole file), its line (None: it has none), and why."""
+
+    key: str
+    line: int | None
+    text: str
+
+
+class SettingsError(Exception):
+    """The settings file is refused. `problems` names everything wrong with it, in the order of its lines."""
+
+    def __init__(self, file: str, problems: Iterable[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line or 0))
+        super().__init__("\n".join(map(self._line, self.problems)))
+
+    def _line(self, problem: Problem) -> str:
+        place = self.file if problem.line is None else f"{self.file}:{problem.line}"
+        return f"{place}: {problem.key}: {problem.text}" if problem.key else f"{place}: {problem.text}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Shape:
+    """What may stand at a path: the type without its marks, and the marks (bounds)."""
+
+    annotation: Any
+    metadata: tuple[Any, ...]
+
+
+class Examination:
+    """Checks tables of one file against models and collects every problem found on the way.
+
+    A model with a class method ``expand(text)`` may be written as a text alone; `expand` gives the table meant by it.
+
+    `folder` is where relative ``{file = "PATH"}`` are looked up, `environ` where ``{env = "NAME"}`` are.
+    """
+
+    def __init__(self, *, lines: Mapping[KeyPath, int], folder: Path, environ: Mapping[str, str]) -> None:
+        self.problems: list[Problem] = []
+        self._lines = lines
+        self._folder = folder
+        self._environ = environ
+        self._shapes: dict[KeyPath, _Shape] = {}
+        self._secrets: set[KeyPath] = set()
+        self._unresolved: set[KeyPath] = set()
+        self._expanded: set[KeyPath] = set()
+
+    def add(self, path: KeyPath, text: str) -> None:
+        self.problems.append(Problem(key=written(path), line=nearest_line(self._lines, path), text=text))
+
+    def validated(self, model: type[_Model], table: dict[str, Any], at: KeyPath) -> _Model | None:
+        """The table, which stands at `at`, as `model`; None when it has problems (they are added)."""
+        before = len(self.problems)
+        prepared = self._prepared_table(model, table, at)
+        try:
+            # JSON mode is strict about types ("8080" is no integer) and still takes arrays for tuples and sets.
+            value = model.model_validate_json(json.dumps(prepared, default=str), strict=True)
+        except ValidationError as refusal:
+            self._add_refusal(refusal, prepared, at)
+            return None
+        return value if len(self.problems) == before else None
+
+    # Before validation: unknown keys are named and left out, references to secrets are resolved.
+
+    def _prepared(self, annotation: Any, metadata: Iterable[Any], value: Any, at: KeyPath) -> Any:
+        annotation, marks = _bare(annotation, metadata)
+        self._shapes[at] = _Shape(annotation=annotation, metadata=marks)
+        choices = _choices(annotation)
+        if SecretStr in choices:
+            self._secrets.add(at)
+            return self._secret(value, at) if isinstance(value, dict) else value
+        for choice in choices:
+            if isinstance(value, str) and hasattr(choice, "expand"):
+                self._expanded.add(at)
+                return choice.expand(value)
+        if isinstance(value, dict):
+            for choice in choices:
+                if _is_model(choice):
+                    return self._prepared_table(choice, value, at)
+                if typing.get_origin(choice) in (dict, Mapping):
+                    inner = typing.get_args(choice)[1]
+                    return {key: self._prepared(inner, (), item, (*at, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            for choice in choices:
+                if typing.get_origin(choice) in (list, tuple, set, frozenset):
+                    inner = typing.get_args(choice)[0]
+                    return [self._prepared(inner, (), item, (*at, n)) for n, item in enumerate(value)]
+        return value
+
+    def _prepared_table(self, model: type[BaseModel], table: dict[str, Any], at: KeyPath) -> dict[str, Any]:
+        fields = {field.alias or name: field for name, field in model.model_fields.items()}
+        prepared = {}
+        for key, field in fields.items():
+            if key in table:
+                prepared[key] = self._prepared(field.annotation, field.metadata, table[key], (*at, key))
+            else:
+                annotation, marks = _bare(field.annotation, field.metadata)
+                self._shapes[(*at, key)] = _Shape(annotation=annotation, metadata=marks)
+        for key in table.keys() - fields.keys():
+            self.add((*at, key), f"unknown key{suggestion(key, fields)}")
+        return prepared
+
+    def _secret(self, reference: dict[str, Any], at: KeyPath) -> str:
+        try:
+            return _resolved_secret(reference, folder=self._folder, environ=self._environ)
+        except _UnresolvedError as failure:
+            self.add(at, str(failure))
+            self._unresolved.add(at)
+            return _UNRESOLVED
+
+    # After validation: each error of pydantic becomes one sentence at one key.
+
+    def _add_refusal(self, refusal: ValidationError, prepared: dict[str, Any], at: KeyPath) -> None:
+        named: dict[KeyPath, str] = {}
+        for error in refusal.errors(include_url=False):
+            path = self._as_written((*at, *_path_in(prepared, error["loc"], missing=error["type"] == "missing")))
+            if path not in named and path not in self._unresolved:
+                named[path] = self._sentence(path, typing.cast(dict[str, Any], error))
+        for path, sentence in named.items():
+            # A list whose every element is refused is also reported as too short: only the elements are wrong.
+            if not any(other[: len(path)] == path for other in named if other != path):
+                self.add(path, sentence)
+
+    def _as_written(self, path: KeyPath) -> KeyPath:
+        """The path, cut off where a text alone stands for a table."""
+        return next((path[:length] for length in range(len(path)) if path[:length] in self._expanded), path)
+
+    def _sentence(self, path: KeyPath, error: dict[str, Any]) -> str:
+        if error["type"] in ("value_error", "assertion_error"):
+            return str(error["ctx"]["error"])
+        shape = self._shapes.get(path)
+        expected = expectation(shape.annotation, shape.metadata) if shape else None
+        if error["type"] == "missing":
+            return f"missing, expected {expected}" if expected else "missing"
+        if error["type"] == "string_pattern_mismatch":
+            expected = f"text that matches {error['ctx']['pattern']}"
+        sentence = f"expected {expected}" if expected else str(error["msg"]).replace("Input should be", "expected", 1)
+        return f"{sentence}{self._got(path, error['input'])}"
+
+    def _got(self, path: KeyPath, value: Any) -> str:
+        last = str(path[-1]).lower() if path else ""
+        if any(path[: len(secret)] == secret for secret in self._secrets) or any(
+            word in last for word in _SECRET_WORDS
+        ):
+            return ""
+        return f", got {shown(value)}"
+
+
+class _UnresolvedError(Exception):
+    """A reference to a secret leads nowhere; the text says why and never what was found."""
+
+
+def _resolved_secret(reference: Mapping[str, Any], *, folder: Path, environ: Mapping[str, str] = os.environ) -> str:
+    """The secret behind ``{env = "NAME"}`` or ``{file = "PATH"}``. One line end at the file's end is not part of it."""
+    match dict(reference):
+        case {"env": str(name), **rest} if not rest:
+            return _from_environment(name, environ)
+        case {"file": str(name), **rest} if not rest:
+            return _from_file(folder / Path(name).expanduser())
+    raise _UnresolvedError(f"expected {_REFERENCE_EXPECTED}")
+
+
+def _from_environment(name: str, environ: Mapping[str, str]) -> str:
+    value = environ.get(name)
+    if value is None:
+        raise _UnresolvedError(f"the environment variable {name} is not set")
+    if not value:
+        raise _UnresolvedError(f"the environment variable {name} is empty")
+    return value
+
+
+def _from_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(SECRET_FILE_BYTES_MAX + 1)
+        text = content.decode()
+    except OSError as failure:
+        raise _UnresolvedError(f"the file {path} cannot be read: {failure.strerror}") from failure
+    except UnicodeDecodeError as failure:
+        raise _UnresolvedError(f"the file {path} is not UTF-8 text") from failure
+    if len(content) > SECRET_FILE_BYTES_MAX:
+        raise _UnresolvedError(f"the file {path} is larger than {SECRET_FILE_BYTES_MAX} bytes")
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise _UnresolvedError(f"the file {path} is empty")
+    return text
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """``, did you mean "port"?`` where a known word is close, else the known words, at most twelve of them."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1)
+    if close:
+        return f", did you mean {shown(close[0])}?"
+    return f", expected one of {', '.join(words[:12])}{' …' if len(words) > 12 else ''}" if words else ""
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in TOML, shortened; tables and lists by their kind only."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN_CHARACTERS_MAX else f"{text[:_SHOWN_CHARACTERS_MAX]}…"
+
+
+def expectation(annotation: Any, metadata: Iterable[Any] = ()) -> str | None:
+    """What may stand there, in words: ``an integer from 1 to 65535``. None for types that have no words here."""
+    annotation, marks = _bare(annotation, metadata)
+    choices = [choice for choice in _choices(annotation) if choice is not type(None)]
+    if len(choices) > 1:
+        words = [expectation(choice, marks) for choice in choices]
+        return " or ".join(word for word in words if word) if all(words) else None
+    return _expectation_of_one(choices[0], marks) if choices else None
+
+
+def _expectation_of_one(choice: Any, marks: tuple[Any, ...]) -> str | None:
+    origin = typing.get_origin(choice)
+    if origin is Literal:
+        return _one_of(typing.get_args(choice))
+    if origin in (list, tuple, set, frozenset):
+        inner = expectation(typing.get_args(choice)[0])
+        return f"a list{_bounds(marks, of='elements')}" + (f", each {inner}" if inner else "")
+    if origin in (dict, Mapping) or _is_model(choice):
+        return "text or a table" if hasattr(choice, "expand") else "a table"
+    if isinstance(choice, type) and issubclass(choice, Enum):
+        return _one_of(member.value for member in choice)
+    return {
+        bool: "true or false",
+        int: f"an integer{_bounds(marks)}",
+        float: f"a number{_bounds(marks)}",
+        str: f"text{_bounds(marks, of='characters')}",
+        SecretStr: _REFERENCE_EXPECTED,
+    }.get(choice)
+
+
+def _one_of(values: Iterable[Any]) -> str:
+    return "one of " + ", ".join(shown(value) for value in values)
+
+
+def _bounds(marks: tuple[Any, ...], of: str = "") -> str:
+    low = high = ""
+    for mark in marks:
+        match mark:
+            case annotated_types.Ge(ge=bound) | annotated_types.MinLen(min_length=bound):
+                low = str(bound)
+            case annotated_types.Gt(gt=bound):
+                low = f"more than {bound}"
+            case annotated_types.Le(le=bound) | annotated_types.MaxLen(max_length=bound):
+                high = str(bound)
+            case annotated_types.Lt(lt=bound):
+                high = f"less than {bound}"
+    if not low and not high:
+        return ""
+    text = f"{low} to {high}" if low and high else (f"at least {low}" if low else f"at most {high}")
+    return f" of {text} {of}" if of else f" from {text}" if low and high else f" of {text}"
+
+
+def _bare(annotation: Any, metadata: Iterable[Any]) -> tuple[Any, tuple[Any, ...]]:
+    """The type inside Annotated, and all marks on it, those inside a FieldInfo included."""
+    marks = list(metadata)
+    while typing.get_origin(annotation) is Annotated:
+        annotation, *more = typing.get_args(annotation)
+        marks.extend(more)
+    flat: list[Any] = []
+    for mark in marks:
+        flat.extend(mark.metadata if isinstance(mark, FieldInfo) else [mark])
+    return annotation, tuple(flat)
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) in (Union, types.UnionType):
+        return tuple(_bare(choice, ())[0] for choice in typing.get_args(annotation))
+    return (annotation,)
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _path_in(value: Any, location: tuple[str | int, ...], *, missing: bool) -> KeyPath:
+    """The part of pydantic's location that names keys of the file; branches of unions and validators are left out."""
+    path: list[str | int] = []
+    for n, part in enumerate(location):
+        is_key = isinstance(value, dict) and part in value
+        is_position = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if is_key or is_position:
+            value = value[part]
+        elif not (missing and n == len(location) - 1):
+            continue
+        path.append(part)
+    return tuple(path)

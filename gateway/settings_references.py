@@ -1,0 +1,111 @@
+"""Checks what one table of the settings says about another: names of providers, channels of routes; no single values.
+
+Works on the raw tables, so that one wrong key does not hide what is wrong elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from gateway.destinations import PHONE_CHANNELS, countries_of_prefixes
+from gateway.settings_location import KeyPath
+from gateway.settings_problems import Examination, shown, suggestion
+
+_PHONE_PREFIX = re.compile(r"\+[0-9]{0,15}|[0-9]{0,15}")
+
+
+def check_references(examination: Examination, raw: Mapping[str, Any], providers: Iterable[Mapping[str, Any]]) -> None:
+    """Adds every reference that leads nowhere. `raw` is the file without its providers, `providers` are those."""
+    channel_of = {
+        table["name"]: table["channel"]
+        for table in providers
+        if isinstance(table.get("name"), str) and isinstance(table.get("channel"), str)
+    }
+    routes = list(_tables(raw, "routes"))
+    _check_routes(examination, routes, channel_of)
+    _check_rule_names(examination, list(_tables(raw, "rules")))
+    for path, address in _addresses(raw):
+        channel = address.partition(":")[0]
+        if ":" in address and channel not in channel_of.values():
+            examination.add(path, f"no provider serves the channel {shown(channel)}")
+
+
+def _check_routes(
+    examination: Examination, routes: list[tuple[KeyPath, Mapping[str, Any]]], channel_of: Mapping[str, str]
+) -> None:
+    first_at: dict[tuple[str, str], int] = {}
+    for n, (path, route) in enumerate(routes):
+        channel, prefix = route.get("channel"), route.get("prefix", "")
+        if not isinstance(channel, str) or not isinstance(prefix, str):
+            continue
+        first = first_at.setdefault((channel, prefix), n)
+        if first != n:
+            examination.add((*path, "prefix"), f"routes[{first}] has the channel {channel} and this prefix already")
+        _check_prefix(examination, (*path, "prefix"), channel, prefix)
+        _check_route_providers(examination, path, route, channel_of)
+
+
+def _check_prefix(examination: Examination, path: KeyPath, channel: str, prefix: str) -> None:
+    if channel not in PHONE_CHANNELS:
+        return
+    if not _PHONE_PREFIX.fullmatch(prefix):
+        examination.add(path, f'expected "+" and digits, or the digits of a short code, got {shown(prefix)}')
+    elif prefix.startswith("+") and not countries_of_prefixes([prefix]):
+        examination.add(path, f"expected a country's prefix, but no country code begins {shown(prefix)}")
+
+
+def _check_route_providers(
+    examination: Examination, path: KeyPath, route: Mapping[str, Any], channel_of: Mapping[str, str]
+) -> None:
+    named = route.get("providers")
+    for n, name in enumerate(named if isinstance(named, list) else []):
+        place = (*path, "providers", n)
+        if not isinstance(name, str):
+            continue
+        if name not in channel_of:
+            examination.add(place, f"no provider is called {shown(name)}{suggestion(name, channel_of)}")
+        elif channel_of[name] != route["channel"]:
+            examination.add(
+                place, f"expected a provider of the channel {route['channel']}, {name} serves {channel_of[name]}"
+            )
+        elif isinstance(named, list) and name in named[:n]:
+            examination.add(place, f"{shown(name)} is named twice")
+
+
+def _check_rule_names(examination: Examination, rules: list[tuple[KeyPath, Mapping[str, Any]]]) -> None:
+    first_at: dict[str, int] = {}
+    for n, (path, rule) in enumerate(rules):
+        name = rule.get("name")
+        if isinstance(name, str) and first_at.setdefault(name, n) != n:
+            examination.add((*path, "name"), f"rules[{first_at[name]}] is called {shown(name)} already")
+
+
+def _tables(raw: Mapping[str, Any], key: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    found = raw.get(key)
+    for n, table in enumerate(found if isinstance(found, list) else []):
+        if isinstance(table, dict):
+            yield (key, n), table
+
+
+def _addresses(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Every address written in rules, their steps and the last resort."""
+    for path, rule in _tables(raw, "rules"):
+        yield from _addresses_of(rule, path)
+        for step_path, step in _tables(rule, "steps"):
+            yield from _addresses_of(step, (*path, *step_path))
+    if isinstance(raw.get("last_resort"), dict):
+        yield from _addresses_of(raw["last_resort"], ("last_resort",))
+
+
+def _addresses_of(table: Mapping[str, Any], path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    recipients = table.get("recipients")
+    for n, recipient in enumerate(recipients if isinstance(recipients, list) else []):
+        place = (*path, "recipients", n)
+        if isinstance(recipient, str):
+            yield place, recipient
+        elif isinstance(recipient, dict) and isinstance(recipient.get("addresses"), list):
+            for m, address in enumerate(recipient["addresses"]):
+                if isinstance(address, str):
+                    yield (*place, "addresses", m), address

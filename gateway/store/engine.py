@@ -1,0 +1,249 @@
+"""Opening the store: engines, pragmas, the process lock, migrations. What is read and written lives beside this file."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool, QueuePool
+
+from gateway.store.errors import StoreConflict, StoreError, StoreLocked, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+READERS = 4  # threads that read SQLite beside the writer: more would only contend for two cores
+CHECKPOINT_BYTES = 16 * 1024 * 1024  # the write-ahead log is folded back beyond this, between two batches
+CHECKPOINT_WAIT_MS = 50  # how long a batch may wait for readers before the log is folded back another time
+BUSY_MS = 10_000  # how long SQLite waits for another process's lock before it gives up
+PG_POOL = 8  # connections of one process: one writes, the others read
+PG_POOL_WAIT_S = 5.0
+
+
+class Store(Protocol):
+    """The open database. `read` and `write` run a function on a connection, in a transaction of its own, off the loop or
+    cooperatively; they raise only StoreError and what the function raises by itself."""
+
+    dialect: Any
+
+    async def read(self, work: Callable[[Connection], T]) -> T: ...
+
+    async def write(self, work: Callable[[Connection], T]) -> T: ...
+
+    async def close(self) -> None: ...
+
+
+def translated(error: Exception) -> StoreError:
+    """A driver's error in the store's words."""
+    if isinstance(error, IntegrityError):
+        return StoreConflict(str(error.orig))
+    return StoreUnavailable(str(getattr(error, "orig", error)))
+
+
+@contextmanager
+def _translating() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as error:
+        raise translated(error) from error
+
+
+class SqliteStore:
+    """SQLite: one process, one writer thread, short readers. WAL with ``synchronous=FULL``: a commit is on disk."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock_fd: int | None = None
+        url = f"sqlite:///{path}"
+        self._writer_engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
+        self._reader_engine = create_engine(
+            url, poolclass=QueuePool, pool_size=READERS, max_overflow=0, connect_args={"check_same_thread": False}
+        )
+        event.listen(self._writer_engine, "connect", functools.partial(_prepare_sqlite, query_only=False))
+        event.listen(self._reader_engine, "connect", functools.partial(_prepare_sqlite, query_only=True))
+        event.listen(self._writer_engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+        event.listen(self._reader_engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
+        self.dialect = self._writer_engine.dialect
+        self._writer = ThreadPoolExecutor(1, "store-writer")
+        self._readers = ThreadPoolExecutor(READERS, "store-reader")
+        self._connection: Connection | None = None
+
+    def lock(self) -> None:
+        """Takes the process lock: only one process may have this database open. Raises StoreLocked."""
+        fd = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(fd)
+            raise StoreLocked(f"{self.path} is in use by a running tocsin") from error
+        self._lock_fd = fd
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        def run() -> T:
+            with _translating(), self._reader_engine.connect() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, work)
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        try:
+            with _translating():
+                if self._connection is None:
+                    self._connection = self._writer_engine.connect()
+                with self._connection.begin():
+                    result = work(self._connection)
+        except StoreUnavailable:
+            self._drop()  # after an I/O error only a fresh connection knows the truth
+            raise
+        self._checkpoint()
+        return result
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+    def _checkpoint(self) -> None:
+        try:
+            if Path(f"{self.path}-wal").stat().st_size < CHECKPOINT_BYTES:
+                return
+            assert self._connection is not None
+            raw = self._connection.connection.dbapi_connection
+            assert raw is not None
+            cursor = raw.cursor()
+            # TRUNCATE, so that the file does not stay above the bound; a reader in the way is tried again next time
+            cursor.execute(f"PRAGMA busy_timeout={CHECKPOINT_WAIT_MS}")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+            cursor.close()
+        except (OSError, sqlite3.Error) as error:
+            log.warning("checkpoint_failed", error=str(error))
+
+    async def close(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._drop)
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._reader_engine.dispose()
+        self._writer_engine.dispose()
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def migrate(self) -> None:
+        engine = create_engine(f"sqlite:///{self.path}", poolclass=NullPool)
+        event.listen(engine, "connect", functools.partial(_prepare_sqlite, query_only=False))
+        event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+        with _translating(), engine.begin() as connection:
+            _upgrade(connection)
+        engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: object, *, query_only: bool) -> None:
+    connection.isolation_level = None  # transactions are begun by us, not by the driver
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.execute("PRAGMA wal_autocheckpoint=0")  # we checkpoint between batches, not inside a commit
+    cursor.execute("PRAGMA cache_size=-32768")
+    cursor.execute("PRAGMA temp_store=MEMORY")
+    if query_only:
+        cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
+
+
+class PostgresStore:
+    """PostgreSQL through asyncpg: any number of processes; rows are locked in the order of their ids."""
+
+    def __init__(self, url: str) -> None:
+        # `postgresql://` is what people write; the driver is ours to choose
+        self._url = make_url(url).set(drivername="postgresql+asyncpg")
+        self._engine = create_async_engine(
+            self._url,
+            pool_size=PG_POOL,
+            max_overflow=0,
+            pool_timeout=PG_POOL_WAIT_S,
+            pool_pre_ping=True,
+            connect_args={"timeout": 10, "command_timeout": 60},
+        )
+        self.dialect = self._engine.dialect
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        with _translating():
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        with _translating():
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(work)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+    async def migrate(self) -> None:
+        def upgrade(connection: Connection) -> None:
+            # two nodes that start together must not both migrate
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7023614)")
+            _upgrade(connection)
+
+        engine = create_async_engine(self._url, poolclass=NullPool)
+        try:
+            with _translating():
+                async with engine.begin() as connection:
+                    await connection.run_sync(upgrade)
+        finally:
+            await engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+async def open_store(url: str) -> SqliteStore | PostgresStore:
+    """Opens the database that `url` names (``sqlite:///PATH`` or ``postgresql://…``), takes the process lock where
+    there is one, and brings the schema up to date. Raises StoreError."""
+    if url.startswith("sqlite:///"):
+        path = url.removeprefix("sqlite:///")
+        parent = Path(path).parent
+        if not parent.is_dir():
+            raise StoreUnavailable(f"the folder {parent} of the database does not exist")
+        sqlite = SqliteStore(path)
+        try:
+            sqlite.lock()
+            await asyncio.to_thread(sqlite.migrate)
+        except BaseException:
+            await sqlite.close()
+            raise
+        return sqlite
+    postgres = PostgresStore(url)
+    try:
+        await postgres.migrate()
+    except BaseException:
+        await postgres.close()
+        raise
+    return postgres

@@ -1,0 +1,19 @@
+"""What can be wrong with the store, in the broker's words; drivers' own errors do not leave this folder."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Something is wrong with the store."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - reads as what it is
+    """Nothing was written: the disk is full, the database does not answer, or the journal is full. Try again."""
+
+
+class StoreConflict(StoreError):  # noqa: N818
+    """A constraint of the schema refused the command; nothing of it was written."""
+
+
+class StoreLocked(StoreError):  # noqa: N818
+    """Another process owns this SQLite database."""

@@ -1,0 +1,495 @@
+"""A unit of work: the rows that one batch of commands read and changed, in memory, written in one go at its end.
+
+Every command runs against the unit as if it were alone; one that raises leaves no trace in it. What a change means (money, callbacks,
+announcements) is decided in `gateway.progress` and by the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import astuple, dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Select, and_, bindparam, delete, select
+
+from billing.ledger import Balance, Entry, held, prepaid
+from gateway.alert import Alert
+from gateway.clock import to_micros
+from gateway.delivery import Delivery
+from gateway.store import rows, tables
+from gateway.store.rows import Attempt, Callback, Mapper, Part, Row
+from gateway.store.statements import Statement, insert_of, update_of
+
+T = TypeVar("T")
+IN_MAX = 500  # ids in one IN list: SQLite takes 32,766 parameters, short lists keep the plan and the statement small
+
+_MAPPERS: tuple[Mapper[Any], ...] = (rows.alerts, rows.deliveries, rows.attempts, rows.parts, rows.callbacks)
+_PLAIN = {
+    "entries": ("account_id", "kind", "cause_type", "cause_id", "debit", "credit", "amount_micros", "reverses", "at"),
+    "events": ("alert_id", "delivery_id", "kind", "detail", "at"),
+    "idempotency": ("account_id", "route", "key", "digest", "answer", "created_at"),
+    "early_receipts": ("id", "provider", "provider_message_id", "address", "result", "code", "detail", "raw", "at"),
+    "acknowledgements": ("id", "alert_id", "by", "comment", "via", "key_id", "at"),
+    "attachments": ("alert_id", "n", "name", "content_type", "content"),
+    "inbound_messages": ("id", "provider", "channel", "source", "destination", "text", "at"),
+    "inbound_parts": ("provider", "source", "destination", "reference", "total", "n", "text", "at"),
+}
+
+
+class WriteStatements:
+    """All statements of the write path for one database, compiled once."""
+
+    def __init__(self, dialect: Any) -> None:
+        self.insert: dict[str, Statement] = {}
+        self.update: dict[str, Statement] = {}
+        for mapper in _MAPPERS:
+            self.insert[mapper.table.name] = insert_of(dialect, mapper.table, mapper.names)
+            self.update[mapper.table.name] = update_of(dialect, mapper)
+        for name, columns in _PLAIN.items():
+            self.insert[name] = insert_of(dialect, tables.metadata.tables[name], columns)
+
+
+def _by(mapper: Mapper[Any], column: str) -> Select[Any]:
+    """All columns of the rows whose `column` is among `ids`, locked in the order of the key."""
+    statement = select(*mapper.columns).where(mapper.table.c[column].in_(bindparam("ids", expanding=True)))
+    return statement.order_by(*(mapper.table.c[name] for name in mapper.key)).with_for_update()
+
+
+_ALERTS = _by(rows.alerts, "id")
+_DELIVERIES = _by(rows.deliveries, "id")
+_LIVE = tables.alerts.c.status.in_(("active", "acknowledged"))
+_ALERTS_REFERENCED = _by(rows.alerts, "reference").where(_LIVE)
+_ALERTS_GROUPED = _by(rows.alerts, "group_key").where(_LIVE)
+_PARTS_OF = _by(rows.parts, "delivery_id")
+_ATTEMPTS_OF = _by(rows.attempts, "delivery_id")
+_PARTS_NAMED = (
+    select(*rows.parts.columns)
+    .where(
+        and_(
+            tables.parts.c.provider == bindparam("provider"),
+            tables.parts.c.provider_message_id.in_(bindparam("ids", expanding=True)),
+        )
+    )
+    .order_by(tables.parts.c.sent_at.desc())
+)
+_IDEMPOTENCY_KEYS = select(
+    tables.idempotency.c.account_id,
+    tables.idempotency.c.route,
+    tables.idempotency.c.key,
+    tables.idempotency.c.digest,
+    tables.idempotency.c.answer,
+).where(tables.idempotency.c.key.in_(bindparam("ids", expanding=True)))
+_BALANCES = (
+    select(
+        tables.accounts.c.id,
+        tables.accounts.c.currency,
+        tables.accounts.c.floor_micros,
+        tables.balances.c.name,
+        tables.balances.c.amount_micros,
+    )
+    .join(tables.balances, tables.balances.c.account_id == tables.accounts.c.id)
+    .where(tables.accounts.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(tables.balances.c.name)
+    .with_for_update(of=tables.balances)
+)
+_EARLY = (
+    select(tables.early_receipts)
+    .where(
+        tables.early_receipts.c.provider == bindparam("provider"),
+        tables.early_receipts.c.provider_message_id.in_(bindparam("ids", expanding=True)),
+    )
+    .order_by(tables.early_receipts.c.at, tables.early_receipts.c.id)
+)
+_EARLY_USED = delete(tables.early_receipts).where(tables.early_receipts.c.id.in_(bindparam("ids", expanding=True)))
+_OPEN = (
+    select(tables.deliveries.c.alert_id)
+    .distinct()
+    .where(tables.deliveries.c.alert_id.in_(bindparam("ids", expanding=True)), tables.deliveries.c.settled_at.is_(None))
+)
+_REACHED = (
+    select(tables.deliveries.c.alert_id)
+    .distinct()
+    .where(
+        tables.deliveries.c.alert_id.in_(bindparam("ids", expanding=True)),
+        tables.deliveries.c.state.in_(("accepted", "delivered")),
+    )
+)
+
+
+@dataclass(slots=True)
+class Wants:
+    """What the commands of a batch say they will read, so that it is read together. Only a hint: the rest is read when asked for."""
+
+    alerts: set[str] = field(default_factory=set)
+    deliveries: set[str] = field(default_factory=set)
+    balances: set[str] = field(default_factory=set)
+    parts_of: set[str] = field(default_factory=set)
+    attempts: set[str] = field(default_factory=set)
+    named: dict[str, set[str]] = field(default_factory=dict)
+    early: dict[str, set[str]] = field(default_factory=dict)
+    idempotency: set[str] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+    group_keys: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlyReceipt:
+    """A receipt that came before the answer that names its id; one row for each id it may mean, all with the same `id`."""
+
+    id: str
+    provider: str
+    provider_message_id: str
+    address: str
+    result: str
+    code: str
+    detail: str
+    raw: str
+    at: int
+
+
+class Unit:
+    """The rows of one transaction. `now` is the one time of everything that is written in it."""
+
+    def __init__(self, connection: Connection, statements: WriteStatements, now: datetime) -> None:
+        self.connection = connection
+        self.now = now
+        self.now_micros = to_micros(now)
+        self.signals: list[object] = []
+        self.touched: dict[str, None] = {}
+        self.notes: dict[str, list[dict[str, Any]]] = {}
+        self._statements = statements
+        self._known: dict[str, dict[Any, Any]] = {mapper.table.name: {} for mapper in _MAPPERS}
+        self._new: dict[str, dict[Any, None]] = {mapper.table.name: {} for mapper in _MAPPERS}
+        self._changed: dict[str, dict[Any, None]] = {mapper.table.name: {} for mapper in _MAPPERS}
+        self._plain: dict[str, list[Row]] = {name: [] for name in _PLAIN}
+        self._balances: dict[str, Balance] = {}
+        self._idempotency: dict[tuple[str, str, str], tuple[bytes, str]] = {}
+        self._idempotency_known: set[str] = set()
+        self._complete: set[tuple[str, str]] = set()
+        self._same: set[tuple[str, str]] = set()
+        self._troubles: dict[tuple[str, str, str | None], list[str]] = {}
+        self._named: dict[tuple[str, str], list[tuple[str, int, int]]] = {}
+        self._early: dict[tuple[str, str], list[EarlyReceipt]] = {}
+        self._early_used: list[str] = []
+        self._undo: list[Callable[[], object]] = []
+
+    # --- one command at a time ---------------------------------------------------------------------------------------
+
+    def run(self, apply: Callable[[Unit], T]) -> T:
+        """Runs one command; if it raises, the unit is as it was before."""
+        self._undo.clear()
+        try:
+            return apply(self)
+        except BaseException:
+            for undo in reversed(self._undo):
+                undo()
+            raise
+
+    def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
+        if key in table:
+            old = table[key]
+            self._undo.append(lambda: table.__setitem__(key, old))
+        else:
+            self._undo.append(lambda: table.pop(key, None))
+        table[key] = value
+
+    def _append(self, to: list[Any], value: Any) -> None:
+        to.append(value)
+        self._undo.append(to.pop)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def prefetch(self, wants: Wants) -> None:
+        """Reads what the batch will need, alerts before deliveries before balances: the order in which rows are locked."""
+        for provider, names in wants.early.items():
+            self._load_early(provider, names)
+        for provider, names in wants.named.items():
+            self._load_named(provider, names)
+            for name in names:
+                wants.deliveries.update(part[0] for part in self._named[provider, name])
+        self._load_same(_ALERTS_REFERENCED, "reference", wants.references)
+        self._load_same(_ALERTS_GROUPED, "group_key", wants.group_keys)
+        if self._named:  # a part's delivery names its alert, which is to be locked first
+            self._alerts_of(wants)
+        self._load(rows.alerts, _ALERTS, wants.alerts)
+        self._load(rows.deliveries, _DELIVERIES, wants.deliveries)
+        self._load_children(rows.parts, _PARTS_OF, wants.parts_of | self._incomplete())
+        self._load_children(rows.attempts, _ATTEMPTS_OF, wants.attempts)
+        self._load_balances(wants.balances)
+        self._load_idempotency(wants.idempotency)
+
+    def _alerts_of(self, wants: Wants) -> None:
+        d = tables.deliveries.c
+        statement = select(d.alert_id, d.account_id).where(d.id.in_(bindparam("ids", expanding=True)))
+        for ids in _chunks(wants.deliveries):
+            for alert_id, account_id in self.connection.execute(statement, {"ids": ids}):
+                wants.alerts.add(alert_id)
+                wants.balances.add(account_id)
+
+    def _incomplete(self) -> set[str]:
+        """Deliveries of which a part is known and others may exist: a first attempt of one unit has no other."""
+        incomplete = set()
+        for delivery_id, _, _ in self._known["parts"]:
+            delivery: Delivery | None = self._known["deliveries"].get(delivery_id)
+            if delivery is not None and delivery.units == 1 and delivery.epoch <= 1:
+                self._complete.add(("parts", delivery_id))
+            else:
+                incomplete.add(delivery_id)
+        return incomplete
+
+    def _load(self, mapper: Mapper[Any], statement: Select[Any], ids: Iterable[str]) -> None:
+        known = self._known[mapper.table.name]
+        for chunk in _chunks(key for key in ids if key not in known):
+            for row in self.connection.execute(statement, {"ids": chunk}):
+                value = mapper.from_row(row)
+                known[mapper.key_of(value)] = value
+
+    def _load_children(self, mapper: Mapper[Any], statement: Select[Any], delivery_ids: Iterable[str]) -> None:
+        name = mapper.table.name
+        known = self._known[name]
+        missing = [key for key in delivery_ids if (name, key) not in self._complete]
+        for chunk in _chunks(missing):
+            for row in self.connection.execute(statement, {"ids": chunk}):
+                value = mapper.from_row(row)
+                known.setdefault(mapper.key_of(value), value)
+        self._complete.update((name, key) for key in missing)
+
+    def _load_named(self, provider: str, names: Collection[str]) -> None:
+        missing = {name for name in names if (provider, name) not in self._named}
+        for name in missing:
+            self._named[provider, name] = []
+        known = self._known["parts"]
+        for chunk in _chunks(missing):
+            for row in self.connection.execute(_PARTS_NAMED, {"provider": provider, "ids": chunk}):
+                part = rows.parts.from_row(row)
+                key = (part.delivery_id, part.chain, part.n)
+                known.setdefault(key, part)
+                self._named[provider, part.provider_message_id].append(key)
+
+    def _load_same(self, statement: Select[Any], column: str, names: Collection[str]) -> None:
+        missing = [name for name in names if (column, name) not in self._same]
+        known = self._known["alerts"]
+        for chunk in _chunks(missing):
+            self._same.update((column, name) for name in chunk)
+            for row in self.connection.execute(statement, {"ids": chunk}):
+                alert = known.setdefault(row[0], rows.alerts.from_row(row))
+                self._know_trouble(alert)
+
+    def same_trouble(self, account_id: str, reference: str | None, group_key: str | None) -> list[Alert]:
+        """The alerts of the account, active or acknowledged when they were read, with this reference or group key."""
+        if reference is None and group_key is None:
+            return []
+        for column, name, statement in (
+            ("reference", reference, _ALERTS_REFERENCED),
+            ("group_key", group_key, _ALERTS_GROUPED),
+        ):
+            if name is not None:
+                self._load_same(statement, column, [name])
+        named = [("reference", account_id, reference), ("group_key", account_id, group_key)]
+        ids = {alert_id: None for key in named for alert_id in self._troubles.get(key, ())}
+        return [self._known["alerts"][alert_id] for alert_id in ids]
+
+    def _know_trouble(self, alert: Alert) -> None:
+        for column, name in (("reference", alert.reference), ("group_key", alert.group_key)):
+            if name is not None:
+                self._append(self._troubles.setdefault((column, alert.account_id, name), []), alert.id)
+
+    def _load_early(self, provider: str, names: Collection[str]) -> None:
+        missing = {name for name in names if (provider, name) not in self._early}
+        for name in missing:
+            self._early[provider, name] = []
+        for chunk in _chunks(missing):
+            for row in self.connection.execute(_EARLY, {"provider": provider, "ids": chunk}):
+                receipt = EarlyReceipt(**row._mapping)
+                self._early[provider, receipt.provider_message_id].append(receipt)
+
+    def _load_balances(self, accounts: Iterable[str]) -> None:
+        for chunk in _chunks(account for account in accounts if account not in self._balances):
+            amounts: dict[str, int] = {}
+            found: dict[str, tuple[str, int | None]] = {}
+            for account, currency, floor_micros, name, amount in self.connection.execute(_BALANCES, {"ids": chunk}):
+                found[account] = (currency, floor_micros)
+                amounts[name] = amount
+            for account, (currency, floor_micros) in found.items():
+                self._balances[account] = Balance(
+                    account=account,
+                    currency=currency,
+                    prepaid_micros=amounts[prepaid(account)],
+                    held_micros=amounts[held(account)],
+                    floor_micros=floor_micros,
+                )
+
+    def _load_idempotency(self, keys: Iterable[str]) -> None:
+        for chunk in _chunks(key for key in keys if key not in self._idempotency_known):
+            self._idempotency_known.update(chunk)
+            for account, route, key, digest, answer in self.connection.execute(_IDEMPOTENCY_KEYS, {"ids": chunk}):
+                self._idempotency.setdefault((account, route, key), (digest, answer))
+
+    def alert(self, alert_id: str) -> Alert | None:
+        self._load(rows.alerts, _ALERTS, [alert_id])
+        found: Alert | None = self._known["alerts"].get(alert_id)
+        return found
+
+    def delivery(self, delivery_id: str) -> Delivery | None:
+        self._load(rows.deliveries, _DELIVERIES, [delivery_id])
+        found: Delivery | None = self._known["deliveries"].get(delivery_id)
+        return found
+
+    def parts_of(self, delivery_id: str) -> list[Part]:
+        """All parts of all attempts of a delivery."""
+        self._load_children(rows.parts, _PARTS_OF, [delivery_id])
+        return [part for key, part in self._known["parts"].items() if key[0] == delivery_id]
+
+    def part(self, delivery_id: str, chain: int, n: int) -> Part | None:
+        """A part that is known already (by `parts_of` or `parts_named`)."""
+        found: Part | None = self._known["parts"].get((delivery_id, chain, n))
+        return found
+
+    def parts_named(self, provider: str, provider_message_id: str) -> list[Part]:
+        """The parts that this id of this provider names, the latest first (ids are used again after weeks)."""
+        self._load_named(provider, [provider_message_id])
+        known = self._known["parts"]
+        return [known[key] for key in self._named[provider, provider_message_id]]
+
+    def early(self, provider: str, provider_message_id: str) -> list[EarlyReceipt]:
+        """The receipts that came before this id was known, oldest first; from now on they are used up."""
+        self._load_early(provider, [provider_message_id])
+        found = self._early[provider, provider_message_id]
+        for receipt in found:
+            self._append(self._early_used, receipt.id)
+        return found
+
+    def attempts_of(self, delivery_id: str) -> list[Attempt]:
+        """All attempts of a delivery, in order."""
+        self._load_children(rows.attempts, _ATTEMPTS_OF, [delivery_id])
+        found = [attempt for key, attempt in self._known["attempts"].items() if key[0] == delivery_id]
+        return sorted(found, key=lambda attempt: attempt.epoch)
+
+    def attempt(self, delivery_id: str, epoch: int) -> Attempt | None:
+        self._load_children(rows.attempts, _ATTEMPTS_OF, [delivery_id])
+        found: Attempt | None = self._known["attempts"].get((delivery_id, epoch))
+        return found
+
+    def balance(self, account_id: str) -> Balance | None:
+        self._load_balances([account_id])
+        return self._balances.get(account_id)
+
+    def answered(self, account_id: str, route: str, key: str) -> tuple[bytes, str] | None:
+        """The digest and the answer of an earlier request with this idempotency key."""
+        self._load_idempotency([key])
+        return self._idempotency.get((account_id, route, key))
+
+    # --- changing ----------------------------------------------------------------------------------------------------
+
+    def add(self, value: Alert | Delivery | Attempt | Part | Callback) -> None:
+        """A new row."""
+        mapper = _mapper_of(value)
+        name, key = mapper.table.name, mapper.key_of(value)
+        self._set(self._known[name], key, value)
+        self._set(self._new[name], key, None)
+        if isinstance(value, Alert):
+            self._know_trouble(value)
+        elif isinstance(value, Delivery):
+            self._complete.update({("attempts", value.id), ("parts", value.id)})
+
+    def put(self, value: Alert | Delivery | Attempt | Part | Callback) -> None:
+        """A changed row."""
+        mapper = _mapper_of(value)
+        name, key = mapper.table.name, mapper.key_of(value)
+        self._set(self._known[name], key, value)
+        if key not in self._new[name]:
+            self._changed[name][key] = None
+
+    def name_part(self, part: Part) -> None:
+        """Makes a new part known by its provider's id within this unit."""
+        named = self._named.setdefault((part.provider, part.provider_message_id), [])
+        self._append(named, (part.delivery_id, part.chain, part.n))
+
+    def keep_early(self, receipt: EarlyReceipt) -> None:
+        """Keeps a receipt that nothing is known of yet."""
+        self._append(self._early.setdefault((receipt.provider, receipt.provider_message_id), []), receipt)
+        self.insert("early_receipts", *astuple(receipt))
+
+    def insert(self, table: str, *values: Any) -> None:
+        """A new row of a table that only grows; values in the order of its columns."""
+        self._append(self._plain[table], values)
+
+    def move(self, balance: Balance, entries: Iterable[Entry]) -> None:
+        """Entries, and the balance they lead to (the database works it out once more by itself)."""
+        self._set(self._balances, balance.account, balance)
+        for entry in entries:
+            reverses = int(entry.reverses) if entry.reverses is not None else None
+            self.insert(
+                "entries", balance.account, str(entry.kind), entry.cause_type, entry.cause_id, entry.debit,
+                entry.credit, entry.amount_micros, reverses, self.now_micros,
+            )  # fmt: skip
+
+    def answer(self, account_id: str, route: str, key: str, digest: bytes, answer: str) -> None:
+        """Stores the answer under its idempotency key."""
+        self._set(self._idempotency, (account_id, route, key), (digest, answer))
+        self.insert("idempotency", account_id, route, key, digest, answer, self.now_micros)
+
+    def event(self, alert_id: str, kind: str, detail: str = "", delivery_id: str | None = None) -> None:
+        """A line of the alert's timeline that no other row tells."""
+        self.insert("events", alert_id, delivery_id, kind, detail, self.now_micros)
+
+    def signal(self, signal: object) -> None:
+        """Something to do once the transaction is committed."""
+        self._append(self.signals, signal)
+
+    def touch(self, alert_id: str) -> None:
+        """The alert's deliveries changed: whether it has ended is looked at when the batch is written."""
+        self._set(self.touched, alert_id, None)
+
+    def note(self, alert_id: str, note: dict[str, Any]) -> None:
+        """Something that the alert's callback tells."""
+        if alert_id not in self.notes:
+            self._set(self.notes, alert_id, [])
+        self._append(self.notes[alert_id], note)
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Writes what is new and changed so far, parents before children."""
+        for mapper in _MAPPERS:
+            name = mapper.table.name
+            known = self._known[name]
+            new, changed = self._new[name], self._changed[name]
+            self._statements.insert[name].run(self.connection, [mapper.to_row(known[key]) for key in new])
+            self._statements.update[name].run(self.connection, [mapper.to_change(known[key]) for key in changed])
+            new.clear()
+            changed.clear()
+        for name, inserts in self._plain.items():
+            self._statements.insert[name].run(self.connection, inserts)
+            inserts.clear()
+        for chunk in _chunks(set(self._early_used)):
+            self.connection.execute(_EARLY_USED, {"ids": chunk})
+        self._early_used.clear()
+
+    def open_alerts(self, ids: Collection[str]) -> set[str]:
+        """Which of the alerts have a delivery that is not settled (what is flushed counts)."""
+        return self._alerts_where(_OPEN, ids)
+
+    def reached_alerts(self, ids: Collection[str]) -> set[str]:
+        """Which of the alerts have a delivery that a provider took or that was delivered."""
+        return self._alerts_where(_REACHED, ids)
+
+    def _alerts_where(self, statement: Select[Any], ids: Collection[str]) -> set[str]:
+        found: set[str] = set()
+        for chunk in _chunks(ids):
+            found.update(self.connection.scalars(statement, {"ids": chunk}))
+        return found
+
+
+_BY_CLASS: dict[type, Mapper[Any]] = {mapper.cls: mapper for mapper in _MAPPERS}
+
+
+def _mapper_of(value: object) -> Mapper[Any]:
+    return _BY_CLASS[type(value)]
+
+
+def _chunks(ids: Iterable[str]) -> Iterable[list[str]]:
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), IN_MAX):
+        yield ordered[start : start + IN_MAX]

@@ -1,0 +1,327 @@
+"""From a validated request to an accepted alert: addresses, plan, price, and what a dry run answers. HTTP lives in `gateway.api`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from billing.money import format_amount
+from gateway.alert import Alert, Priority, Rule, default_rule
+from gateway.broker import Broker
+from gateway.clock import rfc3339
+from gateway.escalation import (
+    Occurrence,
+    Recipient,
+    Step,
+    TooManyOccurrencesError,
+    due_at,
+    occurrences,
+    plan_to_json,
+    recipients_to_json,
+)
+from gateway.ids import new_id
+from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
+from gateway.planning import AddressRefused, PlannedDelivery
+
+RECIPIENTS_MAX = 100_000  # what a settings file can allow at the most
+ADDRESSES_MAX = 20  # of one recipient
+STEPS_MAX = 50
+ATTACHMENTS_MAX = 10
+ATTACHMENT_BYTES_MAX = 5 * 1024 * 1024  # all attachments of an alert, decoded: most mail servers take 10 MB encoded
+DAY_S = 86_400
+
+NoNul = Annotated[str, Field(pattern=r"^[^\x00]*$")]
+
+
+class Section(BaseModel):
+    """What all parts of a request share: unknown members are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _recipient(value: Any) -> Any:
+    return {"addresses": [value]} if isinstance(value, str) else value
+
+
+class RecipientIn(Section):
+    """A person or a device: an address, or a name with addresses."""
+
+    name: NoNul = Field(default="", max_length=200)
+    language: str = Field(default="", max_length=35, pattern=r"^[A-Za-z0-9-]*$")
+    addresses: tuple[Annotated[NoNul, Field(min_length=3, max_length=500)], ...] = Field(
+        min_length=1, max_length=ADDRESSES_MAX
+    )
+
+
+Recipients = Annotated[
+    tuple[Annotated[RecipientIn, BeforeValidator(_recipient)], ...], Field(min_length=1, max_length=RECIPIENTS_MAX)
+]
+
+
+class StepIn(Section):
+    """Part of the escalation: whom to try on which channels, when, how often."""
+
+    after_s: int = Field(default=0, ge=0, le=7 * DAY_S)
+    channels: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(default=(), max_length=20)
+    recipients: Recipients | None = None
+    repeat: int = Field(default=0, ge=0, le=100)
+    every_s: int = Field(default=60, ge=10, le=DAY_S)
+
+
+class AcknowledgementIn(Section):
+    """Who has to acknowledge, and within what time somebody has to take it in charge."""
+
+    rule: Rule
+    quorum: int | None = Field(default=None, ge=1, le=1_000)
+    confirm_within_s: int | None = Field(default=None, ge=10, le=DAY_S)
+
+    @model_validator(mode="after")
+    def _quorum_is_a_number(self) -> AcknowledgementIn:
+        if (self.rule is Rule.QUORUM) != (self.quorum is not None):
+            raise ValueError('expected quorum together with rule "quorum", and only then')
+        return self
+
+
+class AttachmentIn(Section):
+    """A file, in base 64."""
+
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f/\\]+$")
+    content_type: str = Field(default="application/octet-stream", max_length=100, pattern=r"^[\w.+-]+/[\w.+-]+$")
+    content: str = Field(min_length=1)
+
+    def decoded(self) -> bytes:
+        """The file. Raises ValueError."""
+        try:
+            return base64.b64decode(self.content, validate=True)
+        except binascii.Error as error:
+            raise ValueError("expected base 64") from error
+
+
+class AlertRequest(Section):
+    """The body of POST /v1/alerts."""
+
+    text: NoNul = Field(min_length=1, max_length=100_000)
+    subject: str = Field(default="", max_length=500, pattern=r"^[^\x00\r\n]*$")
+    priority: Literal["emergency", "high", "normal", "bulk"] = "normal"
+    language: str = Field(default="", max_length=35, pattern=r"^[A-Za-z0-9-]*$")
+    recipients: Recipients
+    steps: tuple[StepIn, ...] = Field(default=(), max_length=STEPS_MAX)
+    acknowledgement: AcknowledgementIn | None = None
+    on_unknown: Literal["resend", "wait"] | None = None
+    exercise: bool = False
+    sensitive: bool = False
+    send_at: AwareDatetime | None = None
+    expires_after_s: int | None = Field(default=None, ge=10, le=30 * DAY_S)
+    callback_url: str | None = Field(default=None, max_length=2_000)
+    reference: NoNul | None = Field(default=None, min_length=1, max_length=200)
+    attachments: tuple[AttachmentIn, ...] = Field(default=(), max_length=ATTACHMENTS_MAX)
+    dry_run: bool = False
+
+
+class FieldError(ValueError):
+    """One field of the request is wrong in a way that only the installation's settings tell. `field` as ``recipients[3]``."""
+
+    def __init__(self, field: str, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.field = field
+        self.code = code
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """A request, ready to be accepted."""
+
+    alert: Alert
+    plan: tuple[Occurrence, ...]
+    recipients: tuple[Recipient, ...]
+    attachments: tuple[tuple[str, str, bytes], ...]
+
+
+SEND_AT_MAX = timedelta(days=365)
+
+
+class Submissions:
+    """Takes requests for alerts in, for the API and for every intake."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._settings = broker.settings
+
+    def prepare(
+        self, request: AlertRequest, *, account_id: str, key_id: str, source: str = "api", group_key: str | None = None
+    ) -> Submission:
+        """Checks what needs the settings and makes the alert. Raises FieldError."""
+        limits = self._settings.alerts
+        if len(request.text) > limits.text_max:
+            raise FieldError("text", "too_long", f"expected at most {limits.text_max} characters")
+        if len(request.recipients) > limits.recipients_max:
+            raise FieldError("recipients", "too_many", f"expected at most {limits.recipients_max} recipients")
+        recipients = self._recipients(request.recipients, "recipients")
+        plan = self._plan(request)
+        if request.callback_url is not None:
+            wrong = self._broker.outbound_policy.check_url(request.callback_url)
+            if wrong is not None:
+                raise FieldError("callback_url", "invalid_url", wrong)
+        alert = self._alert(request, recipients, plan, account_id, key_id, source, group_key)
+        return Submission(alert=alert, plan=plan, recipients=recipients, attachments=_attachments(request))
+
+    def _recipients(self, given: Sequence[RecipientIn], field: str) -> tuple[Recipient, ...]:
+        found = []
+        for n, recipient in enumerate(given):
+            addresses = []
+            for m, raw in enumerate(recipient.addresses):
+                try:
+                    addresses.append(self._broker.planner.canonical(raw))
+                except AddressRefused as refused:
+                    place = f"{field}[{n}].addresses[{m}]"
+                    raise FieldError(place, refused.code, str(refused)) from refused
+            person = recipient.name or addresses[0]
+            found.append(Recipient(person=person, language=recipient.language, addresses=tuple(addresses)))
+        return tuple(found)
+
+    def _plan(self, request: AlertRequest) -> tuple[Occurrence, ...]:
+        steps = []
+        for n, step in enumerate(request.steps):
+            own = None if step.recipients is None else self._recipients(step.recipients, f"steps[{n}].recipients")
+            steps.append(
+                Step(
+                    after_s=step.after_s,
+                    channels=step.channels,
+                    recipients=own,
+                    repeat=step.repeat,
+                    every_s=step.every_s,
+                )
+            )
+        try:
+            return occurrences(steps)
+        except TooManyOccurrencesError as error:
+            raise FieldError("steps", "too_many", str(error)) from error
+
+    def _alert(
+        self,
+        request: AlertRequest,
+        recipients: Sequence[Recipient],
+        plan: Sequence[Occurrence],
+        account_id: str,
+        key_id: str,
+        source: str,
+        group_key: str | None,
+    ) -> Alert:
+        now = self._broker.clock.now()
+        priority = Priority[request.priority.upper()]
+        start_at = self._start(request, now)
+        lasts_s = request.expires_after_s or self._settings.delivery.expires_after_s.of(request.priority)
+        asked = request.acknowledgement
+        people = {recipient.person for recipient in recipients}
+        for occurrence in plan:
+            people.update(recipient.person for recipient in occurrence.recipients or ())
+        return Alert(
+            id=new_id("alt"),
+            account_id=account_id,
+            key_id=key_id,
+            priority=priority,
+            subject=request.subject,
+            text=request.text,
+            language=request.language,
+            reference=request.reference,
+            source=source,
+            group_key=group_key,
+            rule=asked.rule if asked is not None else default_rule(priority),
+            quorum=(asked.quorum or 0) if asked is not None else 0,
+            confirm_within_s=asked.confirm_within_s if asked is not None else None,
+            resend=(request.on_unknown or ("wait" if priority is Priority.BULK else "resend")) == "resend",
+            exercise=request.exercise,
+            sensitive=request.sensitive,
+            callback_url=request.callback_url,
+            people=len(people),
+            recipients=recipients_to_json(recipients),
+            steps=plan_to_json(plan),
+            created_at=now,
+            start_at=start_at,
+            expires_at=start_at + timedelta(seconds=lasts_s),
+            look_at=now,
+        )
+
+    @staticmethod
+    def _start(request: AlertRequest, now: datetime) -> datetime:
+        if request.send_at is None or request.send_at <= now:
+            return now
+        if request.send_at > now + SEND_AT_MAX:
+            raise FieldError("send_at", "too_far", f"expected a time within {SEND_AT_MAX.days} days")
+        return request.send_at
+
+    async def accept(
+        self, submission: Submission, *, idempotency: IdempotencyKey | None = None, shortfall: Shortfall | None = None
+    ) -> Taken:
+        """Puts the alert on disk and its deliveries on their way. Raises InsufficientCredit, IdempotencyConflict, StoreError."""
+        broker, alert = self._broker, submission.alert
+        planned: list[PlannedDelivery] = []
+        first_at = due_at(submission.plan, 0, alert.start_at)
+        if first_at is not None and first_at <= alert.created_at:
+            planned = broker.planner.plan(submission.plan[0], submission.recipients, alert.text)
+        command = AcceptAlert(
+            alert=alert,
+            plan=submission.plan,
+            planned=planned,
+            idempotency=idempotency,
+            shortfall=shortfall or SHORTFALLS[alert.priority],
+            tariffs=broker.tariffs,
+            attachments=submission.attachments,
+        )
+        taken = await broker.journal.do(command, urgent=alert.priority is Priority.EMERGENCY)
+        if len(planned) > CHUNK and not (taken.replayed or taken.joined):
+            broker.escalator.expand(alert.id, planned)
+        return taken
+
+    def dry_run(self, submission: Submission) -> dict[str, Any]:
+        """Who would be tried when, over what, at what price. Nothing is written."""
+        alert = submission.alert
+        tries = []
+        total = 0
+        for n, occurrence in enumerate(submission.plan):
+            at = due_at(submission.plan, n, alert.start_at)
+            assert at is not None
+            for planned in self._broker.planner.plan(occurrence, submission.recipients, alert.text):
+                total += planned.hold_micros
+                tries.append(
+                    {
+                        "at": rfc3339(at),
+                        "step": n,
+                        "person": planned.person,
+                        "address": planned.address,
+                        "provider": planned.provider,
+                        "units": planned.units,
+                        "price": format_amount(planned.price_micros),
+                        "hold": format_amount(planned.hold_micros),
+                    }
+                )
+        return {"dry_run": True, "deliveries": tries, "total": format_amount(total)}
+
+
+SHORTFALLS = {
+    Priority.EMERGENCY: Shortfall.TAKE,
+    Priority.HIGH: Shortfall.REFUSE_IF_NOTHING_GOES,
+    Priority.NORMAL: Shortfall.REFUSE,
+    Priority.BULK: Shortfall.REFUSE,
+}
+
+
+def _attachments(request: AlertRequest) -> tuple[tuple[str, str, bytes], ...]:
+    found = []
+    size = 0
+    for n, attachment in enumerate(request.attachments):
+        try:
+            content = attachment.decoded()
+        except ValueError as error:
+            raise FieldError(f"attachments[{n}].content", "invalid_base64", str(error)) from error
+        size += len(content)
+        if size > ATTACHMENT_BYTES_MAX:
+            raise FieldError("attachments", "too_large", f"expected at most {ATTACHMENT_BYTES_MAX} bytes in all")
+        found.append((attachment.name, attachment.content_type, content))
+    return tuple(found)

@@ -1,0 +1,82 @@
+"""Fixtures shared by all tests: the real counterparts, started on demand. What each one is lives in tests/peers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.peers import ports
+from tests.peers.alertmanager import Alertmanager
+from tests.peers.postgresql import PostgresqlServer
+from tests.peers.smsc import NodeSmsc
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives a free TCP port of 127.0.0.1, another one at every call."""
+    return ports.free_port
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A private PostgreSQL for this test process, without fsync: for what it does, not for what it survives."""
+    with contextlib.closing(PostgresqlServer()) as server:
+        yield server.start()
+
+
+@pytest.fixture(scope="session")
+def durable_postgresql() -> Iterator[PostgresqlServer]:
+    """A private PostgreSQL that writes to disk what it commits: for tests that kill."""
+    with contextlib.closing(PostgresqlServer(durable=True)) as server:
+        yield server.start()
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgresqlServer) -> Iterator[str]:
+    """A fresh, empty database: ``postgresql://tocsin@127.0.0.1:PORT/NAME``, removed after the test."""
+    url = postgresql.create_database()
+    yield url
+    postgresql.drop_database(url)
+
+
+@pytest.fixture
+def durable_postgresql_url(durable_postgresql: PostgresqlServer) -> Iterator[str]:
+    """As `postgresql_url`, on the server that keeps its word after a power cut."""
+    url = durable_postgresql.create_database()
+    yield url
+    durable_postgresql.drop_database(url)
+
+
+@pytest.fixture
+def start_smsc() -> Iterator[Callable[..., NodeSmsc]]:
+    """Starts SMSCs: ``start_smsc(throttle=250, ids="hex_answer")``. All of them end with the test."""
+    with contextlib.ExitStack() as started:
+
+        def start(**behaviour: object) -> NodeSmsc:
+            smsc = NodeSmsc(behaviour=behaviour)
+            started.callback(smsc.stop)
+            return smsc.start()
+
+        yield start
+
+
+@pytest.fixture
+def smsc(start_smsc: Callable[..., NodeSmsc]) -> NodeSmsc:
+    """An SMSC that takes everything and sends the receipts that are asked for."""
+    return start_smsc()
+
+
+@pytest.fixture
+def start_alertmanager() -> Iterator[Callable[..., Alertmanager]]:
+    """Starts Alertmanagers: ``start_alertmanager(webhook_url, bearer_token=key)``. All of them end with the test."""
+    with contextlib.ExitStack() as started:
+
+        def start(webhook_url: str, **settings: Any) -> Alertmanager:
+            alertmanager = Alertmanager(webhook_url, **settings)
+            started.callback(alertmanager.stop)
+            return alertmanager.start()
+
+        yield start
