@@ -63,7 +63,8 @@ not confirm them to the provider, so that it sends them again."""
 class Channel(Protocol):
     """One provider of one channel, seen from the broker. Holds connections, never delivery state.
 
-    The class is constructed from its typed settings and does nothing until `run` is started. `send` may be called from many tasks at once.
+    The class is constructed from its typed settings and does nothing until `run` is started. `send` may be called from
+    many tasks at once.
     """
 
     name: str

@@ -96,7 +96,12 @@ class ReceiptIntermediate:
     """The provider still works on the part; nothing is decided."""
 
 
-ReceiptResult = ReceiptDelivered | ReceiptFailed | ReceiptIntermediate
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReceiptEnded:
+    """The provider passed the part on to where no receipts come from: its last word, and no proof."""
+
+
+ReceiptResult = ReceiptDelivered | ReceiptFailed | ReceiptIntermediate | ReceiptEnded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

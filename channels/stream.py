@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 CLOSE_S = 5.0
 """How long a closing connection may take to get rid of its last bytes before it is cut: the peer may not be reading."""
@@ -73,8 +73,7 @@ class StreamDriver(asyncio.Protocol, Generic[EventT]):
     # -- called by asyncio ----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
         self.wake()
 
     def data_received(self, data: bytes) -> None:

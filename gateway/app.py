@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
@@ -109,7 +110,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     running = asyncio.Event()
-    tasks = [
+    tasks: list[asyncio.Task[Any]] = [
         asyncio.create_task(broker.run(running.set), name="broker"),
         asyncio.create_task(stop.wait(), name="stop"),
     ]
@@ -145,9 +146,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _wait_listening(server: uvicorn.Server, tasks: list[asyncio.Task[None]]) -> None:
+async def _wait_listening(server: uvicorn.Server, tasks: Sequence[asyncio.Task[Any]]) -> None:
     while not server.started and not any(task.done() for task in tasks):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # noqa: ASYNC110 - uvicorn offers a flag and no event
 
 
 def _port(server: uvicorn.Server) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, RetryLater, SentPart
 from gateway import delivery as machine
 from gateway.alert import ENDED, Alert
 from gateway.delivery import Delivery, Event
+from gateway.frozen import replace
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
 from gateway.reports import apply_early
@@ -167,6 +168,31 @@ class RecordOutcome:
             case RetryLater():
                 decision = policy.failed(delivery, now, not_before_s=outcome.not_before_s)
                 return machine.AttemptPostponed(epoch=epoch, code=outcome.reason.code, decision=decision)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenewLeases:
+    """Command: this worker still has these; attempts that take long (a call, a slow server) keep their leases."""
+
+    claims: tuple[Claim, ...]
+    policy: RetryPolicy
+    tariffs: Tariffs
+
+    @property
+    def weight(self) -> int:
+        return len(self.claims)
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.deliveries.update(claim.delivery.id for claim in self.claims)
+
+    def apply(self, unit: Unit) -> None:
+        until = self.policy.lease_until(unit.now)
+        for claim in self.claims:
+            delivery = unit.delivery(claim.delivery.id)
+            if delivery is not None:
+                with suppress(machine.Ignored, machine.Fenced):
+                    event = machine.LeaseRenewed(epoch=claim.delivery.epoch, until=until)
+                    change_delivery(unit, delivery, event, self.tariffs)
 
 
 def sent_parts(outcome: Outcome) -> Sequence[SentPart]:

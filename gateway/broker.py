@@ -18,8 +18,9 @@ from gateway.attempts import Claim
 from gateway.breaker import Breaker
 from gateway.callbacks import CallbackSender
 from gateway.clock import Clock
-from gateway.dispatcher import Dispatcher
+from gateway.dispatcher import Dispatcher, Reservation
 from gateway.escalator import Escalator
+from gateway.intake import ClaimedAtOnce
 from gateway.outbound import OutboundClient, OutboundPolicy
 from gateway.planning import Planner
 from gateway.policy import RetryPolicy
@@ -216,6 +217,9 @@ class Broker:
                     if signal.due_at <= now:  # else the rescuer announces it when its time has come
                         tickets = self._announcements.setdefault(signal.provider, [])
                         tickets.append(Ticket(delivery_id=signal.delivery_id, urgency=signal.urgency))
+                case ClaimedAtOnce():
+                    assert isinstance(signal.reservation, Reservation)
+                    signal.reservation.begin(signal.claim)
                 case CallbackWritten():
                     self.callbacks.written(signal.callback)
                 case AlertEnded():

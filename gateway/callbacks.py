@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 

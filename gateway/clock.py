@@ -62,4 +62,4 @@ def from_micros(micros: int) -> datetime:
 
 def rfc3339(at: datetime) -> str:
     """RFC 3339 UTC with microseconds, as the API shows times."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

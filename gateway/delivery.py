@@ -5,12 +5,12 @@ No clock, store or channel here: times, retry decisions and what a provider said
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from gateway.backoff import GiveUp
-
+from gateway.frozen import replace
 
 ANNOUNCED_AGAIN = timedelta(seconds=60)
 """How long after its announcement a delivery that nobody claimed is announced again."""
@@ -193,6 +193,13 @@ class ReceiptNoted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LastWordGiven:
+    """The provider passed it on and will say no more: as good as accepted without receipts."""
+
+    code: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lapsed:
     """The deadline passed."""
 
@@ -238,6 +245,7 @@ Event = (
     | Proved
     | Disproved
     | ReceiptNoted
+    | LastWordGiven
     | Lapsed
     | CancelRequested
     | RefusedBeforeSending
@@ -283,6 +291,7 @@ TRANSITIONS: dict[State, dict[type[Event], frozenset[State]]] = {
         Proved: frozenset({_D}),
         Disproved: frozenset({_Q, _F, _C}),
         ReceiptNoted: frozenset({_A, _U}),
+        LastWordGiven: frozenset({_A}),
         DoubtLapsed: frozenset({_Q, _F, _C}),
         Lapsed: frozenset({_E}),
         CancelRequested: frozenset({_U}),
@@ -291,6 +300,7 @@ TRANSITIONS: dict[State, dict[type[Event], frozenset[State]]] = {
         Proved: frozenset({_D}),
         Disproved: frozenset({_Q, _F, _C}),
         ReceiptNoted: frozenset({_A}),
+        LastWordGiven: frozenset({_A}),
         Lapsed: frozenset({_E}),
         CancelRequested: frozenset({_A}),
     },
@@ -372,7 +382,7 @@ def advance(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, 
     return _apply(delivery, event, now)
 
 
-def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, tuple[Effect, ...]]:  # noqa: PLR0911 - one return an event
+def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, tuple[Effect, ...]]:
     match event:
         case Claimed():
             if event.provider != delivery.provider:
@@ -413,6 +423,8 @@ def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, t
             if delivery.state is State.UNSURE:
                 return replace(delivery, state=State.ACCEPTED, code=event.code, look_at=delivery.deadline_at), ()
             return delivery, ()
+        case LastWordGiven():
+            return _settle(delivery, State.ACCEPTED, event.code, now)
         case Lapsed():
             return _settle(delivery, State.EXPIRED, delivery.code or "expired", now)
         case CancelRequested():

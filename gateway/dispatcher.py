@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections import Counter as Counted
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,7 @@ from prometheus_client import Counter, Gauge
 
 from channels.channel import Channel, Message
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, Reason, RetryLater
-from gateway.attempts import Claim, ClaimDeliveries, RecordOutcome
+from gateway.attempts import Claim, ClaimDeliveries, RecordOutcome, RenewLeases
 from gateway.breaker import Breaker
 from gateway.clock import Clock
 from gateway.delivery import Fenced, Ignored
@@ -84,18 +85,38 @@ class Dispatcher:
         self._render = render
         self._slots = _Slots(limit=max(1, channel.capabilities.concurrent_sends))
         self._rate = Rate(channel.capabilities.rate_per_s, clock.monotonic())
+        self._waiting = False
         self._attempts: set[asyncio.Task[None]] = set()
+        self._sending: dict[str, tuple[Claim, float]] = {}
         self._in_flight = IN_FLIGHT.labels(self.provider)
 
     async def run(self) -> None:
         """Sends until cancelled; then waits for the attempts under way (the channel bounds each in time)."""
+        renewing = asyncio.create_task(self._renew())
         try:
             while True:
                 with suppress(QueueUnavailable):
                     await self._round()
         finally:
+            renewing.cancel()
             if self._attempts:
                 await asyncio.gather(*self._attempts, return_exceptions=True)
+
+    async def _renew(self) -> None:
+        """Keeps the leases of attempts that take longer than a third of one."""
+        third_s = self._policy.lease_s / 3
+        while True:
+            await asyncio.sleep(third_s)
+            since = self._clock.monotonic() - third_s
+            claims = tuple(claim for claim, started in self._sending.values() if started <= since)
+            for start in range(0, len(claims), CLAIM_MAX):
+                command = RenewLeases(
+                    claims=claims[start : start + CLAIM_MAX], policy=self._policy, tariffs=self._tariffs
+                )
+                try:
+                    await self._journal.do(command)
+                except StoreError as error:
+                    log.warning("leases_not_renewed", provider=self.provider, error=str(error))
 
     async def _round(self) -> None:
         tickets = await self._take()
@@ -119,7 +140,11 @@ class Dispatcher:
             await slots.freed.wait()
             return []
         if open_slots > 0:
-            return await self._queue.take(self.provider, min(open_slots, CLAIM_MAX))
+            self._waiting = True  # for tickets: nothing is in front of a delivery that is accepted now
+            try:
+                return await self._queue.take(self.provider, min(open_slots, CLAIM_MAX))
+            finally:
+                self._waiting = False
         taking = asyncio.ensure_future(self._queue.take(self.provider, slots.free, urgent_only=True))
         freed = asyncio.ensure_future(slots.freed.wait())
         try:
@@ -148,18 +173,35 @@ class Dispatcher:
         for claim in await self._journal.do(command, urgent=urgent):
             self.begin(claim)
 
-    def begin(self, claim: Claim) -> None:
+    def reserve(self, n: int) -> bool:
+        """Takes `n` slots for deliveries that are being accepted, so that they are claimed in the same commit and need no
+        ticket. Only while nothing waits in front of them; what is not begun is to be given back."""
+        idle = self._waiting and self._slots.free - n >= self._slots.reserve
+        if not idle or not self.breaker.allows(self._clock.monotonic()) or self.channel.capabilities.rate_per_s:
+            return False
+        self._slots.taken += n
+        return True
+
+    def give_back(self, n: int) -> None:
+        """Gives reserved slots back."""
+        for _ in range(n):
+            self._slots.give_back()
+
+    def begin(self, claim: Claim, *, reserved: bool = False) -> None:
         """Starts the attempt of a claim that is committed."""
-        self._slots.taken += 1
+        if not reserved:
+            self._slots.taken += 1
         self._in_flight.inc()
         task = asyncio.get_running_loop().create_task(self._attempt(claim))
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
 
     async def _attempt(self, claim: Claim) -> None:
+        self._sending[claim.delivery.id] = (claim, self._clock.monotonic())
         try:
             outcome = await self._send(claim)
         finally:
+            del self._sending[claim.delivery.id]
             self._slots.give_back()
             self._in_flight.dec()
         self.breaker.saw(outcome, self._clock.monotonic())
@@ -201,6 +243,35 @@ class Dispatcher:
                 await asyncio.sleep(RECORD_AGAIN_S)
                 continue
             return
+
+
+class Reservation:
+    """Slots taken for deliveries that are being accepted. Whoever waits for the commit closes it, also when cancelled."""
+
+    def __init__(self, dispatchers: Mapping[str, Dispatcher]) -> None:
+        self._dispatchers = dispatchers
+        self._left: Counted[str] = Counted()
+
+    def add(self, provider: str, n: int) -> bool:
+        """Takes `n` slots of the provider, or none."""
+        taken = self._dispatchers[provider].reserve(n)
+        if taken:
+            self._left[provider] += n
+        return taken
+
+    def begin(self, claim: Claim) -> None:
+        """Starts an attempt in one of the slots; beyond them where they were given back meanwhile."""
+        provider = claim.attempt.provider
+        reserved = self._left[provider] > 0
+        if reserved:
+            self._left[provider] -= 1
+        self._dispatchers[provider].begin(claim, reserved=reserved)
+
+    def close(self) -> None:
+        """Gives back what is left."""
+        for provider, n in self._left.items():
+            self._dispatchers[provider].give_back(n)
+        self._left.clear()
 
 
 def _word(outcome: Outcome) -> str:

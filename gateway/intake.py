@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import Any
@@ -13,11 +13,14 @@ from billing import ledger
 from billing.ledger import InsufficientCredit
 from gateway import delivery as machine
 from gateway.alert import ENDED, Alert, Priority, Status, next_look
-from gateway.clock import rfc3339
+from gateway.attempts import Claim, claim_one
+from gateway.clock import rfc3339, to_micros
 from gateway.delivery import ANNOUNCED_AGAIN, Delivery
 from gateway.escalation import Occurrence, due_at, plan_from_json
+from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.planning import PlannedDelivery
+from gateway.policy import RetryPolicy
 from gateway.progress import Announced, Tariffs, change_delivery
 from gateway.queue.port import Urgency
 from gateway.store.unit import Unit, Wants
@@ -62,6 +65,14 @@ class Taken:
     joined: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimedAtOnce:
+    """Signal: the attempt of a delivery that was just accepted is on record and may begin, in a reserved slot."""
+
+    claim: Claim
+    reservation: object
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceptAlert:
     """Command: takes an alert in. `planned` are the deliveries of its first occurrence, empty where that is later.
@@ -76,6 +87,10 @@ class AcceptAlert:
     shortfall: Shortfall
     tariffs: Tariffs
     attachments: Sequence[tuple[str, str, bytes]] = ()
+    claim: RetryPolicy | None = None
+    """Set where slots are reserved for all of `planned`: the deliveries are claimed in the same commit."""
+    reservation: object = None
+    """Handed back with the signals of the claims."""
 
     @property
     def weight(self) -> int:
@@ -97,18 +112,32 @@ class AcceptAlert:
         same = self._same_trouble(unit)
         if same is not None:
             return self._join(unit, same)
-        alert = replace(self.alert, created_at=unit.now)
+        alert = self.alert
         unit.add(alert)
         for n, (name, content_type, content) in enumerate(self.attachments, 1):
             unit.insert("attachments", alert.id, n, name, content_type, content)
         written: list[Delivery] = []
         if self.planned:
-            alert, written = activate(unit, alert, self.plan, self.planned, self.tariffs, self.shortfall)
+            alert, written = activate(
+                unit, alert, self.plan, self.planned, self.tariffs, self.shortfall, announce=self.claim is None
+            )
         else:
-            alert = replace(alert, step_at=due_at(self.plan, 0, alert.start_at))
-            alert = replace(alert, look_at=next_look(alert))
-        unit.put(alert)
+            waiting = replace(alert, step_at=due_at(self.plan, 0, alert.start_at))
+            alert = replace(waiting, look_at=next_look(waiting))
+            unit.put(alert)
+        if self.claim is not None:
+            self._claim(unit, alert, written, self.claim)
         return self._answer(unit, alert, written)
+
+    def _claim(self, unit: Unit, alert: Alert, written: Sequence[Delivery], policy: RetryPolicy) -> None:
+        """Puts the first attempts on record together with the alert: their providers have slots free."""
+        for delivery in written:
+            if delivery.settled_at is None:
+                claim = claim_one(unit, delivery, alert, delivery.provider, policy, self.tariffs)
+                if claim is None:
+                    _announce(unit, delivery)
+                else:
+                    unit.signal(ClaimedAtOnce(claim, self.reservation))
 
     def _answered(self, unit: Unit) -> Taken | None:
         key = self.idempotency
@@ -173,6 +202,8 @@ def activate(
     planned: Sequence[PlannedDelivery],
     tariffs: Tariffs,
     shortfall: Shortfall,
+    *,
+    announce: bool = True,
 ) -> tuple[Alert, list[Delivery]]:
     """Makes the alert's next occurrence active: one hold for all of it, and the first chunk of its deliveries.
 
@@ -189,7 +220,7 @@ def activate(
         hold_left_micros=held,
         look_at=unit.now + EXPAND_AGAIN,
     )
-    return expand(unit, alert, step, planned[:CHUNK], tariffs)
+    return expand(unit, alert, step, planned[:CHUNK], tariffs, announce=announce)
 
 
 def _hold(unit: Unit, alert: Alert, planned: Sequence[PlannedDelivery], shortfall: Shortfall) -> int:
@@ -218,7 +249,7 @@ def _step_hold(
     return ledger.hold(
         balance,
         cause_type=ledger.CAUSE_ALERT,
-        cause_id=f"{alert.id}:{alert.step}",
+        cause_id=f"{alert.id}:{alert.step}@{to_micros(alert.start_at)}",  # a repeat that escalates anew starts anew
         amount_micros=amount,
         may_go_negative=negative,
     )
@@ -234,9 +265,15 @@ def _fitting(planned: Sequence[PlannedDelivery], available: int) -> int:
 
 
 def expand(
-    unit: Unit, alert: Alert, step: int, planned: Sequence[PlannedDelivery], tariffs: Tariffs
+    unit: Unit,
+    alert: Alert,
+    step: int,
+    planned: Sequence[PlannedDelivery],
+    tariffs: Tariffs,
+    *,
+    announce: bool = True,
 ) -> tuple[Alert, list[Delivery]]:
-    """Writes the next deliveries of the active occurrence, each with its share of the hold."""
+    """Writes the next deliveries of the active occurrence, each with its share of the hold. `announce`: to their queues."""
     written = []
     left = alert.hold_left_micros
     for delivery in planned:
@@ -246,19 +283,27 @@ def expand(
         refusal = "" if payable else "insufficient_credit"
         if not delivery.provider:
             refusal = "no_route"
-        written.append(_write(unit, alert, step, delivery, hold_micros, refusal, tariffs))
-    alert = replace(alert, expanded=alert.expanded + len(written), hold_left_micros=left)
-    alert = replace(alert, look_at=unit.now + EXPAND_AGAIN)
-    if alert.expanded >= alert.expanding:
+        new = _written(unit, alert, step, delivery, hold_micros)
+        if refusal:
+            new = change_delivery(unit, new, machine.RefusedBeforeSending(code=refusal), tariffs)
+        elif announce:
+            _announce(unit, new)
+        written.append(new)
+    expanded = alert.expanded + len(written)
+    alert = replace(alert, expanded=expanded, hold_left_micros=left, look_at=unit.now + EXPAND_AGAIN)
+    if expanded >= alert.expanding:
         alert = replace(alert, look_at=next_look(alert))
-        unit.touch(alert.id)
+        if any(delivery.settled_at is not None for delivery in written):
+            unit.touch(alert.id)  # none of them may be under way
     unit.put(alert)
     return alert, written
 
 
-def _write(
-    unit: Unit, alert: Alert, step: int, planned: PlannedDelivery, hold_micros: int, refusal: str, tariffs: Tariffs
-) -> Delivery:
+def _announce(unit: Unit, delivery: Delivery) -> None:
+    unit.signal(Announced(delivery.provider, delivery.id, Urgency(delivery.urgency), delivery.due_at))
+
+
+def _written(unit: Unit, alert: Alert, step: int, planned: PlannedDelivery, hold_micros: int) -> Delivery:
     delivery = Delivery(
         id=new_id("dlv"),
         alert_id=alert.id,
@@ -281,9 +326,6 @@ def _write(
         deadline_at=alert.expires_at,
     )
     unit.add(delivery)
-    if refusal:
-        return change_delivery(unit, delivery, machine.RefusedBeforeSending(code=refusal), tariffs)
-    unit.signal(Announced(delivery.provider, delivery.id, Urgency(delivery.urgency), delivery.due_at))
     return delivery
 
 

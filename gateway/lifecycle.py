@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import select
 
@@ -12,6 +12,7 @@ from gateway import delivery as deliveries
 from gateway.alert import Alert, Status
 from gateway.clock import rfc3339
 from gateway.delivery import Ignored, State
+from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.progress import Tariffs, change_alert, change_delivery
 from gateway.store import tables

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from billing import ledger
@@ -13,6 +13,7 @@ from gateway import alert as alerts
 from gateway.alert import Alert, Standing
 from gateway.clock import rfc3339
 from gateway.delivery import Announce, Delivery, Event, Settle, advance
+from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.queue.port import Urgency
 from gateway.store.rows import Callback

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sqlalchemy import delete, select
 
@@ -12,6 +12,7 @@ from channels.outcome import (
     InboundPart,
     Receipt,
     ReceiptDelivered,
+    ReceiptEnded,
     ReceiptFailed,
     ReceiptIntermediate,
     ReceiptResult,
@@ -19,6 +20,7 @@ from channels.outcome import (
 )
 from gateway import delivery as machine
 from gateway.delivery import Delivery, Event, Fenced, Ignored, State
+from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
@@ -31,6 +33,7 @@ _RESULTS: dict[str, ReceiptResult] = {
     "delivered": ReceiptDelivered(),
     "failed": ReceiptFailed(),
     "intermediate": ReceiptIntermediate(),
+    "ended": ReceiptEnded(),
 }
 _WORDS = {type(result): word for word, result in _RESULTS.items()}
 
@@ -131,7 +134,9 @@ class ApplyReports:
             & (t.c.total == part.total)
         )
         unit.flush()  # parts of this batch that are already stored count
-        texts = {n: text for n, text in unit.connection.execute(select(t.c.n, t.c.text).where(same))}
+        texts: dict[int, str] = {
+            row.n: row.text for row in unit.connection.execute(select(t.c.n, t.c.text).where(same))
+        }
         if part.n in texts:
             return
         texts[part.n] = part.text
@@ -170,6 +175,10 @@ def apply_receipt(
         case ReceiptIntermediate():
             unit.event(delivery.alert_id, "receipt", f"{code} {raw}"[:RAW_MAX], delivery.id)
             event = machine.ReceiptNoted(code=code)
+        case ReceiptEnded():
+            unit.event(delivery.alert_id, "receipt", f"{code} {raw}"[:RAW_MAX], delivery.id)
+            if part.chain == delivery.chain and delivery.units == 1 and delivery.settled_at is None:
+                event = machine.LastWordGiven(code=code)
     if event is None:
         return
     try:

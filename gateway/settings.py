@@ -195,7 +195,7 @@ class RecipientSettings(Section):
     contact: Name | None = Field(default=None, description="a contact of the directory")
     group: Name | None = Field(default=None, description="a group of the directory")
     name: str = Field(default="", max_length=200, description="the name of a recipient with addresses")
-    language: str = Field(default="", max_length=35, description="the language of a recipient with addresses, say fr")
+    language: Language = Field(default="", description="the language of a recipient with addresses, say fr")
     addresses: tuple[Address, ...] = Field(default=(), max_length=20, description="addresses, in the order preferred")
 
     @model_validator(mode="after")
@@ -270,10 +270,11 @@ class RuleSettings(Section):
     recipients: tuple[RecipientSettings, ...] = Field(min_length=1, max_length=1_000, description="whom to reach")
     steps: tuple[StepSettings, ...] = Field(default=(), max_length=50, description="when to try whom on which channels")
     priority: Priority = Field(default="high", description="the priority of the alert")
-    language: str = Field(default="", max_length=35, description="the language of the alert")
+    language: Language = Field(default="", description="the language of the alert")
     acknowledgement: AcknowledgementSettings | None = Field(default=None, description="by default the priority's")
     on_unknown: Literal["resend", "wait"] | None = Field(default=None, description="by default the priority's")
     expires_after_s: int | None = Field(default=None, ge=10, le=30 * _DAY_S, description="by default the priority's")
+    per: Literal["group", "member"] = Field(default="group", description="one alert for a group, or for each member")
 
     def matches(self, source: str, labels: Mapping[str, str]) -> bool:
         """Whether an alert of this source with these labels is this rule's."""

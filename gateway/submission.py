@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from billing.money import format_amount
 from gateway.alert import Alert, Priority, Rule, default_rule
 from gateway.broker import Broker
 from gateway.clock import rfc3339
+from gateway.dispatcher import Reservation
 from gateway.escalation import (
     Occurrence,
     Recipient,
@@ -34,6 +36,7 @@ ADDRESSES_MAX = 20  # of one recipient
 STEPS_MAX = 50
 ATTACHMENTS_MAX = 10
 ATTACHMENT_BYTES_MAX = 5 * 1024 * 1024  # all attachments of an alert, decoded: most mail servers take 10 MB encoded
+AT_ONCE_MAX = 20  # deliveries of one alert that may be claimed in the commit that accepts it
 DAY_S = 86_400
 
 NoNul = Annotated[str, Field(pattern=r"^[^\x00]*$")]
@@ -265,6 +268,7 @@ class Submissions:
         first_at = due_at(submission.plan, 0, alert.start_at)
         if first_at is not None and first_at <= alert.created_at:
             planned = broker.planner.plan(submission.plan[0], submission.recipients, alert.text)
+        reservation = self._reserve(planned)
         command = AcceptAlert(
             alert=alert,
             plan=submission.plan,
@@ -273,11 +277,29 @@ class Submissions:
             shortfall=shortfall or SHORTFALLS[alert.priority],
             tariffs=broker.tariffs,
             attachments=submission.attachments,
+            claim=None if reservation is None else broker.policy,
+            reservation=reservation,
         )
-        taken = await broker.journal.do(command, urgent=alert.priority is Priority.EMERGENCY)
+        try:
+            taken = await broker.journal.do(command, urgent=alert.priority is Priority.EMERGENCY)
+        finally:
+            if reservation is not None:  # what was claimed has begun by now; the rest was not needed
+                reservation.close()
         if len(planned) > CHUNK and not (taken.replayed or taken.joined):
             broker.escalator.expand(alert.id, planned)
         return taken
+
+    def _reserve(self, planned: Sequence[PlannedDelivery]) -> Reservation | None:
+        """Slots for all planned deliveries, or none: a few go out at once, many through the queue."""
+        wanted = Counter(delivery.provider for delivery in planned if delivery.provider)
+        if not planned or len(planned) > AT_ONCE_MAX or wanted.total() < len(planned):
+            return None
+        reservation = Reservation(self._broker.dispatchers)
+        for provider, n in wanted.items():
+            if not reservation.add(provider, n):
+                reservation.close()
+                return None
+        return reservation
 
     def dry_run(self, submission: Submission) -> dict[str, Any]:
         """Who would be tried when, over what, at what price. Nothing is written."""

@@ -14,7 +14,7 @@ from channels.email.compose import TooManyAttachmentsError, compose
 from channels.email.connection import Connection, Letter, LostError, RefusedError, SessionError, open_connection
 from channels.email.envelope import envelope_id, tagged_sender, xtext
 from channels.email.listener import BounceListener
-from channels.email.pool import Lease, Pool
+from channels.email.pool import Lease, NotLentError, Pool
 from channels.email.settings import SmtpSettings
 from channels.email.status import Reply, Stage, classify, lost, printable
 from channels.outcome import Accepted, LinkHealth, Outcome, PermanentFailure, Reason, RetryLater, SentPart
@@ -147,7 +147,8 @@ class EmailChannel:
             if lease is not None and lease.reused and _died_idle(error):
                 return None
             outcome = _outcome_of(error)
-            self._failed(outcome)
+            if not isinstance(error, NotLentError):
+                self._failed(outcome)
             return outcome
 
     def _accepted(self, reply: Reply, message_id: str, *, dsn_offered: bool) -> Accepted:

@@ -5,6 +5,7 @@ Nothing here opens a socket, and nothing raises for what a mail contains.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.header import decode_header
 from email.message import Message as Mail
-from email.utils import parseaddr, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 
 from channels.email.envelope import tag_of, xtext_decoded
 from channels.email.status import DETAIL_MAX, printable
@@ -21,12 +22,15 @@ from channels.outcome import (
     Receipt,
     ReceiptDelivered,
     ReceiptFailed,
+    ReceiptEnded,
     ReceiptIntermediate,
     ReceiptResult,
     Report,
 )
 
-NESTING_MAX = 64
+READ_BYTES_MAX = 1024 * 1024
+"""As much of a mail as is read: the status part comes before the returned message (RFC 3462 2), which may be large."""
+NESTING_MAX = 32
 """Composite types a mail may name: the standard parser's work grows with nesting times lines; reports need three."""
 PARTS_MAX = 100
 """Body parts looked at; a report has three."""
@@ -37,6 +41,7 @@ TEXT_MAX = 10_000
 
 _COMPOSITE = re.compile(rb"(?:multipart|message)/", re.I)
 _STATUS = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
+_ADDRESS = re.compile(r"[^\s<>@,;:()\"]{1,64}@[^\s<>@,;:()\"]{1,255}")
 _MESSAGE_ID = re.compile(r"<([^<>@\s]{1,200})@[^<>@\s]{1,255}>")
 
 
@@ -67,8 +72,8 @@ _RESULTS: dict[str, ReceiptResult] = {
     "delivered": ReceiptDelivered(),
     "failed": ReceiptFailed(),
     "delayed": ReceiptIntermediate(),
-    "relayed": ReceiptIntermediate(),
-    "expanded": ReceiptIntermediate(),
+    "relayed": ReceiptEnded(),
+    "expanded": ReceiptEnded(),
 }
 
 
@@ -82,13 +87,18 @@ def read_mail(content: bytes, *, sender: str, recipients: Sequence[str], bounce_
     tags = [tag for r in recipients if (tag := tag_of(r, bounce_address)) is not None]
     if not tags:
         return ()
-    mail = _parsed(content)
-    report = parse_report(mail) if mail is not None else None
-    if report is not None:
-        receipts = _receipts(report, [tag for tag in tags if tag])
-        if receipts:
-            return receipts
-    return (_inbound(mail, sender=sender, destination=recipients[0]),)
+    source = "" if sender == "<>" else printable(sender)
+    destination = printable(recipients[0])
+    head = content[:READ_BYTES_MAX]
+    if len(_COMPOSITE.findall(head)) <= NESTING_MAX:
+        with contextlib.suppress(
+            Exception
+        ):  # the library promises little about damaged mail; some of it recurses too deep
+            mail = message_from_bytes(head)
+            report = parse_report(mail)
+            receipts = () if report is None else _receipts(report, [tag for tag in tags if tag])
+            return receipts or (_inbound(mail, source, destination),)
+    return (Inbound(source=source, destination=destination, text=""),)
 
 
 def parse_report(mail: Mail) -> DeliveryReport | None:
@@ -110,15 +120,6 @@ def parse_report(mail: Mail) -> DeliveryReport | None:
         message_id=message_id,
         recipients=tuple(recipient for recipient in per_recipient if recipient is not None),
     )
-
-
-def _parsed(content: bytes) -> Mail | None:
-    if len(_COMPOSITE.findall(content)) > NESTING_MAX:
-        return None
-    try:
-        return message_from_bytes(content)
-    except Exception:  # the parser promises not to raise, and then meets what nobody thought of
-        return None
 
 
 def _receipts(report: DeliveryReport, tags: list[str]) -> tuple[Receipt, ...]:
@@ -192,23 +193,19 @@ def _returned_message_id(part: Mail) -> str:
     if isinstance(payload, list):
         returned = payload[0] if payload and isinstance(payload[0], Mail) else None
     else:
-        returned = _parsed(_octets(part).lstrip(b"\r\n"))
+        returned = message_from_bytes(_octets(part).lstrip(b"\r\n"))
     match = _MESSAGE_ID.search(_field(returned, "Message-ID")) if returned is not None else None
     return match[1] if match else ""
 
 
-def _inbound(mail: Mail | None, *, sender: str, destination: str) -> Inbound:
-    source = "" if sender == "<>" else sender
-    if mail is None:
-        return Inbound(source=printable(source), destination=printable(destination), text="")
-    if not source:
-        source = parseaddr(_words(_field(mail, "From")))[1]
+def _inbound(mail: Mail, source: str, destination: str) -> Inbound:
+    named = _ADDRESS.search(_field(mail, "From"))  # not the library's parseaddr: that recurses
     text = next((_text(part) for part in _parts(mail) if part.get_content_type() == "text/plain"), "")
     subject = _words(_field(mail, "Subject"))
     match = _MESSAGE_ID.search(_field(mail, "Message-ID"))
     return Inbound(
-        source=printable(source),
-        destination=printable(destination),
+        source=source or (named[0] if named else ""),
+        destination=destination,
         text=(f"{subject}\n{text}" if subject else text)[:TEXT_MAX],
         provider_message_id=printable(match[0].strip("<>"), 200) if match else "",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 from typing import Any
 
@@ -18,12 +19,14 @@ from channels.outcome import Receipt
 
 log = structlog.get_logger(__name__)
 
-REPORT_BYTES_MAX = MIB
-"""A report quotes headers only (we ask for RET=HDRS) and is a few KiB; autoresponders' mails are not much more."""
+REPORT_BYTES_EXTRA = MIB
+"""What a report may have above our largest message: some servers return that whole, though we ask for RET=HDRS."""
+READ_INLINE_BYTES_MAX = 64 * 1024
+"""A larger mail is read in a thread: the standard parser may take a second for a megabyte made to hurt."""
 RECIPIENTS_MAX = 10
 """RCPT commands in one transaction: a report has one recipient."""
-CONNECTIONS_MAX = 50
-"""Far above what a mail server opens to one destination (postfix: 20)."""
+CONNECTIONS_MAX = 20
+"""What a mail server opens to one destination (postfix); each may hold a whole report in memory."""
 TIMEOUT_S = 60.0
 """Between two commands, and for a whole mail with its storing: a mail server keeps what was not answered."""
 STOP_S = 5.0
@@ -42,7 +45,7 @@ class BounceListener:
         self._server = SmtpServer(
             self,
             connections_max=CONNECTIONS_MAX,
-            data_size_limit=REPORT_BYTES_MAX,
+            data_size_limit=settings.max_message_bytes + REPORT_BYTES_EXTRA,
             timeout=TIMEOUT_S,
             hostname="tocsin-bounces",
             ident="ESMTP",
@@ -89,12 +92,14 @@ class BounceListener:
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         """A whole mail: 250 once it is stored."""
-        reports = read_mail(
+        read = functools.partial(
+            read_mail,
             envelope.content,
             sender=envelope.mail_from,
             recipients=envelope.rcpt_tos,
             bounce_address=self._settings.envelope_sender,
         )
+        reports = read() if len(envelope.content) <= READ_INLINE_BYTES_MAX else await asyncio.to_thread(read)
         self._storing += 1
         self._quiet.clear()
         try:

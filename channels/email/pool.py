@@ -21,6 +21,10 @@ CLOSE_S = 5.0
 """How long `close` waits for letters under way: an answer that is coming gets in, an operator is not kept."""
 
 
+class NotLentError(LostError):
+    """The pool had no connection to lend; the server had no part in it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
     """A borrowed connection. `reused`: it has carried a letter before, so it may have died unnoticed."""
@@ -68,7 +72,7 @@ class Pool:
         """A connection for one letter; `fresh` never takes an idle one.
 
         It goes back when the block ends well. After a refusal other than 421 it is reset and kept; after anything
-        else, a cancellation too, it is thrown away. Raises LostError (no connection free within `response_s`, pool
+        else, a cancellation too, it is thrown away. Raises NotLentError (no connection free within `response_s`, pool
         closed) and what opening one raises.
         """
         await self._enter()
@@ -109,13 +113,13 @@ class Pool:
                 async with asyncio.timeout(self._settings.response_s):
                     await self._free.acquire()
             except TimeoutError as error:
-                raise LostError(Stage.CONNECT, "pool_exhausted", "no connection became free in time") from error
+                raise NotLentError(Stage.CONNECT, "pool_exhausted", "no connection became free in time") from error
             if not self._closed:
                 self._borrowed += 1
                 self._quiet.clear()
                 return
             self._free.release()
-        raise LostError(Stage.CONNECT, "channel_stopped", "the channel is stopping")
+        raise NotLentError(Stage.CONNECT, "channel_stopped", "the channel is stopping")
 
     def _leave(self) -> None:
         self._borrowed -= 1

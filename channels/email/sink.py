@@ -124,11 +124,7 @@ class MailSink:
         """Listens; gives the port. Raises OSError."""
         authentication: dict[str, Any] = {}
         if self._logins:
-            authentication = {
-                "auth_required": True,
-                "auth_require_tls": not implicit_tls,
-                "authenticator": self._authenticate,
-            }
+            authentication = {"auth_required": True, "authenticator": self._authenticate}
         self._server = SmtpServer(
             _Hooks(self),
             connections_max=CONNECTIONS_MAX,
@@ -282,6 +278,12 @@ class _DsnSmtp(TrackedSmtp):
     def __init__(self, handler: Any, **options: Any) -> None:
         self.dsn_parameters: dict[str, str] = {}
         super().__init__(handler, **options)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """With TLS from the first byte AUTH is safe without STARTTLS, which aiosmtpd does not see."""
+        if transport.get_extra_info("sslcontext") is not None:
+            self._auth_require_tls = False
+        super().connection_made(transport)
 
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802 - aiosmtpd's name
         """MAIL FROM, its DSN parameters set aside."""

@@ -67,7 +67,7 @@ class SmsChannel:
         if not self._settings.sends:
             return PermanentFailure(reason=Reason(code="receive_only", detail="bind_mode = receiver", alarm=True))
         try:
-            parts = self._composer.compose(message)
+            submissions = self._composer.compose(message)
         except MessageTooLongError as error:
             return PermanentFailure(reason=Reason(code="too_long", detail=str(error)))
         except InvalidAddressError as error:
@@ -75,11 +75,11 @@ class SmsChannel:
         connection = self._freest() or await self._wait_for_link()
         if connection is None:
             return RetryLater(reason=Reason(code="link_down", detail=self._detail()), unreachable=True)
-        futures = [(n, connection.submit(part, urgent=message.urgent)) for n, part in parts]
+        waiting = [(part, connection.submit(part.pdu, urgent=message.urgent)) for part in submissions]
         try:
-            return verdict([(n, await future) for n, future in futures])
+            return verdict([(part, await future) for part, future in waiting])
         except asyncio.CancelledError:
-            for _, future in futures:
+            for _, future in waiting:
                 future.cancel()
             raise
 

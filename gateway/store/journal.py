@@ -217,5 +217,5 @@ def _verdict(unit: Unit, command: Command[Any]) -> _Result | Exception:
         return _Result(unit.run(command.apply))
     except DBAPIError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a command raises is its own verdict, never its neighbours'
+    except Exception as error:  # whatever a command raises is its own verdict, never its neighbours'
         return error

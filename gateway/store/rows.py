@@ -13,6 +13,7 @@ from sqlalchemy import Table
 from gateway.alert import Alert, Priority, Rule, Status
 from gateway.clock import from_micros, to_micros
 from gateway.delivery import Delivery, State
+from gateway.frozen import maker
 from gateway.store import tables
 
 T = TypeVar("T")
@@ -95,6 +96,7 @@ class Mapper(Generic[T]):
         self.key = tuple(column.name for column in table.primary_key.columns)
         held = {*fixed, *self.key}
         self.changing = tuple(name for name in self.names if name not in held)
+        self._make = maker(cls, self.names)
         self._get = attrgetter(*self.names)
         self._get_change = attrgetter(*self.changing, *self.key)
         self.key_of: Callable[[T], Any] = attrgetter(*self.key)
@@ -126,7 +128,7 @@ class Mapper(Generic[T]):
 
     def from_row(self, row: Sequence[Any]) -> T:
         """The inverse of `to_row`."""
-        return self.cls(**dict(zip(self.names, self._convert(list(row), self._in), strict=True)))
+        return self._make(self._convert(list(row), self._in))
 
     @staticmethod
     def _convert(values: list[Any], converters: list[tuple[int, Callable[[Any], Any]]]) -> Row:

@@ -1,11 +1,11 @@
-"""The statements of the write path, built once from the tables by SQLAlchemy Core and run on many rows at a time."""
+"""The statements of units of work, built once from the tables by SQLAlchemy Core and run on many rows at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
-from sqlalchemy import Connection, Table, bindparam, insert, update
+from sqlalchemy import BindParameter, Connection, Select, Table, Text, bindparam, insert, update
 from sqlalchemy.sql import Executable
 
 from gateway.store.rows import Mapper, Row
@@ -19,12 +19,7 @@ class Statement:
     """
 
     def __init__(self, dialect: Any, statement: Executable, names: Sequence[str]) -> None:
-        compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # Executable of Core compiles
-        self.sql = str(compiled)
-        order = list(compiled.positiontup)
-        wanted = list(names)
-        if order != wanted:
-            raise AssertionError(f"{self.sql}: parameters {order}, not {wanted}")
+        self.sql = _compiled(dialect, statement, names)
 
     def run(self, connection: Connection, rows: list[Row]) -> None:
         """Executes for each row."""
@@ -51,3 +46,50 @@ def update_of(dialect: Any, mapper: Mapper[Any]) -> Statement:
     for name in mapper.key:
         statement = statement.where(table.c[name] == bindparam(f"key_{name}"))
     return Statement(dialect, statement, [*mapper.changing, *(f"key_{name}" for name in mapper.key)])
+
+
+SIZES = (1, 8, 64, 512)  # lengths of IN lists; a shorter list is filled up, so that few statements serve every batch
+
+
+class Lookup:
+    """A SELECT for rows whose column is among some values, compiled once for each of a few sizes.
+
+    Core expands an IN list anew at every execution, which costs more than the query; this pays once.
+    """
+
+    def __init__(
+        self, dialect: Any, build: Callable[[list[BindParameter[str]]], Select[Any]], *, extra: Sequence[str] = ()
+    ) -> None:
+        self._sql: dict[int, str] = {}
+        for size in SIZES:
+            names = [f"v{i}" for i in range(size)]
+            statement = build([bindparam(name, type_=Text()) for name in names])
+            self._sql[size] = _compiled(dialect, statement, [*extra, *names])
+
+    def rows(self, connection: Connection, values: Iterable[str], *extra: Any) -> list[tuple[Any, ...]]:
+        """The rows for all of `values`, looked up in sorted chunks; `extra` are the leading parameters."""
+        found: list[tuple[Any, ...]] = []
+        for chunk in chunks(values):
+            size = next(size for size in SIZES if size >= len(chunk))
+            padded = (*extra, *chunk, *(chunk[-1:] * (size - len(chunk))))
+            found.extend(cast(list[tuple[Any, ...]], connection.exec_driver_sql(self._sql[size], padded).all()))
+        return found
+
+    def scalars(self, connection: Connection, values: Iterable[str]) -> list[Any]:
+        """The first column of the rows."""
+        return [row[0] for row in self.rows(connection, values)]
+
+
+def chunks(values: Iterable[str]) -> Iterable[list[str]]:
+    """Sorted pieces of at most the largest size."""
+    ordered = sorted(values)
+    for start in range(0, len(ordered), SIZES[-1]):
+        yield ordered[start : start + SIZES[-1]]
+
+
+def _compiled(dialect: Any, statement: Executable, names: Sequence[str]) -> str:
+    compiled = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # Executable of Core compiles
+    order = list(compiled.positiontup)
+    if order != list(names):
+        raise AssertionError(f"{compiled}: parameters {order}, not {list(names)}")
+    return str(compiled)

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, literal_column, select
 
 from billing.ledger import Balance, Entry, held, prepaid
 from gateway.alert import Alert
@@ -19,10 +19,9 @@ from gateway.clock import to_micros
 from gateway.delivery import Delivery
 from gateway.store import rows, tables
 from gateway.store.rows import Attempt, Callback, Mapper, Part, Row
-from gateway.store.statements import Statement, insert_of, update_of
+from gateway.store.statements import Lookup, Statement, chunks, insert_of, update_of
 
 T = TypeVar("T")
-IN_MAX = 500  # ids in one IN list: SQLite takes 32,766 parameters, short lists keep the plan and the statement small
 
 _MAPPERS: tuple[Mapper[Any], ...] = (rows.alerts, rows.deliveries, rows.attempts, rows.parts, rows.callbacks)
 _PLAIN = {
@@ -48,73 +47,87 @@ class WriteStatements:
             self.update[mapper.table.name] = update_of(dialect, mapper)
         for name, columns in _PLAIN.items():
             self.insert[name] = insert_of(dialect, tables.metadata.tables[name], columns)
+        self.lookups = Lookups(dialect)
 
 
-def _by(mapper: Mapper[Any], column: str) -> Select[Any]:
-    """All columns of the rows whose `column` is among `ids`, locked in the order of the key."""
-    statement = select(*mapper.columns).where(mapper.table.c[column].in_(bindparam("ids", expanding=True)))
+class Lookups:
+    """All look-ups of units of work for one database, compiled once. Rows that will change are locked in the order of their keys."""
+
+    def __init__(self, dialect: Any) -> None:
+        alert, delivery, part, early = tables.alerts.c, tables.deliveries.c, tables.parts.c, tables.early_receipts.c
+        live = alert.status.in_((literal_column("'active'"), literal_column("'acknowledged'")))
+        self.alerts = Lookup(dialect, lambda v: _locked(rows.alerts, alert.id.in_(v)))
+        self.deliveries = Lookup(dialect, lambda v: _locked(rows.deliveries, delivery.id.in_(v)))
+        self.parts_of = Lookup(dialect, lambda v: _locked(rows.parts, part.delivery_id.in_(v)))
+        self.attempts_of = Lookup(dialect, lambda v: _locked(rows.attempts, tables.attempts.c.delivery_id.in_(v)))
+        self.same = {
+            "reference": Lookup(dialect, lambda v: _locked(rows.alerts, alert.reference.in_(v), live)),
+            "group_key": Lookup(dialect, lambda v: _locked(rows.alerts, alert.group_key.in_(v), live)),
+        }
+        self.owners = Lookup(
+            dialect, lambda v: select(delivery.alert_id, delivery.account_id).where(delivery.id.in_(v))
+        )
+        self.named = Lookup(
+            dialect,
+            lambda v: (
+                select(*rows.parts.columns)
+                .where(part.provider == bindparam("provider"), part.provider_message_id.in_(v))
+                .order_by(part.sent_at.desc())
+            ),
+            extra=("provider",),
+        )
+        self.early = Lookup(
+            dialect,
+            lambda v: (
+                select(tables.early_receipts)
+                .where(early.provider == bindparam("provider"), early.provider_message_id.in_(v))
+                .order_by(early.at, early.id)
+            ),
+            extra=("provider",),
+        )
+        idempotency = tables.idempotency.c
+        self.idempotency = Lookup(
+            dialect,
+            lambda v: select(
+                idempotency.account_id, idempotency.route, idempotency.key, idempotency.digest, idempotency.answer
+            ).where(idempotency.key.in_(v)),
+        )
+        account, balance = tables.accounts.c, tables.balances.c
+        self.balances = Lookup(
+            dialect,
+            lambda v: (
+                select(account.id, account.currency, account.floor_micros, balance.name, balance.amount_micros)
+                .join(tables.balances, balance.account_id == account.id)
+                .where(account.id.in_(v))
+                .order_by(balance.name)
+                .with_for_update(of=tables.balances)
+            ),
+        )
+        self.open = Lookup(
+            dialect,
+            lambda v: (
+                select(delivery.alert_id).distinct().where(delivery.alert_id.in_(v), delivery.settled_at.is_(None))
+            ),
+        )
+        self.reached = Lookup(
+            dialect,
+            lambda v: (
+                select(delivery.alert_id)
+                .distinct()
+                .where(
+                    delivery.alert_id.in_(v),
+                    delivery.state.in_((literal_column("'accepted'"), literal_column("'delivered'"))),
+                )
+            ),
+        )
+
+
+def _locked(mapper: Mapper[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
+    statement = select(*mapper.columns).where(*conditions)
     return statement.order_by(*(mapper.table.c[name] for name in mapper.key)).with_for_update()
 
 
-_ALERTS = _by(rows.alerts, "id")
-_DELIVERIES = _by(rows.deliveries, "id")
-_LIVE = tables.alerts.c.status.in_(("active", "acknowledged"))
-_ALERTS_REFERENCED = _by(rows.alerts, "reference").where(_LIVE)
-_ALERTS_GROUPED = _by(rows.alerts, "group_key").where(_LIVE)
-_PARTS_OF = _by(rows.parts, "delivery_id")
-_ATTEMPTS_OF = _by(rows.attempts, "delivery_id")
-_PARTS_NAMED = (
-    select(*rows.parts.columns)
-    .where(
-        and_(
-            tables.parts.c.provider == bindparam("provider"),
-            tables.parts.c.provider_message_id.in_(bindparam("ids", expanding=True)),
-        )
-    )
-    .order_by(tables.parts.c.sent_at.desc())
-)
-_IDEMPOTENCY_KEYS = select(
-    tables.idempotency.c.account_id,
-    tables.idempotency.c.route,
-    tables.idempotency.c.key,
-    tables.idempotency.c.digest,
-    tables.idempotency.c.answer,
-).where(tables.idempotency.c.key.in_(bindparam("ids", expanding=True)))
-_BALANCES = (
-    select(
-        tables.accounts.c.id,
-        tables.accounts.c.currency,
-        tables.accounts.c.floor_micros,
-        tables.balances.c.name,
-        tables.balances.c.amount_micros,
-    )
-    .join(tables.balances, tables.balances.c.account_id == tables.accounts.c.id)
-    .where(tables.accounts.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(tables.balances.c.name)
-    .with_for_update(of=tables.balances)
-)
-_EARLY = (
-    select(tables.early_receipts)
-    .where(
-        tables.early_receipts.c.provider == bindparam("provider"),
-        tables.early_receipts.c.provider_message_id.in_(bindparam("ids", expanding=True)),
-    )
-    .order_by(tables.early_receipts.c.at, tables.early_receipts.c.id)
-)
 _EARLY_USED = delete(tables.early_receipts).where(tables.early_receipts.c.id.in_(bindparam("ids", expanding=True)))
-_OPEN = (
-    select(tables.deliveries.c.alert_id)
-    .distinct()
-    .where(tables.deliveries.c.alert_id.in_(bindparam("ids", expanding=True)), tables.deliveries.c.settled_at.is_(None))
-)
-_REACHED = (
-    select(tables.deliveries.c.alert_id)
-    .distinct()
-    .where(
-        tables.deliveries.c.alert_id.in_(bindparam("ids", expanding=True)),
-        tables.deliveries.c.state.in_(("accepted", "delivered")),
-    )
-)
 
 
 @dataclass(slots=True)
@@ -133,7 +146,7 @@ class Wants:
     group_keys: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class EarlyReceipt:
     """A receipt that came before the answer that names its id; one row for each id it may mean, all with the same `id`."""
 
@@ -159,9 +172,11 @@ class Unit:
         self.touched: dict[str, None] = {}
         self.notes: dict[str, list[dict[str, Any]]] = {}
         self._statements = statements
+        self._lookups = statements.lookups
         self._known: dict[str, dict[Any, Any]] = {mapper.table.name: {} for mapper in _MAPPERS}
         self._new: dict[str, dict[Any, None]] = {mapper.table.name: {} for mapper in _MAPPERS}
         self._changed: dict[str, dict[Any, None]] = {mapper.table.name: {} for mapper in _MAPPERS}
+        self._children: dict[str, dict[str, list[Any]]] = {"attempts": {}, "parts": {}}
         self._plain: dict[str, list[Row]] = {name: [] for name in _PLAIN}
         self._balances: dict[str, Balance] = {}
         self._idempotency: dict[tuple[str, str, str], tuple[bytes, str]] = {}
@@ -208,85 +223,69 @@ class Unit:
             self._load_named(provider, names)
             for name in names:
                 wants.deliveries.update(part[0] for part in self._named[provider, name])
-        self._load_same(_ALERTS_REFERENCED, "reference", wants.references)
-        self._load_same(_ALERTS_GROUPED, "group_key", wants.group_keys)
+        self._load_same("reference", wants.references)
+        self._load_same("group_key", wants.group_keys)
         if self._named:  # a part's delivery names its alert, which is to be locked first
-            self._alerts_of(wants)
-        self._load(rows.alerts, _ALERTS, wants.alerts)
-        self._load(rows.deliveries, _DELIVERIES, wants.deliveries)
-        self._load_children(rows.parts, _PARTS_OF, wants.parts_of | self._incomplete())
-        self._load_children(rows.attempts, _ATTEMPTS_OF, wants.attempts)
+            for alert_id, account_id in self._lookups.owners.rows(self.connection, wants.deliveries):
+                wants.alerts.add(alert_id)
+                wants.balances.add(account_id)
+        self._load(rows.alerts, self._lookups.alerts, wants.alerts)
+        self._load(rows.deliveries, self._lookups.deliveries, wants.deliveries)
+        several = {key for key in self._children["parts"] if not self._has_all_parts(key)}
+        self._load_children(rows.parts, self._lookups.parts_of, wants.parts_of | several)
+        self._load_children(rows.attempts, self._lookups.attempts_of, wants.attempts)
         self._load_balances(wants.balances)
         self._load_idempotency(wants.idempotency)
 
-    def _alerts_of(self, wants: Wants) -> None:
-        d = tables.deliveries.c
-        statement = select(d.alert_id, d.account_id).where(d.id.in_(bindparam("ids", expanding=True)))
-        for ids in _chunks(wants.deliveries):
-            for alert_id, account_id in self.connection.execute(statement, {"ids": ids}):
-                wants.alerts.add(alert_id)
-                wants.balances.add(account_id)
+    def _has_all_parts(self, delivery_id: str) -> bool:
+        """Whether all parts are known: a first attempt of one unit has no other than the one that is."""
+        delivery: Delivery | None = self._known["deliveries"].get(delivery_id)
+        single = delivery is not None and delivery.units == 1 and delivery.epoch <= 1
+        return single and delivery_id in self._children["parts"]
 
-    def _incomplete(self) -> set[str]:
-        """Deliveries of which a part is known and others may exist: a first attempt of one unit has no other."""
-        incomplete = set()
-        for delivery_id, _, _ in self._known["parts"]:
-            delivery: Delivery | None = self._known["deliveries"].get(delivery_id)
-            if delivery is not None and delivery.units == 1 and delivery.epoch <= 1:
-                self._complete.add(("parts", delivery_id))
-            else:
-                incomplete.add(delivery_id)
-        return incomplete
-
-    def _load(self, mapper: Mapper[Any], statement: Select[Any], ids: Iterable[str]) -> None:
+    def _load(self, mapper: Mapper[Any], lookup: Lookup, ids: Iterable[str]) -> None:
         known = self._known[mapper.table.name]
-        for chunk in _chunks(key for key in ids if key not in known):
-            for row in self.connection.execute(statement, {"ids": chunk}):
-                value = mapper.from_row(row)
-                known[mapper.key_of(value)] = value
+        missing = [key for key in ids if key not in known]
+        for row in lookup.rows(self.connection, missing):
+            value = mapper.from_row(row)
+            known[mapper.key_of(value)] = value
 
-    def _load_children(self, mapper: Mapper[Any], statement: Select[Any], delivery_ids: Iterable[str]) -> None:
+    def _load_children(self, mapper: Mapper[Any], lookup: Lookup, delivery_ids: Iterable[str]) -> None:
         name = mapper.table.name
-        known = self._known[name]
         missing = [key for key in delivery_ids if (name, key) not in self._complete]
-        for chunk in _chunks(missing):
-            for row in self.connection.execute(statement, {"ids": chunk}):
-                value = mapper.from_row(row)
-                known.setdefault(mapper.key_of(value), value)
+        for row in lookup.rows(self.connection, missing):
+            self._know_child(name, mapper.from_row(row))
         self._complete.update((name, key) for key in missing)
+
+    def _know_child(self, name: str, value: Attempt | Part) -> None:
+        """A row that was read; one that this unit has changed already is newer."""
+        key = _mapper_of(value).key_of(value)
+        if key not in self._known[name]:
+            self._known[name][key] = value
+            self._children[name].setdefault(value.delivery_id, []).append(key)
 
     def _load_named(self, provider: str, names: Collection[str]) -> None:
         missing = {name for name in names if (provider, name) not in self._named}
         for name in missing:
             self._named[provider, name] = []
-        known = self._known["parts"]
-        for chunk in _chunks(missing):
-            for row in self.connection.execute(_PARTS_NAMED, {"provider": provider, "ids": chunk}):
-                part = rows.parts.from_row(row)
-                key = (part.delivery_id, part.chain, part.n)
-                known.setdefault(key, part)
-                self._named[provider, part.provider_message_id].append(key)
+        for row in self._lookups.named.rows(self.connection, missing, provider):
+            part = rows.parts.from_row(row)
+            self._know_child("parts", part)
+            self._named[provider, part.provider_message_id].append((part.delivery_id, part.chain, part.n))
 
-    def _load_same(self, statement: Select[Any], column: str, names: Collection[str]) -> None:
+    def _load_same(self, column: str, names: Collection[str]) -> None:
         missing = [name for name in names if (column, name) not in self._same]
-        known = self._known["alerts"]
-        for chunk in _chunks(missing):
-            self._same.update((column, name) for name in chunk)
-            for row in self.connection.execute(statement, {"ids": chunk}):
-                alert = known.setdefault(row[0], rows.alerts.from_row(row))
-                self._know_trouble(alert)
+        self._same.update((column, name) for name in missing)
+        for row in self._lookups.same[column].rows(self.connection, missing):
+            alert = self._known["alerts"].setdefault(row[0], rows.alerts.from_row(row))
+            self._know_trouble(alert)
 
     def same_trouble(self, account_id: str, reference: str | None, group_key: str | None) -> list[Alert]:
         """The alerts of the account, active or acknowledged when they were read, with this reference or group key."""
-        if reference is None and group_key is None:
-            return []
-        for column, name, statement in (
-            ("reference", reference, _ALERTS_REFERENCED),
-            ("group_key", group_key, _ALERTS_GROUPED),
-        ):
-            if name is not None:
-                self._load_same(statement, column, [name])
         named = [("reference", account_id, reference), ("group_key", account_id, group_key)]
+        for column, _, name in named:
+            if name is not None:
+                self._load_same(column, [name])
         ids = {alert_id: None for key in named for alert_id in self._troubles.get(key, ())}
         return [self._known["alerts"][alert_id] for alert_id in ids]
 
@@ -299,47 +298,48 @@ class Unit:
         missing = {name for name in names if (provider, name) not in self._early}
         for name in missing:
             self._early[provider, name] = []
-        for chunk in _chunks(missing):
-            for row in self.connection.execute(_EARLY, {"provider": provider, "ids": chunk}):
-                receipt = EarlyReceipt(**row._mapping)
-                self._early[provider, receipt.provider_message_id].append(receipt)
+        for row in self._lookups.early.rows(self.connection, missing, provider):
+            receipt = EarlyReceipt(*row)
+            self._early[provider, receipt.provider_message_id].append(receipt)
 
     def _load_balances(self, accounts: Iterable[str]) -> None:
-        for chunk in _chunks(account for account in accounts if account not in self._balances):
-            amounts: dict[str, int] = {}
-            found: dict[str, tuple[str, int | None]] = {}
-            for account, currency, floor_micros, name, amount in self.connection.execute(_BALANCES, {"ids": chunk}):
-                found[account] = (currency, floor_micros)
-                amounts[name] = amount
-            for account, (currency, floor_micros) in found.items():
-                self._balances[account] = Balance(
-                    account=account,
-                    currency=currency,
-                    prepaid_micros=amounts[prepaid(account)],
-                    held_micros=amounts[held(account)],
-                    floor_micros=floor_micros,
-                )
+        missing = [account for account in accounts if account not in self._balances]
+        amounts: dict[str, int] = {}
+        found: dict[str, tuple[str, int | None]] = {}
+        for account, currency, floor_micros, name, amount in self._lookups.balances.rows(self.connection, missing):
+            found[account] = (currency, floor_micros)
+            amounts[name] = amount
+        for account, (currency, floor_micros) in found.items():
+            self._balances[account] = Balance(
+                account=account,
+                currency=currency,
+                prepaid_micros=amounts[prepaid(account)],
+                held_micros=amounts[held(account)],
+                floor_micros=floor_micros,
+            )
 
     def _load_idempotency(self, keys: Iterable[str]) -> None:
-        for chunk in _chunks(key for key in keys if key not in self._idempotency_known):
-            self._idempotency_known.update(chunk)
-            for account, route, key, digest, answer in self.connection.execute(_IDEMPOTENCY_KEYS, {"ids": chunk}):
-                self._idempotency.setdefault((account, route, key), (digest, answer))
+        missing = [key for key in keys if key not in self._idempotency_known]
+        self._idempotency_known.update(missing)
+        for account, route, key, digest, answer in self._lookups.idempotency.rows(self.connection, missing):
+            self._idempotency.setdefault((account, route, key), (digest, answer))
 
     def alert(self, alert_id: str) -> Alert | None:
-        self._load(rows.alerts, _ALERTS, [alert_id])
+        self._load(rows.alerts, self._lookups.alerts, [alert_id])
         found: Alert | None = self._known["alerts"].get(alert_id)
         return found
 
     def delivery(self, delivery_id: str) -> Delivery | None:
-        self._load(rows.deliveries, _DELIVERIES, [delivery_id])
+        self._load(rows.deliveries, self._lookups.deliveries, [delivery_id])
         found: Delivery | None = self._known["deliveries"].get(delivery_id)
         return found
 
     def parts_of(self, delivery_id: str) -> list[Part]:
         """All parts of all attempts of a delivery."""
-        self._load_children(rows.parts, _PARTS_OF, [delivery_id])
-        return [part for key, part in self._known["parts"].items() if key[0] == delivery_id]
+        if not self._has_all_parts(delivery_id):
+            self._load_children(rows.parts, self._lookups.parts_of, [delivery_id])
+        known = self._known["parts"]
+        return [known[key] for key in self._children["parts"].get(delivery_id, ())]
 
     def part(self, delivery_id: str, chain: int, n: int) -> Part | None:
         """A part that is known already (by `parts_of` or `parts_named`)."""
@@ -362,12 +362,13 @@ class Unit:
 
     def attempts_of(self, delivery_id: str) -> list[Attempt]:
         """All attempts of a delivery, in order."""
-        self._load_children(rows.attempts, _ATTEMPTS_OF, [delivery_id])
-        found = [attempt for key, attempt in self._known["attempts"].items() if key[0] == delivery_id]
+        self._load_children(rows.attempts, self._lookups.attempts_of, [delivery_id])
+        known = self._known["attempts"]
+        found = [known[key] for key in self._children["attempts"].get(delivery_id, ())]
         return sorted(found, key=lambda attempt: attempt.epoch)
 
     def attempt(self, delivery_id: str, epoch: int) -> Attempt | None:
-        self._load_children(rows.attempts, _ATTEMPTS_OF, [delivery_id])
+        self._load_children(rows.attempts, self._lookups.attempts_of, [delivery_id])
         found: Attempt | None = self._known["attempts"].get((delivery_id, epoch))
         return found
 
@@ -388,7 +389,9 @@ class Unit:
         name, key = mapper.table.name, mapper.key_of(value)
         self._set(self._known[name], key, value)
         self._set(self._new[name], key, None)
-        if isinstance(value, Alert):
+        if isinstance(value, Attempt | Part):
+            self._append(self._children[name].setdefault(value.delivery_id, []), key)
+        elif isinstance(value, Alert):
             self._know_trouble(value)
         elif isinstance(value, Delivery):
             self._complete.update({("attempts", value.id), ("parts", value.id)})
@@ -397,6 +400,8 @@ class Unit:
         """A changed row."""
         mapper = _mapper_of(value)
         name, key = mapper.table.name, mapper.key_of(value)
+        if isinstance(value, Attempt) and key not in self._known[name]:  # carried by its worker, never read here
+            self._append(self._children[name].setdefault(value.delivery_id, []), key)
         self._set(self._known[name], key, value)
         if key not in self._new[name]:
             self._changed[name][key] = None
@@ -463,23 +468,17 @@ class Unit:
         for name, inserts in self._plain.items():
             self._statements.insert[name].run(self.connection, inserts)
             inserts.clear()
-        for chunk in _chunks(set(self._early_used)):
+        for chunk in chunks(set(self._early_used)):
             self.connection.execute(_EARLY_USED, {"ids": chunk})
         self._early_used.clear()
 
     def open_alerts(self, ids: Collection[str]) -> set[str]:
         """Which of the alerts have a delivery that is not settled (what is flushed counts)."""
-        return self._alerts_where(_OPEN, ids)
+        return set(self._lookups.open.scalars(self.connection, ids))
 
     def reached_alerts(self, ids: Collection[str]) -> set[str]:
         """Which of the alerts have a delivery that a provider took or that was delivered."""
-        return self._alerts_where(_REACHED, ids)
-
-    def _alerts_where(self, statement: Select[Any], ids: Collection[str]) -> set[str]:
-        found: set[str] = set()
-        for chunk in _chunks(ids):
-            found.update(self.connection.scalars(statement, {"ids": chunk}))
-        return found
+        return set(self._lookups.reached.scalars(self.connection, ids))
 
 
 _BY_CLASS: dict[type, Mapper[Any]] = {mapper.cls: mapper for mapper in _MAPPERS}
@@ -487,9 +486,3 @@ _BY_CLASS: dict[type, Mapper[Any]] = {mapper.cls: mapper for mapper in _MAPPERS}
 
 def _mapper_of(value: object) -> Mapper[Any]:
     return _BY_CLASS[type(value)]
-
-
-def _chunks(ids: Iterable[str]) -> Iterable[list[str]]:
-    ordered = sorted(ids)
-    for start in range(0, len(ordered), IN_MAX):
-        yield ordered[start : start + IN_MAX]

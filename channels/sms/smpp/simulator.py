@@ -218,7 +218,7 @@ class SmscSimulator:
         return peer.system_id, receipt(message, decision, text, datetime.now(UTC))
 
     def _deliver(self, delivery: tuple[str, DeliverSm]) -> None:
-        """Sends a receipt or message to its ESME over the session with the least to do, or keeps it for the next bind."""
+        """Sends a receipt or message to its ESME by the session with least to do, or keeps it for the next bind."""
         system_id, pdu = delivery
         peers = [peer for peer in self._peers if system_id in (_ANYBODY, peer.system_id) and peer.receives]
         if peers:

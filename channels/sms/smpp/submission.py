@@ -28,6 +28,15 @@ from channels.sms.smpp.wire import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """Part `n` of a message as it is submitted; `units` is what it is billed as."""
+
+    n: int
+    units: int
+    pdu: SubmitSm
+
+
 class Composer:
     """Makes the submissions of messages as one provider wants them."""
 
@@ -50,7 +59,7 @@ class Composer:
         except MessageTooLongError:
             return PARTS_MAX
 
-    def compose(self, message: Message) -> list[tuple[int, SubmitSm]]:
+    def compose(self, message: Message) -> list[Submission]:
         """The parts still to be sent, numbered. Raises MessageTooLongError, InvalidAddressError."""
         segmented = self._segmented(message.text)
         destination = to_smpp(message.address)
@@ -61,7 +70,7 @@ class Composer:
             if part.n in message.parts_sent:
                 continue
             esm_class, octets, tlvs = self._carry(part, segmented, reference)
-            submission = replace(
+            pdu = replace(
                 self._template,
                 dest_addr_ton=destination.ton,
                 dest_addr_npi=destination.npi,
@@ -71,7 +80,7 @@ class Composer:
                 short_message=octets,
                 tlvs=tlvs,
             )
-            submissions.append((part.n, submission))
+            submissions.append(Submission(part.n, segmented.units if segmented.count == 1 else 1, pdu))
         return submissions
 
     def _segmented(self, text: str) -> Segmented:
@@ -133,15 +142,19 @@ class NotSent:
 SubmitResult = Answer | NoAnswer | NotSent
 
 
-def verdict(results: Sequence[tuple[int, SubmitResult]]) -> Outcome:
+def verdict(results: Sequence[tuple[Submission, SubmitResult]]) -> Outcome:
     """The outcome of a message from what became of its parts: of several failures the gravest speaks for all.
 
     A refusal for good comes before an unknown end, that before a fault that may pass, that before a throttle, and the
     link being down last. What was accepted is listed whatever became of the rest.
     """
     parts = tuple(
-        SentPart(n=n, provider_message_id=canonical_id(result.message_id.encode("latin-1")))
-        for n, result in results
+        SentPart(
+            n=submission.n,
+            provider_message_id=canonical_id(result.message_id.encode("latin-1")),
+            units=submission.units,
+        )
+        for submission, result in results
         if _taken(result)
     )
     if len(parts) == len(results):

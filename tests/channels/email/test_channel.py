@@ -18,12 +18,25 @@ from channels.outcome import (
     PermanentFailure,
     Receipt,
     ReceiptDelivered,
+    ReceiptEnded,
     ReceiptFailed,
     ReceiptIntermediate,
     RetryLater,
     SentPart,
 )
-from tests.channels.email.wire import BOUNCES, RECIPIENT, SENDER, Inbox, message, running, running_sink, settings, until
+from tests.channels.email.wire import (
+    BOUNCES,
+    RECIPIENT,
+    SENDER,
+    Inbox,
+    greeting,
+    message,
+    running,
+    running_sink,
+    sending,
+    settings,
+    until,
+)
 
 LISTEN = {"bounce_listen": "127.0.0.1:0", "bounce_address": BOUNCES}
 
@@ -55,8 +68,8 @@ def test_it_is_a_channel() -> None:
 
 
 async def test_a_mail_is_taken_with_its_envelope() -> None:
-    async with running_sink() as (sink, port):
-        outcome = await EmailChannel(settings(port)).send(message("dlv_01", subject="Fire", text=".\n..\n.x\n"))
+    async with running_sink() as (sink, port), sending(port) as channel:
+        outcome = await channel.send(message("dlv_01", subject="Fire", text=".\n..\n.x\n"))
         (mail,) = await sink.wait_for(1)
     assert outcome == Accepted(
         parts=(SentPart(n=1, provider_message_id="dlv_01"),), code="accepted_no_receipt", detail="250 2.0.0 Kept"
@@ -71,8 +84,8 @@ async def test_a_mail_is_taken_with_its_envelope() -> None:
 
 @pytest.mark.parametrize(("offered", "wanted"), [(False, True), (True, False)])
 async def test_without_dsn_no_parameters_are_sent_and_no_receipt_is_announced(offered: bool, wanted: bool) -> None:
-    async with running_sink(SinkBehaviour(dsn=offered)) as (sink, port):
-        outcome = await EmailChannel(settings(port, **LISTEN, dsn=wanted)).send(message())
+    async with running_sink(SinkBehaviour(dsn=offered)) as (sink, port), sending(port, **LISTEN, dsn=wanted) as channel:
+        outcome = await channel.send(message())
         (mail,) = await sink.wait_for(1)
     assert isinstance(outcome, Accepted)
     assert outcome.code == "accepted_no_receipt"
@@ -86,7 +99,7 @@ async def test_without_dsn_no_parameters_are_sent_and_no_receipt_is_announced(of
         ("delivered", ReceiptDelivered(), "delivered"),
         ("failed", ReceiptFailed(), "5.1.1"),
         ("delayed", ReceiptIntermediate(), "delayed"),
-        ("relayed", ReceiptIntermediate(), "relayed"),
+        ("relayed", ReceiptEnded(), "relayed"),
     ],
 )
 async def test_the_report_comes_back_as_a_receipt(action: str, result: object, code: str, verp: bool) -> None:
@@ -115,8 +128,10 @@ async def test_a_report_that_could_not_be_stored_comes_again() -> None:
 
 
 async def test_connections_are_shared_reused_and_bounded() -> None:
-    async with running_sink(SinkBehaviour(answer_delay_s=0.02)) as (sink, port):
-        channel = EmailChannel(settings(port, connections=3))
+    async with (
+        running_sink(SinkBehaviour(answer_delay_s=0.02)) as (sink, port),
+        sending(port, connections=3) as channel,
+    ):
         outcomes = await asyncio.gather(*(channel.send(message(f"dlv_{n}")) for n in range(20)))
         assert all(isinstance(outcome, Accepted) for outcome in outcomes)
         assert sink.connections == 3
@@ -126,8 +141,7 @@ async def test_connections_are_shared_reused_and_bounded() -> None:
 
 async def test_a_refused_recipient_leaves_the_connection_usable() -> None:
     refuse = {"gone@example.org": "550 5.1.1 No such user"}
-    async with running_sink(SinkBehaviour(refuse=refuse)) as (sink, port):
-        channel = EmailChannel(settings(port))
+    async with running_sink(SinkBehaviour(refuse=refuse)) as (sink, port), sending(port) as channel:
         reason = permanent(await channel.send(message(address="gone@example.org"))).reason
         assert (reason.code, reason.detail, reason.alarm) == ("invalid_destination", "550 5.1.1 No such user", False)
         assert isinstance(await channel.send(message()), Accepted)
@@ -136,8 +150,7 @@ async def test_a_refused_recipient_leaves_the_connection_usable() -> None:
 
 
 async def test_a_greylisted_recipient_is_tried_later() -> None:
-    async with running_sink(SinkBehaviour(greylist=True)) as (_, port):
-        channel = EmailChannel(settings(port))
+    async with running_sink(SinkBehaviour(greylist=True)) as (_, port), sending(port) as channel:
         first = retry(await channel.send(message()))
         assert (first.reason.code, first.maybe_sent, first.unreachable) == ("greylisted", False, False)
         assert isinstance(await channel.send(message()), Accepted)
@@ -152,8 +165,7 @@ async def test_a_greylisted_recipient_is_tried_later() -> None:
     ],
 )
 async def test_a_message_refused_for_now(reply: str, code: str, throttled: bool) -> None:
-    async with running_sink(SinkBehaviour(data_reply=reply)) as (sink, port):
-        channel = EmailChannel(settings(port))
+    async with running_sink(SinkBehaviour(data_reply=reply)) as (sink, port), sending(port) as channel:
         outcome = retry(await channel.send(message()))
         assert (outcome.reason.code, outcome.throttled, outcome.maybe_sent) == (code, throttled, False)
         sink.behaviour = SinkBehaviour()
@@ -162,8 +174,10 @@ async def test_a_message_refused_for_now(reply: str, code: str, throttled: bool)
 
 
 async def test_a_refused_sender_is_an_alarm() -> None:
-    async with running_sink(SinkBehaviour(mail_reply="550 5.7.1 Sender not allowed")) as (_, port):
-        channel = EmailChannel(settings(port))
+    async with (
+        running_sink(SinkBehaviour(mail_reply="550 5.7.1 Sender not allowed")) as (_, port),
+        sending(port) as channel,
+    ):
         assert permanent(await channel.send(message())).reason.alarm
         assert channel.health().alarm
         assert channel.health().up
@@ -173,8 +187,7 @@ async def test_a_refused_sender_is_an_alarm() -> None:
     ("drop", "maybe_sent", "unreachable"), [("mail", False, True), ("rcpt", False, True), ("data", True, False)]
 )
 async def test_a_link_that_dies_says_what_may_have_left(drop: str, maybe_sent: bool, unreachable: bool) -> None:
-    async with running_sink(SinkBehaviour(drop=drop)) as (sink, port):
-        channel = EmailChannel(settings(port))
+    async with running_sink(SinkBehaviour(drop=drop)) as (sink, port), sending(port) as channel:
         outcome = retry(await channel.send(message()))
         assert (outcome.maybe_sent, outcome.unreachable) == (maybe_sent, unreachable)
         assert outcome.reason.code == "connection_lost"
@@ -183,8 +196,8 @@ async def test_a_link_that_dies_says_what_may_have_left(drop: str, maybe_sent: b
 
 
 async def test_an_answer_that_does_not_come_in_time_may_have_been_sent() -> None:
-    async with running_sink(SinkBehaviour(answer_delay_s=3.0)) as (_, port):
-        outcome = retry(await EmailChannel(settings(port, response_s=0.2)).send(message()))
+    async with running_sink(SinkBehaviour(answer_delay_s=3.0)) as (_, port), sending(port, response_s=0.2) as channel:
+        outcome = retry(await channel.send(message()))
     assert (outcome.reason.code, outcome.maybe_sent, outcome.unreachable) == ("response_timeout", True, False)
 
 
@@ -196,15 +209,13 @@ async def test_nobody_listening_is_unreachable() -> None:
 
 
 async def test_a_server_that_never_greets_is_unreachable() -> None:
-    server = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(30), "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        outcome = retry(await EmailChannel(settings(port, connect_s=0.1)).send(message()))
+    async with greeting(b"") as port, sending(port, connect_s=0.1) as channel:
+        outcome = retry(await channel.send(message()))
     assert (outcome.reason.code, outcome.unreachable) == ("connect_timeout", True)
 
 
 @pytest.mark.parametrize(
-    ("greeting", "code", "alarm"),
+    ("words", "code", "alarm"),
     [
         (b"554 5.7.1 Not you\r\n", "refused_by_policy", True),
         (b"421 4.3.2 Busy\r\n", "service_unavailable", False),
@@ -212,21 +223,14 @@ async def test_a_server_that_never_greets_is_unreachable() -> None:
         (b"220 x\r\n", "connection_lost", False),
     ],
 )
-async def test_bad_greetings(greeting: bytes, code: str, alarm: bool) -> None:
-    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(greeting)
-        writer.close()
-        await writer.wait_closed()
-
-    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
-        channel = EmailChannel(settings(server.sockets[0].getsockname()[1]))
+async def test_bad_greetings(words: bytes, code: str, alarm: bool) -> None:
+    async with greeting(words) as port, sending(port) as channel:
         outcome = retry(await channel.send(message()))
     assert (outcome.reason.code, outcome.unreachable, outcome.reason.alarm) == (code, True, alarm)
 
 
 async def test_a_connection_that_died_while_idle_is_replaced_once() -> None:
-    async with running_sink() as (sink, port):
-        channel = EmailChannel(settings(port))
+    async with running_sink() as (sink, port), sending(port) as channel:
         assert isinstance(await channel.send(message("dlv_1")), Accepted)
         sink.behaviour = SinkBehaviour(mail_reply="421 4.4.2 Idle too long")
         first = retry(await channel.send(message("dlv_2")))
@@ -237,8 +241,7 @@ async def test_a_connection_that_died_while_idle_is_replaced_once() -> None:
 
 
 async def test_a_server_that_was_restarted_gets_the_mail_over_a_fresh_connection() -> None:
-    async with running_sink() as (sink, port):
-        channel = EmailChannel(settings(port))
+    async with running_sink() as (sink, port), sending(port) as channel:
         assert isinstance(await channel.send(message("dlv_1")), Accepted)
         await sink.stop()
         await sink.start(port=port)
@@ -257,13 +260,12 @@ async def test_an_idle_connection_is_left_after_its_time() -> None:
 
 
 async def test_a_cancelled_send_does_not_leave_its_connection_to_others() -> None:
-    async with running_sink(SinkBehaviour(answer_delay_s=5.0)) as (sink, port):
-        channel = EmailChannel(settings(port, connections=1))
-        sending = asyncio.create_task(channel.send(message("dlv_1")))
+    async with running_sink(SinkBehaviour(answer_delay_s=5.0)) as (sink, port), sending(port, connections=1) as channel:
+        under_way = asyncio.create_task(channel.send(message("dlv_1")))
         await until(lambda: not (not channel.health().outstanding or not sink.connections))
-        sending.cancel()
+        under_way.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await sending
+            await under_way
         assert channel.health().links_up == 0
         sink.behaviour = SinkBehaviour()
         assert isinstance(await channel.send(message("dlv_2")), Accepted)
@@ -279,9 +281,11 @@ async def test_an_address_that_is_none_never_reaches_the_wire(address: str) -> N
 async def test_sizes_are_bounded_by_us_and_by_the_server() -> None:
     big = Attachment(name="a", content_type="image/png", content=b"x" * 100_000)
     async with running_sink(size_max=50_000) as (sink, port):
-        ours = permanent(await EmailChannel(settings(port, max_message_bytes=20_000)).send(message(attachments=(big,))))
-        theirs = permanent(await EmailChannel(settings(port)).send(message(attachments=(big,))))
-        many = permanent(await EmailChannel(settings(port)).send(message(attachments=(big,) * 21)))
+        async with sending(port, max_message_bytes=20_000) as channel:
+            ours = permanent(await channel.send(message(attachments=(big,))))
+        async with sending(port) as channel:
+            theirs = permanent(await channel.send(message(attachments=(big,))))
+            many = permanent(await channel.send(message(attachments=(big,) * 21)))
         assert sink.taken == 0
     assert (ours.reason.code, theirs.reason.code) == ("message_too_big", "message_too_big")
     assert many.reason.code == "too_many_attachments"
@@ -289,9 +293,9 @@ async def test_sizes_are_bounded_by_us_and_by_the_server() -> None:
 
 async def test_a_large_attachment_arrives_whole() -> None:
     content = bytes(range(256)) * 8192
-    async with running_sink() as (sink, port):
-        attachment = Attachment(name="plan.png", content_type="image/png", content=content)
-        assert isinstance(await EmailChannel(settings(port)).send(message(attachments=(attachment,))), Accepted)
+    attachment = Attachment(name="plan.png", content_type="image/png", content=content)
+    async with running_sink() as (sink, port), sending(port) as channel:
+        assert isinstance(await channel.send(message(attachments=(attachment,))), Accepted)
     parts = list(message_from_bytes(sink.mails[0].content).walk())
     assert parts[2].get_payload(decode=True) == content
 
@@ -313,9 +317,9 @@ async def test_a_stop_waits_for_what_is_under_way_and_refuses_the_rest() -> None
     async with running_sink(SinkBehaviour(answer_delay_s=0.2)) as (sink, port):
         channel = EmailChannel(settings(port))
         async with running(channel, Inbox()):
-            sending = asyncio.create_task(channel.send(message("dlv_1")))
+            under_way = asyncio.create_task(channel.send(message("dlv_1")))
             await until(lambda: bool(channel.health().outstanding))
-        assert isinstance(await sending, Accepted)
+        assert isinstance(await under_way, Accepted)
         assert channel.health().links_up == 0
         stopped = retry(await channel.send(message("dlv_2")))
         assert (stopped.reason.code, stopped.unreachable) == ("channel_stopped", True)
@@ -342,8 +346,9 @@ async def test_a_taken_bounce_port_is_shown_and_does_not_stop_the_sending() -> N
 async def test_an_answer_by_mail_is_inbound() -> None:
     inbox = Inbox()
     async with running_sink() as (_, port), running(EmailChannel(settings(port, **LISTEN)), inbox) as channel:
-        person = EmailChannel(settings(channel.bounce_port, name="person", sender="duty@example.com"))
-        assert isinstance(await person.send(message(address=BOUNCES, subject="Re: Fire", text="coming")), Accepted)
+        async with sending(channel.bounce_port, name="person", sender="duty@example.com") as person:
+            answer = message(address=BOUNCES, subject="Re: Fire", text="coming")
+            assert isinstance(await person.send(answer), Accepted)
         (report,) = await inbox.wait_for(1)
     assert isinstance(report, Inbound)
     assert not isinstance(report, Receipt)

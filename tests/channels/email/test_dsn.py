@@ -7,7 +7,15 @@ from datetime import UTC, datetime
 import pytest
 
 from channels.email.dsn import NESTING_MAX, TEXT_MAX, read_mail
-from channels.outcome import Inbound, Receipt, ReceiptDelivered, ReceiptFailed, ReceiptIntermediate, Report
+from channels.outcome import (
+    Inbound,
+    Receipt,
+    ReceiptDelivered,
+    ReceiptEnded,
+    ReceiptFailed,
+    ReceiptIntermediate,
+    Report,
+)
 
 BOUNCES = "bounces@example.org"
 
@@ -86,8 +94,8 @@ def receipt(content: bytes, recipient: str = BOUNCES) -> Receipt:
     [
         ("delivered", "2.0.0", ReceiptDelivered(), "delivered"),
         ("Delivered (to mailbox)", "2.1.5", ReceiptDelivered(), "delivered"),
-        ("relayed", "2.0.0", ReceiptIntermediate(), "relayed"),
-        ("expanded", "2.0.0", ReceiptIntermediate(), "expanded"),
+        ("relayed", "2.0.0", ReceiptEnded(), "relayed"),
+        ("expanded", "2.0.0", ReceiptEnded(), "expanded"),
         ("delayed", "4.4.1", ReceiptIntermediate(), "delayed"),
         ("failed", "5.1.1", ReceiptFailed(), "5.1.1"),
         ("FAILED", "4.4.7 (expired)", ReceiptFailed(), "4.4.7"),
@@ -128,13 +136,11 @@ def test_an_encoded_envelope_id_is_offered_raw_and_decoded() -> None:
 
 
 def test_a_whole_message_returned_is_looked_into_for_its_id_only() -> None:
-    inner = report(fields("delivered")).decode()
-    content = (
-        report(fields("failed", "5.1.1", per_message="Reporting-MTA: dns; mx\n"), headers="Message-ID: <x@y>\r\n\r\n" + inner)
-        .replace(b"text/rfc822-headers", b"message/rfc822", 1)
-    )  # fmt: skip
-    assert receipt(content).provider_message_ids == ("x",)
-    assert isinstance(receipt(content).result, ReceiptFailed)
+    returned = "Message-ID: <x@y>\r\n\r\n" + report(fields("delivered")).decode()
+    content = report(fields("failed", "5.1.1", per_message="Reporting-MTA: dns; mx\n"), headers=returned)
+    found = receipt(content.replace(b"text/rfc822-headers", b"message/rfc822", 1))
+    assert found.provider_message_ids == ("x",)
+    assert isinstance(found.result, ReceiptFailed)
 
 
 def test_a_report_that_somebody_forwards_is_no_report() -> None:
@@ -188,6 +194,11 @@ def test_mail_to_somebody_else_says_nothing() -> None:
     assert read(report(fields("delivered")), "other@example.org") == ()
 
 
+def test_a_report_that_returns_a_large_message_is_read_from_its_beginning() -> None:
+    content = report(fields("failed", "5.1.1"), headers=HEADERS + "\n\n" + "x" * 3_000_000)
+    assert receipt(content).code == "5.1.1"
+
+
 def test_nesting_beyond_the_bound_is_not_parsed() -> None:
     content = b"Content-Type: message/rfc822\r\n\r\n" * (NESTING_MAX + 1) + b"x"
     assert read(content, sender="a@b.example") == (Inbound(source="a@b.example", destination=BOUNCES, text=""),)
@@ -210,6 +221,9 @@ def test_nesting_beyond_the_bound_is_not_parsed() -> None:
         b"Content-Type: text/plain\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nbegin 644 x\r\n!!!\r\n",
         b"Subject: =?utf-8?b?!?= =?x?q?=?=\r\nFrom: =?\xff\r\n\r\nx",
         b"Subject: =?base64?q?x?=\r\n\r\nx",
+        b"From: " + b"(" * 100_000 + b"\r\n\r\nx",
+        b"Content-Type: text/plain" + b"; a*0*=x" * 2000 + b"\r\n\r\nx",
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\n" * 2000,
     ],
 )
 def test_damaged_mail_is_inbound_and_never_raises(content: bytes) -> None:

@@ -46,6 +46,9 @@ def test_without_dsn_there_are_no_receipts() -> None:
 
 def test_a_password_never_prints() -> None:
     settings = made(username="u", password="hunter2")
+    with pytest.raises(ValidationError) as refused:
+        made(username="u", password="hunter2", sender="nobody")
+    assert "hunter2" not in str(refused.value)
     assert "hunter2" not in repr(settings) + str(settings) + settings.model_dump_json()
 
 

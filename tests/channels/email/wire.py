@@ -102,6 +102,37 @@ async def running(channel: EmailChannel, report: Inbox) -> AsyncIterator[EmailCh
             await task
 
 
+@contextlib.asynccontextmanager
+async def sending(to: int | SmtpSettings, **keys: Any) -> AsyncIterator[EmailChannel]:
+    """A channel that only sends, to a port or as the settings say; its connections are closed at the end."""
+    channel = EmailChannel(to if isinstance(to, SmtpSettings) else settings(to, **keys))
+    try:
+        yield channel
+    finally:
+        await channel._pool.close()
+
+
+@contextlib.asynccontextmanager
+async def greeting(octets: bytes) -> AsyncIterator[int]:
+    """The port of a server that says only this, and then ends the link; with b"" it waits for the client to end it."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(octets)
+        if not octets:
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.create_task(talk(reader, writer)))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        yield int(server.sockets[0].getsockname()[1])
+        await asyncio.gather(*tasks)
+
+
 def self_signed(folder: Path) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 and its key, fresh from the openssl command."""
     certificate, key = folder / "cert.pem", folder / "key.pem"

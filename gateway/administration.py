@@ -1,0 +1,482 @@
+"""Accounts, keys, tariffs and the ledger's books, for the API and the command line alike: functions on one connection.
+
+Who may call them is not decided here, and nothing of an alert or a delivery is changed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, Select, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
+
+from billing import ledger
+from billing.ledger import Balance, Entry, EntryKind
+from billing.money import MICROS_MAX, Micros, format_amount, parse_currency
+from billing.tariff import ChargedOn, Tariff, UnknownEnd
+from gateway import books
+from gateway.clock import from_micros, to_micros
+from gateway.ids import new_id
+from gateway.store import tables
+from gateway.store.reading import read_tariffs
+
+PAGE: Final = 50
+PAGE_MAX: Final = 200
+"""Rows of one page: a page is read and answered in a few milliseconds."""
+NAME_CHARS_MAX: Final = 200
+REFERENCE_CHARS_MAX: Final = 200
+KEY_BYTES: Final = 32  # 256 random bits: a plain digest is then as good as a slow hash, nothing can be guessed
+
+verify_ledger = books.verify_ledger  # the audit, found where the rest of administration is
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Role(StrEnum):
+    """What a key may do; `gateway.api.roles` holds the table. Stored, never renamed."""
+
+    SUBMITTER = "submitter"
+    OPERATOR = "operator"
+    ACCOUNT_ADMIN = "account_admin"
+    ADMINISTRATOR = "administrator"
+    AUDITOR = "auditor"
+
+
+UNBOUND_ROLES: Final = frozenset({Role.OPERATOR, Role.ADMINISTRATOR, Role.AUDITOR})
+"""Roles that a key may have without belonging to an account; it then sees all of them. The schema repeats this."""
+
+
+class AdministrationError(Exception):
+    """What was asked for cannot be done; the text says why."""
+
+
+class InvalidFieldError(AdministrationError):
+    """A value is not one that can be taken. `field` names it."""
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(text)
+        self.field = field
+
+
+class NotFoundError(AdministrationError):
+    """There is no such account, entry or key."""
+
+
+class AccountExistsError(AdministrationError):
+    """An account with this id exists."""
+
+
+class TopUpConflict(AdministrationError):  # noqa: N818 - the name of its problem
+    """The reference names a top-up of another amount."""
+
+
+class RefundConflict(AdministrationError):  # noqa: N818 - the name of its problem
+    """The entry is no capture, or it was refunded before for another reason."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """A tenant as it stands: `balance_micros` is free to use (below zero: debt), `held_micros` set aside."""
+
+    id: str
+    name: str
+    currency: str
+    balance_micros: Micros
+    held_micros: Micros
+    floor_micros: Micros | None
+    low_balance_micros: Micros | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredEntry:
+    """One immutable entry of the ledger; the amount left `debit` and arrived at `credit`."""
+
+    id: int
+    kind: str
+    cause_type: str
+    cause_id: str
+    debit: str
+    credit: str
+    amount_micros: Micros
+    reverses: int | None
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """An API key without its secret. `account_id` is None for a key of the installation."""
+
+    id: str
+    account_id: str | None
+    role: Role
+    label: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+# --- accounts --------------------------------------------------------------------------------------------------------
+
+
+def create_account(
+    connection: Connection,
+    now: datetime,
+    *,
+    account_id: str,
+    name: str,
+    currency: str,
+    floor_micros: Micros | None = None,
+    low_balance_micros: Micros | None = None,
+) -> Account:
+    """A new account with nothing in its four ledger accounts, and a random secret that signs its callbacks.
+
+    Raises InvalidFieldError, CurrencyError, AccountExistsError.
+    """
+    if not _ID.fullmatch(account_id):
+        raise InvalidFieldError(
+            "id", "expected 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"
+        )
+    if not _is_line(name, NAME_CHARS_MAX):
+        raise InvalidFieldError("name", f"expected 1 to {NAME_CHARS_MAX} characters on one line")
+    if floor_micros is not None and not -MICROS_MAX <= floor_micros <= 0:
+        raise InvalidFieldError("floor", "expected an amount of 0 or below")
+    if low_balance_micros is not None and not 0 <= low_balance_micros <= MICROS_MAX:
+        raise InvalidFieldError("low_balance", "expected an amount of 0 or more")
+    row = {
+        "id": account_id,
+        "name": name,
+        "currency": parse_currency(currency),
+        "floor_micros": floor_micros,
+        "low_balance_micros": low_balance_micros,
+        "callback_secret": secrets.token_urlsafe(KEY_BYTES),
+        "created_at": to_micros(now),
+    }
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(tables.accounts).values(row))
+    except IntegrityError as error:
+        raise AccountExistsError(f"there is an account {account_id} already") from error
+    names = [ledger.prepaid(account_id), ledger.held(account_id), ledger.revenue(account_id), ledger.topups(account_id)]
+    connection.execute(insert(tables.balances), [{"name": each, "account_id": account_id} for each in names])
+    return _account(connection, account_id)
+
+
+def get_account(connection: Connection, account_id: str) -> Account | None:
+    """The account as it stands, or None."""
+    row = connection.execute(_accounts().where(tables.accounts.c.id == account_id)).first()
+    return None if row is None else _account_of(row)
+
+
+def list_accounts(connection: Connection, *, cursor: str | None = None, limit: int = PAGE) -> list[Account]:
+    """At most `limit` accounts in the order of their ids, those after the id `cursor`."""
+    statement = _accounts().order_by(tables.accounts.c.id).limit(min(limit, PAGE_MAX))
+    if cursor is not None:
+        statement = statement.where(tables.accounts.c.id > cursor)
+    return [_account_of(row) for row in connection.execute(statement)]
+
+
+def callback_secret(connection: Connection, account_id: str) -> str | None:
+    """The secret that the account's callbacks are signed with, or None where there is no such account."""
+    t = tables.accounts.c
+    found: str | None = connection.scalar(select(t.callback_secret).where(t.id == account_id))
+    return found
+
+
+def _accounts() -> Select[Any]:
+    a = tables.accounts
+    free, held = tables.balances.alias("free"), tables.balances.alias("held")
+    return (
+        select(a.c.id, a.c.name, a.c.currency, a.c.floor_micros, a.c.low_balance_micros, a.c.created_at,
+               free.c.amount_micros.label("balance_micros"), held.c.amount_micros.label("held_micros"))
+        .join(free, free.c.name == literal("prepaid:") + a.c.id)
+        .join(held, held.c.name == literal("held:") + a.c.id)
+    )  # fmt: skip
+
+
+def _account_of(row: Row[Any]) -> Account:
+    return Account(**{**row._mapping, "created_at": from_micros(row.created_at)})
+
+
+def _account(connection: Connection, account_id: str) -> Account:
+    account = get_account(connection, account_id)
+    if account is None:
+        raise NotFoundError(f"there is no account {account_id}")
+    return account
+
+
+# --- the ledger ------------------------------------------------------------------------------------------------------
+
+
+def top_up(connection: Connection, now: datetime, *, account_id: str, amount_micros: Micros, reference: str) -> Account:
+    """The account after the payment `reference` arrived. The same reference and amount once more changes nothing.
+
+    Raises NotFoundError, InvalidFieldError, AmountError, and TopUpConflict where the reference named another amount.
+    """
+    if not _is_line(reference, REFERENCE_CHARS_MAX):
+        raise InvalidFieldError("reference", f"expected 1 to {REFERENCE_CHARS_MAX} characters on one line")
+    balance = _locked(connection, account_id)
+    t = tables.entries.c
+    known = connection.scalar(
+        select(t.amount_micros).where(
+            t.account_id == account_id,
+            t.cause_type == ledger.CAUSE_TOPUP,
+            t.cause_id == reference,
+            t.kind == EntryKind.TOPUP.value,
+        )
+    )
+    if known is None:
+        _, entries = ledger.topup(balance, amount_micros=amount_micros, reference=reference)
+        _write(connection, now, balance, entries)
+    elif known != amount_micros:
+        raise TopUpConflict(f"{reference} was a top-up of {format_amount(known)}, not {format_amount(amount_micros)}")
+    return _account(connection, account_id)
+
+
+def refund(
+    connection: Connection, now: datetime, *, entry_id: int, reason_id: str, account_id: str | None = None
+) -> Account:
+    """The account after the capture `entry_id` was given back, whole. The same for the same reason changes nothing.
+
+    With `account_id` only an entry of that account is found. Raises NotFoundError, InvalidFieldError, AmountError and
+    RefundConflict.
+    """
+    if not _is_line(reason_id, REFERENCE_CHARS_MAX):
+        raise InvalidFieldError("reason", f"expected 1 to {REFERENCE_CHARS_MAX} characters on one line")
+    t = tables.entries.c
+    row = None
+    if 0 < entry_id < 2**63:  # what the column can hold
+        row = connection.execute(select(tables.entries).where(t.id == entry_id)).first()
+    if row is None or account_id not in (None, row.account_id):
+        raise NotFoundError(f"there is no entry {entry_id}")
+    if row.kind != EntryKind.CAPTURE:
+        raise RefundConflict(f"entry {entry_id} is a {row.kind}; only a capture can be refunded")
+    balance = _locked(connection, row.account_id)
+    cause_id = f"{entry_id}:{reason_id}"  # one reason may refund many entries
+    known = connection.scalar(select(t.cause_id).where(t.reverses == entry_id))
+    if known is None:
+        capture = Entry(
+            kind=EntryKind.CAPTURE,
+            cause_type=row.cause_type,
+            cause_id=row.cause_id,
+            debit=row.debit,
+            credit=row.credit,
+            amount_micros=row.amount_micros,
+        )
+        _, entries = ledger.refund(balance, entry=capture, entry_id=str(entry_id), reason_id=cause_id)
+        _write(connection, now, balance, entries)
+    elif known != cause_id:
+        raise RefundConflict(f"entry {entry_id} was refunded before")
+    return _account(connection, row.account_id)
+
+
+def list_entries(
+    connection: Connection, account_id: str, *, cursor: int | None = None, limit: int = PAGE
+) -> list[StoredEntry]:
+    """At most `limit` entries of the account, the latest first, those before the entry `cursor`."""
+    t = tables.entries.c
+    statement = (
+        select(t.id, t.kind, t.cause_type, t.cause_id, t.debit, t.credit, t.amount_micros, t.reverses, t.at)
+        .where(t.account_id == account_id)
+        .order_by(t.id.desc())
+        .limit(min(limit, PAGE_MAX))
+    )
+    if cursor is not None:
+        statement = statement.where(t.id < cursor)
+    return [StoredEntry(**{**row._mapping, "at": from_micros(row.at)}) for row in connection.execute(statement)]
+
+
+def _locked(connection: Connection, account_id: str) -> Balance:
+    """The balance of the account, its rows locked in the order in which the journal locks them."""
+    a, b = tables.accounts.c, tables.balances.c
+    found = connection.execute(
+        select(a.currency, a.floor_micros, b.name, b.amount_micros)
+        .join(tables.balances, b.account_id == a.id)
+        .where(a.id == account_id)
+        .order_by(b.name)
+        .with_for_update(of=tables.balances)
+    ).all()
+    if not found:
+        raise NotFoundError(f"there is no account {account_id}")
+    amounts = {row.name: row.amount_micros for row in found}
+    return Balance(
+        account=account_id,
+        currency=found[0].currency,
+        prepaid_micros=amounts[ledger.prepaid(account_id)],
+        held_micros=amounts[ledger.held(account_id)],
+        floor_micros=found[0].floor_micros,
+    )
+
+
+def _write(connection: Connection, now: datetime, balance: Balance, entries: tuple[Entry, ...]) -> None:
+    for entry in entries:
+        connection.execute(
+            insert(tables.entries).values(
+                account_id=balance.account,
+                kind=entry.kind.value,
+                cause_type=entry.cause_type,
+                cause_id=entry.cause_id,
+                debit=entry.debit,
+                credit=entry.credit,
+                amount_micros=entry.amount_micros,
+                reverses=None if entry.reverses is None else int(entry.reverses),
+                at=to_micros(now),
+            )
+        )
+
+
+# --- tariffs ---------------------------------------------------------------------------------------------------------
+
+
+def set_tariff(
+    connection: Connection,
+    now: datetime,
+    *,
+    channel: str,
+    prefix: str,
+    price_micros: Micros,
+    charged_on: ChargedOn = "accepted",
+    unknown_end: UnknownEnd = "capture",
+) -> Tariff:
+    """The tariff in force from now on: a new version, or the present one where nothing about it changes.
+
+    Holds taken before keep their version. Raises TariffError.
+    """
+    t = tables.tariffs.c
+    latest = connection.execute(
+        select(tables.tariffs).where(t.channel == channel, t.prefix == prefix).order_by(t.version.desc()).limit(1)
+    ).first()
+    terms = {"price_micros": price_micros, "charged_on": charged_on, "unknown_end": unknown_end}
+    version = 1 if latest is None else latest.version + 1
+    tariff = Tariff(
+        id=0,
+        channel=channel,
+        prefix=prefix,
+        price_micros=price_micros,
+        charged_on=charged_on,
+        unknown_end=unknown_end,
+        version=version,
+    )
+    if latest is not None and all(getattr(latest, name) == value for name, value in terms.items()):
+        return _numbered(tariff, latest.id, latest.version)
+    row = {"channel": channel, "prefix": prefix, "version": version, "created_at": to_micros(now), **terms}
+    number = connection.scalar(insert(tables.tariffs).values(row).returning(t.id))
+    assert number is not None, "an insert returns its id"
+    return _numbered(tariff, number, version)
+
+
+def _numbered(tariff: Tariff, number: int, version: int) -> Tariff:
+    return Tariff(
+        id=number,
+        channel=tariff.channel,
+        prefix=tariff.prefix,
+        price_micros=tariff.price_micros,
+        charged_on=tariff.charged_on,
+        unknown_end=tariff.unknown_end,
+        version=version,
+    )
+
+
+def list_tariffs(connection: Connection) -> list[Tariff]:
+    """The tariffs in force, by channel and prefix."""
+    latest: dict[tuple[str, str], Tariff] = {}
+    for tariff in read_tariffs(connection):
+        known = latest.get((tariff.channel, tariff.prefix))
+        if known is None or known.version < tariff.version:
+            latest[tariff.channel, tariff.prefix] = tariff
+    return [latest[key] for key in sorted(latest)]
+
+
+# --- keys ------------------------------------------------------------------------------------------------------------
+
+
+def digest_of(key: str) -> bytes:
+    """What is stored of a key: its SHA-256, 32 bytes."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def create_key(
+    connection: Connection, now: datetime, *, account_id: str | None, role: str, label: str = ""
+) -> tuple[Key, str]:
+    """A new key and, this once, its text: ``tok_`` and 43 characters.
+
+    Raises NotFoundError for an unknown account, InvalidFieldError for an unknown role or one that needs an account.
+    """
+    if role not in set(Role):
+        raise InvalidFieldError("role", f"expected one of {', '.join(Role)}")
+    if account_id is None and Role(role) not in UNBOUND_ROLES:
+        raise InvalidFieldError("account", f"expected the account of a key with the role {role}")
+    if label and not _is_line(label, NAME_CHARS_MAX):
+        raise InvalidFieldError("label", f"expected at most {NAME_CHARS_MAX} characters on one line")
+    if account_id is not None:
+        _account(connection, account_id)
+    text = f"tok_{secrets.token_urlsafe(KEY_BYTES)}"
+    key = Key(id=new_id("key"), account_id=account_id, role=Role(role), label=label, created_at=now)
+    connection.execute(
+        insert(tables.keys).values(
+            id=key.id,
+            digest=digest_of(text),
+            account_id=account_id,
+            role=key.role.value,
+            label=label,
+            created_at=to_micros(now),
+        )
+    )
+    return key, text
+
+
+def authenticate(connection: Connection, digest: bytes) -> Key | None:
+    """The key with this digest, or None where there is none or it was revoked."""
+    t = tables.keys.c
+    row = connection.execute(_keys().where(t.digest == digest, t.revoked_at.is_(None))).first()
+    return None if row is None else _key_of(row)
+
+
+def revoke_key(connection: Connection, now: datetime, key_id: str, *, account_id: str | None = None) -> Key:
+    """The key, revoked: from now, or from when it was revoked before. With `account_id` only one of that account is
+    found. Raises NotFoundError."""
+    t = tables.keys.c
+    mine = [t.id == key_id] if account_id is None else [t.id == key_id, t.account_id == account_id]
+    connection.execute(update(tables.keys).where(*mine, t.revoked_at.is_(None)).values(revoked_at=to_micros(now)))
+    row = connection.execute(_keys().where(*mine)).first()
+    if row is None:
+        raise NotFoundError(f"there is no key {key_id}")
+    return _key_of(row)
+
+
+def list_keys(
+    connection: Connection, *, account_id: str | None = None, cursor: str | None = None, limit: int = PAGE
+) -> list[Key]:
+    """At most `limit` keys in the order they were made, revoked ones too; with `account_id` only that account's."""
+    t = tables.keys.c
+    statement = _keys().order_by(t.id).limit(min(limit, PAGE_MAX))
+    if account_id is not None:
+        statement = statement.where(t.account_id == account_id)
+    if cursor is not None:
+        statement = statement.where(t.id > cursor)
+    return [_key_of(row) for row in connection.execute(statement)]
+
+
+def _keys() -> Select[Any]:
+    t = tables.keys.c
+    return select(t.id, t.account_id, t.role, t.label, t.created_at, t.revoked_at)
+
+
+def _key_of(row: Row[Any]) -> Key:
+    return Key(
+        id=row.id,
+        account_id=row.account_id,
+        role=Role(row.role),
+        label=row.label,
+        created_at=from_micros(row.created_at),
+        revoked_at=None if row.revoked_at is None else from_micros(row.revoked_at),
+    )
+
+
+def _is_line(text: str, chars_max: int) -> bool:
+    return 0 < len(text) <= chars_max and text.isprintable()

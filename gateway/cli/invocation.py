@@ -1,0 +1,113 @@
+"""What every command takes, --config and --json, and how it shows what it found. No command lives here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+DEFAULT_CONFIG = "tocsin.toml"
+ENVIRONMENT_CONFIG = "TOCSIN_CONFIG"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(kw_only=True)
+class Invocation:
+    """One run of the command line."""
+
+    config: Path | None = None
+    json: bool = False
+
+    @property
+    def config_path(self) -> Path:
+        """The settings file: as --config says, else the environment, else in the working directory."""
+        return self.config or Path(DEFAULT_CONFIG)
+
+    def settings(self) -> Settings:
+        """The settings in the file; logging is set up for a command (warnings only). Raises SettingsError, Refused."""
+        from gateway import logs  # noqa: PLC0415 - `tocsin --help` needs none of it
+        from gateway.app import load_settings  # noqa: PLC0415
+        from gateway.cli.failures import Refused  # noqa: PLC0415
+
+        path = self.config_path
+        if self.config is None and not path.exists():
+            raise Refused(
+                f"there is no {path} here: name one with --config, or begin with `tocsin demo`", config=str(path)
+            )
+        settings = load_settings(path)
+        logs.configure("warning", settings.log.format)
+        return settings
+
+    def show(self, document: dict[str, Any], text: str | Sequence[str]) -> None:
+        """Prints the document as JSON or, for people, the text."""
+        if self.json:
+            print_json(document)
+            return
+        for line in [text] if isinstance(text, str) else text:
+            click.echo(line)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One document on one line."""
+    click.echo(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def this_invocation() -> Invocation:
+    """The run of the command line that is under way."""
+    return click.get_current_context().ensure_object(Invocation)
+
+
+def common_options(command: F) -> F:
+    """Gives a command --config and --json; what stands after the subcommand wins over what stands before."""
+
+    def take_config(context: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+        invocation = context.ensure_object(Invocation)
+        if value is not None and (invocation.config is None or not _from_environment(context)):
+            invocation.config = value
+
+    def take_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        if value:
+            context.ensure_object(Invocation).json = True
+
+    command = click.option("--json", is_flag=True, expose_value=False, callback=take_json, help="Answer in JSON.")(
+        command
+    )
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        envvar=ENVIRONMENT_CONFIG,
+        expose_value=False,
+        callback=take_config,
+        help=f"The settings file; default ./{DEFAULT_CONFIG}, or what {ENVIRONMENT_CONFIG} names.",
+    )(command)
+
+
+def _from_environment(context: click.Context) -> bool:
+    return context.get_parameter_source("config") is click.core.ParameterSource.ENVIRONMENT
+
+
+def table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> list[str]:
+    """Lines with columns under their headings; cells that are amounts stand to the right."""
+    widths = [max(len(row[n]) for row in [headings, *rows]) for n in range(len(headings))]
+    amounts = [bool(rows) and all(_is_amount(row[n]) for row in rows) for n in range(len(headings))]
+    lines = []
+    for row in [headings, *rows]:
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, amounts, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _is_amount(cell: str) -> bool:
+    return cell.removeprefix("-").replace(".", "", 1).isdigit()
