@@ -55,13 +55,20 @@ class StreamDriver(asyncio.Protocol, Generic[EventT]):
     """Moves bytes and time between one connection and one machine; `on_event` gets each event as it happens.
 
     Whoever calls a verb of the machine calls `wake` after it. Everything that one turn of the loop brought forth is
-    written at once. `finished` is set when the machine is closed and the connection is gone.
+    written at once. `on_connected` is called once there is a connection (and the TLS handshake is done). From then on
+    `finished` will be set in the end: when the machine is closed and the connection is gone.
     """
 
-    def __init__(self, machine: StreamMachine[EventT], on_event: Callable[[EventT], None]) -> None:
+    def __init__(
+        self,
+        machine: StreamMachine[EventT],
+        on_event: Callable[[EventT], None],
+        on_connected: Callable[[], None] | None = None,
+    ) -> None:
         self.finished = asyncio.Event()
         self._machine = machine
         self._drain_events = _drainer(machine, on_event)
+        self._on_connected = on_connected
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._flush_due = False
@@ -74,6 +81,8 @@ class StreamDriver(asyncio.Protocol, Generic[EventT]):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's transports do not inherit from asyncio's
+        if self._on_connected is not None:
+            self._on_connected()
         self.wake()
 
     def data_received(self, data: bytes) -> None:

@@ -19,6 +19,8 @@ MEMBERS_MAX = 10_000
 """Members of one group; Alertmanager's `max_alerts` keeps it lower, and the request is bounded in bytes as well."""
 LABELS_MAX = 500
 """Labels or annotations of one set; Prometheus is content with some thirty."""
+VALUE_CHARS_MAX = 100_000
+"""Characters of one value, such as an annotation with a runbook in it."""
 KEY_CHARS_MAX = 500
 """Characters of a group's key as it is stored; PostgreSQL indexes up to 2,700 bytes."""
 
@@ -29,7 +31,7 @@ SUMMARY_CHARS_MAX = 300
 DESCRIPTION_CHARS_MAX = 400
 LABELS_TOLD_MAX = 10
 MEMBERS_TOLD_MAX = 10
-VALUE_CHARS_MAX = 80
+TOLD_CHARS_MAX = 80
 """Characters of one label's value, or of one member's line."""
 
 NAME = "alertname"
@@ -39,7 +41,8 @@ def _nothing_is_empty(value: Any) -> Any:
     return {} if value is None else value  # an empty map of Go may be written as null
 
 
-Labels = Annotated[dict[str, str], Field(max_length=LABELS_MAX), BeforeValidator(_nothing_is_empty)]
+Text = Annotated[str, Field(max_length=VALUE_CHARS_MAX)]
+Labels = Annotated[dict[Text, Text], Field(max_length=LABELS_MAX), BeforeValidator(_nothing_is_empty)]
 
 
 class _Posted(BaseModel):
@@ -65,15 +68,18 @@ class Member(_Posted):
 class Notification(_Posted):
     """The body that Alertmanager posts, version 4 (Alertmanager's documentation, `webhook_config`)."""
 
-    version: Literal["4"] = Field(description="of the payload; this is the only one that Alertmanager has had since 2016")
-    group_key: str = Field(min_length=1, max_length=100_000, description="the same for every notification of a group")
+    version: Literal["4"] = Field(
+        description="of the payload; this is the only one that Alertmanager has had since 2016"
+    )
+    group_key: str = Field(
+        min_length=1, max_length=VALUE_CHARS_MAX, description="the same for every notification of a group"
+    )
     truncated_alerts: int = Field(default=0, ge=0, description="members left out because of max_alerts")
     status: Literal["firing", "resolved"] = Field(description="firing while at least one member is")
-    receiver: str = Field(default="", description="the name of the receiver in alertmanager.yml")
+    receiver: Text = Field(default="", description="the name of the receiver in alertmanager.yml")
     group_labels: Labels = Field(default={}, description="the labels that group_by names")
     common_labels: Labels = Field(default={}, description="the labels that all members share")
     common_annotations: Labels = Field(default={}, description="the annotations that all members share")
-    external_url: str = Field(default="", alias="externalURL", description="where Alertmanager is reached")
     alerts: tuple[Member, ...] = Field(max_length=MEMBERS_MAX, description="the members")
 
     @property
@@ -169,18 +175,16 @@ def _labels_told(labels: Mapping[str, str]) -> list[dict[str, str]]:
     """The first labels in the order of their names; the alert's name is the title already."""
     names = sorted(name for name in labels if name != NAME and labels[name])
     return [
-        {"name": shortened(on_one_line(name), VALUE_CHARS_MAX), "value": _value(labels[name])}
+        {"name": shortened(on_one_line(name), TOLD_CHARS_MAX), "value": _value(labels[name])}
         for name in names[:LABELS_TOLD_MAX]
     ]
 
 
 def _value(value: str) -> str:
-    return shortened(on_one_line(value), VALUE_CHARS_MAX)
+    return shortened(on_one_line(value), TOLD_CHARS_MAX)
 
 
-def _members_told(
-    firing: Sequence[Member], labels: Mapping[str, str], annotations: Mapping[str, str]
-) -> list[str]:
+def _members_told(firing: Sequence[Member], labels: Mapping[str, str], annotations: Mapping[str, str]) -> list[str]:
     """One line for each of the first members: what sets it apart from the others. Equal lines are told once."""
     told: dict[str, None] = {}
     for member in firing:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, RetryLater, SentPart
 from gateway import delivery as machine
 from gateway.alert import ENDED, Alert
-from gateway.delivery import Delivery, Event
+from gateway.delivery import Delivery, Event, State
 from gateway.frozen import replace
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
@@ -71,7 +71,8 @@ def claim_one(
     sent = frozenset[int]()
     if delivery.epoch > 0:
         chain = [part for part in unit.parts_of(delivery.id) if part.chain == delivery.chain]
-        if chain and chain[0].provider == provider and _continues(unit, delivery):
+        whole = all(part.state != "failed" for part in chain)  # else it can never arrive whole: all is sent again
+        if chain and whole and chain[0].provider == provider and _continues(unit, delivery):
             sent = frozenset(part.n for part in chain)
     event = machine.Claimed(provider=provider, lease_until=policy.lease_until(unit.now), continues=bool(sent))
     try:
@@ -118,11 +119,27 @@ class RecordOutcome:
             raise machine.Ignored("the delivery is gone")
         if delivery.epoch != claimed.epoch:
             raise machine.Fenced(f"epoch {claimed.epoch}, the delivery is at {delivery.epoch}")
+        if delivery.state is not State.SENDING:
+            stored = unit.attempt(claimed.id, claimed.epoch)
+            if stored is not None and stored.outcome:
+                raise machine.Ignored("on record already: the commit went through and its answer was lost")
         parts = self._record(unit)
         with suppress(machine.Ignored):  # settled meanwhile: the attempt and its parts are evidence all the same
             change_delivery(unit, delivery, self._event(delivery, unit), self.tariffs)
+        if self.claim.parts_sent:
+            self._disprove(unit)
         apply_early(unit, parts, self.policy, self.tariffs)
         return unit.delivery(claimed.id) or delivery
+
+    def _disprove(self, unit: Unit) -> None:
+        """Where a part that a former attempt of the same run had sent failed meanwhile, the message cannot arrive whole."""
+        chain = self.claim.attempt.chain
+        delivery = unit.delivery(self.claim.delivery.id)
+        failed = [p for p in unit.parts_of(self.claim.delivery.id) if p.chain == chain and p.state == "failed"]
+        if delivery is not None and delivery.state is State.ACCEPTED and failed:
+            decision = self.policy.refused(delivery, unit.now)
+            event = machine.Disproved(epoch=delivery.epoch, code=failed[0].code, decision=decision)
+            change_delivery(unit, delivery, event, self.tariffs)
 
     def _record(self, unit: Unit) -> list[Part]:
         attempt = self.claim.attempt

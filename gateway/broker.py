@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Literal
 
 import structlog
 
@@ -19,8 +20,10 @@ from gateway.breaker import Breaker
 from gateway.callbacks import CallbackSender
 from gateway.clock import Clock
 from gateway.dispatcher import Dispatcher, Reservation
+from gateway.escalation import Recipient
 from gateway.escalator import Escalator
 from gateway.intake import ClaimedAtOnce
+from gateway.last_resort import LastResort
 from gateway.outbound import OutboundClient, OutboundPolicy
 from gateway.planning import Planner
 from gateway.policy import RetryPolicy
@@ -28,16 +31,21 @@ from gateway.progress import AlertEnded, Announced, CallbackWritten, Tariffs, fi
 from gateway.queue.port import Queue, Ticket, Urgency
 from gateway.reports import ApplyReports
 from gateway.rescuer import Rescuer, queued
-from gateway.settings import Settings
+from gateway.settings import RecipientSettings, Settings
 from gateway.store.engine import Store
 from gateway.store.journal import Journal
 from gateway.store.reading import attachments_of, read_tariffs
+from gateway.store.unit import Unit
 
 log = structlog.get_logger(__name__)
 
 DRAIN_S = 35.0  # a graceful stop waits this long for attempts under way: an SMPP answer may take 30 s
 CALLBACK_WORKERS = 32
 TARIFFS_AGAIN_S = 5.0  # how late a tariff that another process set takes effect here
+
+
+Role = Literal["all", "api", "worker"]
+"""What a process does: everything, only take requests in, or only send. The latter two share PostgreSQL and Redis."""
 
 
 class Broker:
@@ -52,6 +60,7 @@ class Broker:
         channels: Mapping[str, Channel],
         clock: Clock,
         text_of: Callable[[Claim, str], tuple[str, str]],
+        role: Role = "all",
     ) -> None:
         self.settings = settings
         self.store = store
@@ -59,6 +68,7 @@ class Broker:
         self.channels = channels
         self.clock = clock
         self.tariffs = Tariffs()
+        self.role: Role = role
         self.ready = False
         self._text_of = text_of
         self.breakers = {provider: Breaker() for provider in channels}
@@ -69,12 +79,15 @@ class Broker:
             unsure_s=settings.delivery.unsure_s,
             available=self._available,
         )
-        self.journal = Journal(store, clock, finish=finish, signalled=self._signalled)
+        self.journal = Journal(store, clock, finish=self._finish, signalled=self._signalled)
         self.planner = Planner(
             channels=channels,
             routes=settings.routing,
             destinations=settings.destination_policies,
             available=self._available,
+        )
+        self.last_resort = LastResort(
+            recipients=[self._last_recipient(recipient) for recipient in settings.last_resort.recipients]
         )
         self.escalator = Escalator(
             store=store, journal=self.journal, planner=self.planner, tariffs=self.tariffs, clock=clock
@@ -120,6 +133,15 @@ class Broker:
         self._announcements: dict[str, list[Ticket]] = {}
         self._announcing: set[asyncio.Task[None]] = set()
 
+    def _last_recipient(self, recipient: RecipientSettings) -> Recipient:
+        """A recipient of the settings; raises AddressRefused at the start rather than when it is needed."""
+        addresses = tuple(self.planner.canonical(address) for address in recipient.addresses)
+        return Recipient(person=recipient.name or addresses[0], language=recipient.language, addresses=addresses)
+
+    def _finish(self, unit: Unit) -> None:
+        finish(unit)
+        self.last_resort.follow(unit)
+
     def _available(self, provider: str) -> bool:
         breaker = self.breakers.get(provider)
         return breaker is not None and breaker.available(self.clock.monotonic())
@@ -135,12 +157,14 @@ class Broker:
             async with self.outbound:
                 await self.queue.start()
                 await self.reload_tariffs()
-                if not self.queue.shared:
+                if self.store.exclusive:
                     await self.rescuer.adopt_orphans()
-                    await self._rebuild_queue()
-                links = [asyncio.create_task(self._link(channel), name=p) for p, channel in self.channels.items()]
-                work = [dispatcher.run() for dispatcher in self.dispatchers.values()]
-                work += [self.rescuer.run(), self.callbacks.run(), self._watch_tariffs()]
+                work = [self.callbacks.run(), self._watch_tariffs()]
+                if self.role != "api":
+                    if not self.queue.shared:
+                        await self._rebuild_queue()
+                    links = [asyncio.create_task(self._link(channel), name=p) for p, channel in self.channels.items()]
+                    work += [self.rescuer.run(), *(dispatcher.run() for dispatcher in self.dispatchers.values())]
                 loops = [asyncio.create_task(coroutine) for coroutine in work]
                 self.ready = True
                 started()

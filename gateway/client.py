@@ -71,12 +71,12 @@ class ApiClient:
         """What the API answers; {} where it has nothing to say. Raises ApiError, UnreachableError."""
         return self._request("DELETE", _target(path, {}), None, {})
 
-    def pages(self, *path: str, items: str, limit: int, **query: str | int | None) -> Iterator[Json]:
+    def pages(self, *path: str, limit: int, **query: str | int | None) -> Iterator[Json]:
         """The first `limit` elements of a list, page by page. Raises ApiError, UnreachableError."""
         cursor: str | None = None
         while limit > 0:
             page = self.get(*path, **query, cursor=cursor, limit=min(limit, PAGE))
-            found = page.get(items, [])[:limit]
+            found = page.get("items", [])[:limit]
             yield from found
             limit -= len(found)
             cursor = page.get("next_cursor")

@@ -290,7 +290,7 @@ TRANSITIONS: dict[State, dict[type[Event], frozenset[State]]] = {
         AttemptUnknown: frozenset({_U}),
         Proved: frozenset({_D}),
         Disproved: frozenset({_Q, _F, _C}),
-        ReceiptNoted: frozenset({_A, _U}),
+        ReceiptNoted: frozenset({_U}),
         LastWordGiven: frozenset({_A}),
         DoubtLapsed: frozenset({_Q, _F, _C}),
         Lapsed: frozenset({_E}),
@@ -420,9 +420,7 @@ def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, t
                 return _settle(delivery, State.FAILED, event.code, now)
             return _again(delivery, event.decision, event.code, now, tries=delivery.tries + 1)
         case ReceiptNoted():
-            if delivery.state is State.UNSURE:
-                return replace(delivery, state=State.ACCEPTED, code=event.code, look_at=delivery.deadline_at), ()
-            return delivery, ()
+            return delivery, ()  # it is about one part; what became of the others stays in doubt
         case LastWordGiven():
             return _settle(delivery, State.ACCEPTED, event.code, now)
         case Lapsed():

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 import time
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: no i, l, o, u
 _lock = threading.Lock()
 _last_ms = 0
 _tail = 0
-
-
-def _base32(value: int, length: int) -> str:
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(5 * (length - 1), -1, -5))
 
 
 def new_id(prefix: str) -> str:
@@ -28,4 +24,5 @@ def new_id(prefix: str) -> str:
         else:
             _tail += 1
         ms, tail = _last_ms, _tail
-    return f"{prefix}_{_base32(ms, 10)}{_base32(tail, 16)}"
+    # base 32 with the extended hex alphabet (RFC 4648, 7) keeps the order of the bytes
+    return f"{prefix}_{base64.b32hexencode((ms << 80 | tail).to_bytes(16))[:26].decode().lower()}"

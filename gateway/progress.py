@@ -120,7 +120,7 @@ def settled_units(unit: Unit, delivery: Delivery) -> SettledUnits:
     for part in found:
         counts[part.state] += part.units
     unknown = 0
-    if delivery.epoch > 1 or not found:
+    if delivery.epoch > 1 or sum(counts.values()) < delivery.units:
         for attempt in unit.attempts_of(delivery.id):
             if attempt.outcome in ("unsure", ""):
                 taken = sum(part.units for part in found if part.chain == attempt.chain)

@@ -92,8 +92,8 @@ def _own(name: str, language: str, channel: str) -> Template:
 
 def headline(text: str) -> str:
     """The first line that says something, on one line, cut to HEADLINE_CHARS_MAX."""
-    line = next((line for line in text.splitlines() if line.strip()), "")
-    return shortened(on_one_line(line), HEADLINE_CHARS_MAX)
+    lines = (on_one_line(line) for line in text.splitlines())
+    return shortened(next((line for line in lines if line), ""), HEADLINE_CHARS_MAX)
 
 
 def on_one_line(text: str) -> str:

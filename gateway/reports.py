@@ -69,6 +69,7 @@ class ApplyReports:
                 self._inbound_part(unit, report)
 
     def _receipt(self, unit: Unit, receipt: Receipt) -> None:
+        receipt = replace(receipt, code=_stored(receipt.code), detail=_stored(receipt.detail), raw=_stored(receipt.raw))
         part = self._named(unit, receipt)
         if part is None:
             self._keep(unit, receipt)
@@ -79,19 +80,12 @@ class ApplyReports:
         """The part that the receipt means: by the first id that is known, the address telling re-used ids apart."""
         for name in receipt.provider_message_ids:
             named = unit.parts_named(self.provider, name)
-            if len(named) > 1 and receipt.address:
-                same = [part for part in named if self._addressed(unit, part, receipt.address)]
-                named = same or named
-            if named:
-                return named[0]
-        return None
-
-    @staticmethod
-    def _addressed(unit: Unit, part: Part, address: str) -> bool:
-        delivery = unit.delivery(part.delivery_id)
-        if delivery is None:
-            return False
-        return delivery.address.partition(":")[2].lstrip("+") == address.lstrip("+")
+            same = [part for part in named if _addressed(unit, part, receipt.address)]
+            if same:
+                return same[0]
+            if any(part.state == "accepted" for part in named):
+                return named[0]  # some providers write an address in a form of their own
+        return None  # only parts of which the last word is known, to others: this one's answer is still to come
 
     def _keep(self, unit: Unit, receipt: Receipt) -> None:
         """Nothing is known of the id yet: the receipt overtook the answer, or is not ours. It is kept and matched later."""
@@ -119,7 +113,7 @@ class ApplyReports:
             self.channel,
             source,
             destination,
-            text.replace("\0", ""),
+            _stored(text),
             unit.now_micros,
         )
 
@@ -139,15 +133,20 @@ class ApplyReports:
         }
         if part.n in texts:
             return
-        texts[part.n] = part.text
+        texts[part.n] = _stored(part.text)
         if len(texts) < part.total:
             unit.insert(
                 "inbound_parts", self.provider, part.source, part.destination, part.reference, part.total, part.n,
-                part.text, unit.now_micros,
+                texts[part.n], unit.now_micros,
             )  # fmt: skip
             return
         self._inbound(unit, part.source, part.destination, "".join(texts[n] for n in sorted(texts)))
         unit.connection.execute(delete(t).where(same))
+
+
+def _stored(text: str) -> str:
+    """What can be stored of the text: PostgreSQL takes no NUL."""
+    return text.replace("\0", "")
 
 
 def apply_receipt(
@@ -204,10 +203,19 @@ def _chain_delivered(unit: Unit, delivery: Delivery, part: Part) -> bool:
     return bool(attempts) and attempts[-1].outcome == "accepted"
 
 
+def _addressed(unit: Unit, part: Part, address: str) -> bool:
+    """Whether the provider means this part's recipient; it means any where it names none."""
+    delivery = unit.delivery(part.delivery_id)
+    if delivery is None or not address:
+        return delivery is not None
+    ours, theirs = delivery.address.partition(":")[2].lstrip("+"), address.lstrip("+")
+    return ours == theirs or not (ours.isdigit() and theirs.isdigit())
+
+
 def apply_early(unit: Unit, parts: Sequence[Part], policy: RetryPolicy, tariffs: Tariffs) -> None:
     """Matches receipts that overtook the answers naming these parts."""
     for part in parts:
         for early in unit.early(part.provider, part.provider_message_id):
             current = unit.part(part.delivery_id, part.chain, part.n)
-            if current is not None:
+            if current is not None and _addressed(unit, current, early.address):
                 apply_receipt(unit, current, _RESULTS[early.result], early.code, early.raw, policy, tariffs)

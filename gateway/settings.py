@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -37,6 +37,7 @@ FILE_BYTES_MAX = 1024 * 1024
 
 PRIORITIES = ("emergency", "high", "normal", "bulk")
 Priority = Literal["emergency", "high", "normal", "bulk"]
+Language = Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z0-9-]*$")]
 
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 _DAY_S = 86_400
@@ -183,26 +184,18 @@ class DeliverySettings(RetrySettings):
 class AlertSettings(Section):
     """[alerts]: what one alert may ask for."""
 
-    recipients_max: int = Field(
-        default=10_000, ge=1, le=100_000, description="recipients of one alert, groups expanded"
-    )
+    recipients_max: int = Field(default=10_000, ge=1, le=100_000, description="recipients of one alert")
     text_max: int = Field(default=10_000, ge=1, le=100_000, description="characters of its text")
 
 
 class RecipientSettings(Section):
-    """One recipient, written as an address or as a table: a contact, a group, or addresses."""
+    """One recipient, written as an address or as a table."""
 
-    contact: Name | None = Field(default=None, description="a contact of the directory")
-    group: Name | None = Field(default=None, description="a group of the directory")
-    name: str = Field(default="", max_length=200, description="the name of a recipient with addresses")
-    language: Language = Field(default="", description="the language of a recipient with addresses, say fr")
-    addresses: tuple[Address, ...] = Field(default=(), max_length=20, description="addresses, in the order preferred")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> RecipientSettings:
-        if [bool(self.contact), bool(self.group), bool(self.addresses)].count(True) != 1:
-            raise ValueError("expected an address, or a table with one of addresses, contact, group")
-        return self
+    name: str = Field(default="", max_length=200, description="the recipient's name")
+    language: Language = Field(default="", description="the recipient's language, say fr")
+    addresses: tuple[Address, ...] = Field(
+        min_length=1, max_length=20, description="the recipient's addresses, in the order preferred"
+    )
 
     @classmethod
     def expand(cls, text: str) -> dict[str, Any]:

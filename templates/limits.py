@@ -68,6 +68,8 @@ def check_allowed(template: nodes.Template) -> None:
     for node in template.find_all(nodes.Node):
         if not isinstance(node, _ALLOWED):
             raise NotAllowedError(f"line {node.lineno}: {type(node).__name__.lower()} is not available in templates")
+        if isinstance(node, nodes.Name) and node.name == "self":
+            raise NotAllowedError(f"line {node.lineno}: self is not available in templates")
         if isinstance(node, nodes.Filter) and node.name not in FILTERS:
             raise NotAllowedError(
                 f"line {node.lineno}: no filter {node.name!r}; there are {', '.join(sorted(FILTERS))}"

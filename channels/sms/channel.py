@@ -87,7 +87,9 @@ class SmsChannel:
         """Keeps the links up and reports until cancelled; then unbinds, waiting (bounded) for outstanding answers."""
         inbox = Inbox(self.provider, self._read)
         modes = _MODES[self._settings.bind_mode] * self._settings.binds
-        self._links = [Link(self._settings, mode, on_inbound=inbox.put, on_up=self._up.set) for mode in modes]
+        self._links = [
+            Link(self._settings, mode, on_inbound=inbox.put, on_up=self._up.set, on_lost=inbox.forget) for mode in modes
+        ]
         keepers = {asyncio.create_task(link.keep()): link for link in self._links}
         reporter = asyncio.create_task(inbox.deliver(report))
         try:

@@ -58,7 +58,7 @@ def failure_of(error: Exception) -> Failure | None:
         case ApiError():
             return Failure(text=str(error), facts={"status": error.status, "problem": error.problem})
         case StoreError():
-            return Failure(text=f"the store: {error}")
+            return Failure(text=str(error))
         case AdministrationError() | AmountError() | CurrencyError() | TariffError() | InsufficientCredit():
             return Failure(text=str(error))
         case UnreachableError():

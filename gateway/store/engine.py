@@ -34,6 +34,7 @@ CHECKPOINT_WAIT_MS = 50  # how long a batch may wait for readers before the log 
 BUSY_MS = 10_000  # how long SQLite waits for another process's lock before it gives up
 PG_POOL = 8  # connections of one process: one writes, the others read
 PG_POOL_WAIT_S = 5.0
+UNFIT = (OverflowError, UnicodeEncodeError)  # SQLite's driver: a number beyond 64 bits, half a surrogate pair
 
 
 class Store(Protocol):
@@ -41,6 +42,8 @@ class Store(Protocol):
     cooperatively; they raise only StoreError and what the function raises by itself."""
 
     dialect: Any
+    exclusive: bool
+    """Only this process writes the database."""
 
     async def read(self, work: Callable[[Connection], T]) -> T: ...
 
@@ -50,9 +53,11 @@ class Store(Protocol):
 
 
 def translated(error: Exception) -> StoreError:
-    """A driver's error in the store's words."""
-    if isinstance(error, IntegrityError):
-        return StoreConflict(str(error.orig))
+    """A driver's error in the store's words. A value that the database cannot take is the command's fault, as a broken
+    constraint is: SQLSTATE class 22 on PostgreSQL, and what the driver of SQLite raises by itself."""
+    orig = getattr(error, "orig", error)
+    if isinstance(error, (IntegrityError, *UNFIT)) or str(getattr(orig, "sqlstate", "")).startswith("22"):
+        return StoreConflict(str(orig))
     return StoreUnavailable(str(getattr(error, "orig", error)))
 
 
@@ -60,12 +65,14 @@ def translated(error: Exception) -> StoreError:
 def _translating() -> Iterator[None]:
     try:
         yield
-    except (DBAPIError, PoolTimeout, sqlite3.Error, OSError) as error:
+    except (DBAPIError, PoolTimeout, sqlite3.Error, OSError, *UNFIT) as error:
         raise translated(error) from error
 
 
 class SqliteStore:
     """SQLite: one process, one writer thread, short readers. WAL with ``synchronous=FULL``: a commit is on disk."""
+
+    exclusive = True
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -175,6 +182,8 @@ def _prepare_sqlite(connection: Any, _record: object, *, query_only: bool) -> No
 
 class PostgresStore:
     """PostgreSQL through asyncpg: any number of processes; rows are locked in the order of their ids."""
+
+    exclusive = False
 
     def __init__(self, url: str) -> None:
         # `postgresql://` is what people write; the driver is ours to choose

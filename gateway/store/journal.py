@@ -14,10 +14,11 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from prometheus_client import Counter, Histogram
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from gateway.clock import Clock
-from gateway.store.engine import Store, translated
+from gateway.store.cache import OpenRows
+from gateway.store.engine import UNFIT, Store, translated
 from gateway.store.errors import StoreConflict, StoreUnavailable
 from gateway.store.unit import Unit, Wants, WriteStatements
 
@@ -77,6 +78,7 @@ class Journal:
         self._finish = finish
         self._signalled = signalled
         self._statements = WriteStatements(store.dialect)
+        self._cache = OpenRows() if store.exclusive else None
         self._urgent: deque[_Pending] = deque()
         self._waiting: deque[_Pending] = deque()
         self._wake = asyncio.Event()
@@ -101,16 +103,24 @@ class Journal:
 
     async def run(self) -> None:
         """Commits batches until cancelled; what is pending then is still committed."""
+        under_way: asyncio.Future[None] | None = None
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._urgent or self._waiting:
-                    await asyncio.shield(self._commit(self._take()))
+                    under_way = asyncio.ensure_future(self._commit(self._take()))
+                    await asyncio.shield(under_way)
         finally:
             self._running = False
+            if under_way is not None:
+                await asyncio.wait([under_way])  # what it wrote has to be known before the rest is begun
             while self._urgent or self._waiting:
                 await self._commit(self._take())
+
+    def _forget(self) -> None:
+        if self._cache is not None:
+            self._cache = OpenRows()
 
     def _take(self) -> list[_Pending]:
         batch: list[_Pending] = []
@@ -130,14 +140,18 @@ class Journal:
         commands = [pending.command for pending in batch]
         started = self._clock.monotonic()
         try:
-            verdicts, signals = await self._write(commands)
+            written = await self._write(commands)
         except StoreUnavailable as error:
             log.error("batch_failed", commands=len(commands), error=str(error))
-            verdicts, signals = [error] * len(commands), []
+            self._forget()  # whether the database took it, only the database knows
+            written = _Written([error] * len(commands), [])
+        for unit in written.units:
+            unit.keep()
+        signals = [signal for unit in written.units for signal in unit.signals]
         COMMIT_S.observe(self._clock.monotonic() - started)
         COMMITS.inc()
         COMMANDS.inc(len(commands))
-        for pending, verdict in zip(batch, verdicts, strict=True):
+        for pending, verdict in zip(batch, written.verdicts, strict=True):
             if pending.future.done():
                 continue
             if isinstance(verdict, _Result):
@@ -147,54 +161,60 @@ class Journal:
         if signals:
             self._signalled(signals)
 
-    async def _write(self, commands: list[Command[Any]]) -> tuple[list[_Result | Exception], list[object]]:
+    async def _write(self, commands: list[Command[Any]]) -> _Written:
         for _ in range(DEADLOCK_TRIES):
             try:
                 return await self._store.write(lambda connection: self._together(connection, commands))
             except StoreConflict as error:
                 log.warning("batch_replayed", commands=len(commands), error=str(error))
                 REPLAYS.inc()
+                self._forget()  # each command is to see in the database what the one before it wrote there
                 return await self._store.write(lambda connection: self._one_by_one(connection, commands))
             except _Deadlock:
                 continue
         raise StoreUnavailable("the database ended the transaction again and again")
 
-    def _together(
-        self, connection: Connection, commands: list[Command[Any]]
-    ) -> tuple[list[_Result | Exception], list[object]]:
+    def _together(self, connection: Connection, commands: list[Command[Any]]) -> _Written:
         with _deadlocks():
-            unit = Unit(connection, self._statements, self._clock.now())
+            unit = Unit(connection, self._statements, self._clock.now(), self._cache)
             wants = Wants()
             for command in commands:
                 command.prefetch(wants)
             unit.prefetch(wants)
             verdicts = [_verdict(unit, command) for command in commands]
             self._finish(unit)
-            return verdicts, unit.signals
+            return _Written(verdicts, [unit])
 
-    def _one_by_one(
-        self, connection: Connection, commands: list[Command[Any]]
-    ) -> tuple[list[_Result | Exception], list[object]]:
+    def _one_by_one(self, connection: Connection, commands: list[Command[Any]]) -> _Written:
         """Still one transaction and one fsync, but a savepoint for each: the schema refuses the one that is wrong and no other."""
         verdicts: list[_Result | Exception] = []
-        signals: list[object] = []
+        units: list[Unit] = []
         for command in commands:
             unit = Unit(connection, self._statements, self._clock.now())
             try:
                 with connection.begin_nested():
                     verdict = _verdict(unit, command)
                     self._finish(unit)
-            except IntegrityError as error:
-                verdicts.append(translated(error))
+            except (DBAPIError, *UNFIT) as error:
+                refused = translated(error)
+                if not isinstance(refused, StoreConflict):
+                    raise
+                verdicts.append(refused)
             else:
                 verdicts.append(verdict)
-                signals.extend(unit.signals)
-        return verdicts, signals
+                units.append(unit)
+        return _Written(verdicts, units)
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
     value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    verdicts: Sequence[_Result | Exception]
+    units: list[Unit]
 
 
 class _Deadlock(Exception):  # noqa: N818 - internal signal to run the batch again
@@ -215,7 +235,7 @@ class _deadlocks:  # noqa: N801 - used as a block
 def _verdict(unit: Unit, command: Command[Any]) -> _Result | Exception:
     try:
         return _Result(unit.run(command.apply))
-    except DBAPIError:
-        raise
+    except (DBAPIError, *UNFIT):
+        raise  # of the writing, perhaps of another command's rows
     except Exception as error:  # whatever a command raises is its own verdict, never its neighbours'
         return error

@@ -60,11 +60,18 @@ class Lookup:
     def __init__(
         self, dialect: Any, build: Callable[[list[BindParameter[str]]], Select[Any]], *, extra: Sequence[str] = ()
     ) -> None:
+        self._dialect = dialect
+        self._build = build
+        self._extra = extra
         self._sql: dict[int, str] = {}
-        for size in SIZES:
+
+    def _of_size(self, size: int) -> str:
+        """The statement for a list of this length, compiled when it is first needed: most never are."""
+        if size not in self._sql:
             names = [f"v{i}" for i in range(size)]
-            statement = build([bindparam(name, type_=Text()) for name in names])
-            self._sql[size] = _compiled(dialect, statement, [*extra, *names])
+            statement = self._build([bindparam(name, type_=Text()) for name in names])
+            self._sql[size] = _compiled(self._dialect, statement, [*self._extra, *names])
+        return self._sql[size]
 
     def rows(self, connection: Connection, values: Iterable[str], *extra: Any) -> list[tuple[Any, ...]]:
         """The rows for all of `values`, looked up in sorted chunks; `extra` are the leading parameters."""
@@ -72,7 +79,7 @@ class Lookup:
         for chunk in chunks(values):
             size = next(size for size in SIZES if size >= len(chunk))
             padded = (*extra, *chunk, *(chunk[-1:] * (size - len(chunk))))
-            found.extend(cast(list[tuple[Any, ...]], connection.exec_driver_sql(self._sql[size], padded).all()))
+            found.extend(cast(list[tuple[Any, ...]], connection.exec_driver_sql(self._of_size(size), padded).all()))
         return found
 
     def scalars(self, connection: Connection, values: Iterable[str]) -> list[Any]:
@@ -82,7 +89,7 @@ class Lookup:
 
 def chunks(values: Iterable[str]) -> Iterable[list[str]]:
     """Sorted pieces of at most the largest size."""
-    ordered = sorted(values)
+    ordered = sorted(values)  # rows are locked in the order of their keys, chunk by chunk
     for start in range(0, len(ordered), SIZES[-1]):
         yield ordered[start : start + SIZES[-1]]
 

@@ -18,6 +18,7 @@ from gateway.alert import Alert
 from gateway.clock import to_micros
 from gateway.delivery import Delivery
 from gateway.store import rows, tables
+from gateway.store.cache import OpenRows
 from gateway.store.rows import Attempt, Callback, Mapper, Part, Row
 from gateway.store.statements import Lookup, Statement, chunks, insert_of, update_of
 
@@ -48,6 +49,9 @@ class WriteStatements:
         for name, columns in _PLAIN.items():
             self.insert[name] = insert_of(dialect, tables.metadata.tables[name], columns)
         self.lookups = Lookups(dialect)
+
+
+_LAST = object()  # in the undo log: the last item of a list, or a key that was not there
 
 
 class Lookups:
@@ -164,13 +168,16 @@ class EarlyReceipt:
 class Unit:
     """The rows of one transaction. `now` is the one time of everything that is written in it."""
 
-    def __init__(self, connection: Connection, statements: WriteStatements, now: datetime) -> None:
+    def __init__(
+        self, connection: Connection, statements: WriteStatements, now: datetime, cache: OpenRows | None = None
+    ) -> None:
         self.connection = connection
         self.now = now
         self.now_micros = to_micros(now)
         self.signals: list[object] = []
         self.touched: dict[str, None] = {}
         self.notes: dict[str, list[dict[str, Any]]] = {}
+        self._cache = cache
         self._statements = statements
         self._lookups = statements.lookups
         self._known: dict[str, dict[Any, Any]] = {mapper.table.name: {} for mapper in _MAPPERS}
@@ -187,7 +194,7 @@ class Unit:
         self._named: dict[tuple[str, str], list[tuple[str, int, int]]] = {}
         self._early: dict[tuple[str, str], list[EarlyReceipt]] = {}
         self._early_used: list[str] = []
-        self._undo: list[Callable[[], object]] = []
+        self._undo: list[tuple[Any, Any, Any]] = []
 
     # --- one command at a time ---------------------------------------------------------------------------------------
 
@@ -197,21 +204,22 @@ class Unit:
         try:
             return apply(self)
         except BaseException:
-            for undo in reversed(self._undo):
-                undo()
+            for holder, key, old in reversed(self._undo):
+                if key is _LAST:
+                    holder.pop()
+                elif old is _LAST:
+                    del holder[key]
+                else:
+                    holder[key] = old
             raise
 
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
-        if key in table:
-            old = table[key]
-            self._undo.append(lambda: table.__setitem__(key, old))
-        else:
-            self._undo.append(lambda: table.pop(key, None))
+        self._undo.append((table, key, table.get(key, _LAST)))
         table[key] = value
 
     def _append(self, to: list[Any], value: Any) -> None:
         to.append(value)
-        self._undo.append(to.pop)
+        self._undo.append((to, _LAST, None))
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -226,9 +234,7 @@ class Unit:
         self._load_same("reference", wants.references)
         self._load_same("group_key", wants.group_keys)
         if self._named:  # a part's delivery names its alert, which is to be locked first
-            for alert_id, account_id in self._lookups.owners.rows(self.connection, wants.deliveries):
-                wants.alerts.add(alert_id)
-                wants.balances.add(account_id)
+            self._want_owners(wants)
         self._load(rows.alerts, self._lookups.alerts, wants.alerts)
         self._load(rows.deliveries, self._lookups.deliveries, wants.deliveries)
         several = {key for key in self._children["parts"] if not self._has_all_parts(key)}
@@ -236,6 +242,20 @@ class Unit:
         self._load_children(rows.attempts, self._lookups.attempts_of, wants.attempts)
         self._load_balances(wants.balances)
         self._load_idempotency(wants.idempotency)
+
+    def _want_owners(self, wants: Wants) -> None:
+        cached = self._cache.deliveries if self._cache is not None else {}
+        elsewhere = []
+        for delivery_id in wants.deliveries:
+            delivery = cached.get(delivery_id)
+            if delivery is None:
+                elsewhere.append(delivery_id)
+            else:
+                wants.alerts.add(delivery.alert_id)
+                wants.balances.add(delivery.account_id)
+        for alert_id, account_id in self._lookups.owners.rows(self.connection, elsewhere):
+            wants.alerts.add(alert_id)
+            wants.balances.add(account_id)
 
     def _has_all_parts(self, delivery_id: str) -> bool:
         """Whether all parts are known: a first attempt of one unit has no other than the one that is."""
@@ -246,6 +266,10 @@ class Unit:
     def _load(self, mapper: Mapper[Any], lookup: Lookup, ids: Iterable[str]) -> None:
         known = self._known[mapper.table.name]
         missing = [key for key in ids if key not in known]
+        if self._cache is not None and missing:
+            cached: dict[str, Any] = getattr(self._cache, mapper.table.name)
+            known.update((key, cached[key]) for key in missing if key in cached)
+            missing = [key for key in missing if key not in cached]
         for row in lookup.rows(self.connection, missing):
             value = mapper.from_row(row)
             known[mapper.key_of(value)] = value
@@ -268,6 +292,13 @@ class Unit:
         missing = {name for name in names if (provider, name) not in self._named}
         for name in missing:
             self._named[provider, name] = []
+        if self._cache is not None:
+            for name in list(missing):
+                cached = self._cache.parts.get((provider, name))
+                if cached is not None:
+                    missing.remove(name)
+                    self._know_child("parts", cached)
+                    self._named[provider, name].append((cached.delivery_id, cached.chain, cached.n))
         for row in self._lookups.named.rows(self.connection, missing, provider):
             part = rows.parts.from_row(row)
             self._know_child("parts", part)
@@ -471,6 +502,12 @@ class Unit:
         for chunk in chunks(set(self._early_used)):
             self.connection.execute(_EARLY_USED, {"ids": chunk})
         self._early_used.clear()
+
+    def keep(self) -> None:
+        """The transaction is committed: what is open is remembered for the next units."""
+        if self._cache is not None:
+            known = self._known
+            self._cache.keep(known["alerts"].values(), known["deliveries"], known["parts"].values())
 
     def open_alerts(self, ids: Collection[str]) -> set[str]:
         """Which of the alerts have a delivery that is not settled (what is flushed counts)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,7 +161,7 @@ def test_pieces_make_no_difference(parts: list[bytes], cuts: list[int]) -> None:
     whole, pieces = Session(Role.SMSC, LIMITS, 0.0), Session(Role.SMSC, LIMITS, 0.0)
     whole.receive_bytes(octets, 1.0)
     edges = sorted({0, len(octets), *(cut for cut in cuts if cut < len(octets))})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         pieces.receive_bytes(octets[start:end], 1.0)
     assert whole.bytes_to_send() == pieces.bytes_to_send()
     assert whole.state is pieces.state

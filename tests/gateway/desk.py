@@ -71,7 +71,9 @@ PRICED: dict[str, tuple[ChargedOn, UnknownEnd]] = {
     "+31": ("delivered", "capture"),
     "+32": ("delivered", "release"),
 }
-ROUTES = Routes([Route(channel="sms", prefix="+33", providers=(A, B))], {"sms": (A,)})
+ROUTES = Routes(
+    [Route(channel="sms", prefix="+33", providers=(A, B)), Route(channel="sms", prefix="", providers=(A,))], {}
+)
 
 Opened = SqliteStore | PostgresStore
 
@@ -244,11 +246,9 @@ class Desk:
     async def money(self, account_id: str = "acme") -> tuple[int, int, int]:
         """(prepaid, held, revenue) in micros."""
         b = tables.balances.c
-        found = await self.store.read(
-            lambda connection: dict(
-                connection.execute(select(b.name, b.amount_micros).where(b.account_id == account_id)).tuples().all()
-            )
-        )
+        statement = select(b.name, b.amount_micros).where(b.account_id == account_id)
+        balances = await self.store.read(lambda connection: connection.execute(statement).all())
+        found = {row.name: row.amount_micros for row in balances}
         return found[f"prepaid:{account_id}"], found[f"held:{account_id}"], found[f"revenue:{account_id}"]
 
     async def spent(self, account_id: str = "acme") -> tuple[int, int]:
@@ -308,7 +308,6 @@ class Desk:
     ) -> AcceptAlert:
         """The command that takes the alert in, as `Submissions.accept` makes it."""
 
-
         plan = plan_from_json(alert.steps)
         now = self.clock.now()
         due = alert.start_at + timedelta(seconds=plan[0].after_s) <= now
@@ -344,9 +343,7 @@ class Desk:
         return changed
 
     async def acknowledge(self, alert_id: str, by: str = "night-duty") -> Alert:
-        command = Acknowledge(
-            alert_id=alert_id, account_id="acme", by=by, comment="", via="api", key_id="key_test"
-        )
+        command = Acknowledge(alert_id=alert_id, account_id="acme", by=by, comment="", via="api", key_id="key_test")
         changed = await self.do(command)
         await self.escalator.drain()
         return changed
@@ -375,9 +372,7 @@ class Desk:
         return claim
 
     def recording(self, claim: Claim, outcome: Outcome, *, receipts: bool = True) -> RecordOutcome:
-        return RecordOutcome(
-            claim=claim, outcome=outcome, receipts=receipts, policy=self.policy, tariffs=self.tariffs
-        )
+        return RecordOutcome(claim=claim, outcome=outcome, receipts=receipts, policy=self.policy, tariffs=self.tariffs)
 
     async def record(self, claim: Claim, outcome: Outcome, *, receipts: bool = True) -> Delivery:
         return await self.do(self.recording(claim, outcome, receipts=receipts))
@@ -389,9 +384,7 @@ class Desk:
         return claim
 
     def reporting(self, *reports: Report, provider: str = A) -> ApplyReports:
-        return ApplyReports(
-            provider=provider, channel="sms", reports=reports, policy=self.policy, tariffs=self.tariffs
-        )
+        return ApplyReports(provider=provider, channel="sms", reports=reports, policy=self.policy, tariffs=self.tariffs)
 
     async def report(self, *reports: Report, provider: str = A) -> None:
         await self.do(self.reporting(*reports, provider=provider))

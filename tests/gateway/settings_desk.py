@@ -44,7 +44,7 @@ RULES = """
 [[rules]]
 name = "first"
 account = "acme"
-recipients = ["sms:+33612345678", {contact = "night-duty"}, {name = "Ann", addresses = ["sms:+336", "sms:+337"]}]
+recipients = ["sms:+33612345678", {addresses = ["sms:+338"]}, {name = "Ann", addresses = ["sms:+336", "sms:+337"]}]
 priority = "emergency"
 acknowledgement = {rule = "quorum", quorum = 2}
 [rules.match]
@@ -52,7 +52,7 @@ team = "database"
 severity = {regex = "critical|page"}
 [[rules.steps]]
 after_s = 300
-recipients = [{group = "plant-3"}]
+recipients = ["sms:+339"]
 [[rules]]
 name = "rest"
 account = "acme"

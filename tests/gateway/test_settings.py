@@ -165,11 +165,11 @@ def test_rules_say_whom_to_reach(desk: Desk) -> None:
     rule = desk.load(CARRIER + RULES).rules[0]
     assert [recipient.addresses for recipient in rule.recipients] == [
         ("sms:+33612345678",),
-        (),
+        ("sms:+338",),
         ("sms:+336", "sms:+337"),
     ]
-    assert rule.recipients[1].contact == "night-duty"
-    assert rule.steps[0].recipients[0].group == "plant-3"
+    assert rule.recipients[1].addresses == ("sms:+338",)
+    assert rule.steps[0].recipients[0].addresses == ("sms:+339",)
 
 
 # The reference

@@ -16,7 +16,6 @@ QUEUE = 'expected "memory:", "redis://HOST:PORT/DATABASE" or "rediss://…" (TLS
 LISTEN = 'expected "address:port" with a port from 0 to 65535 (0: any free one)'
 SECRET = 'expected a secret: text, {env = "NAME"} or {file = "PATH"}'
 PREFIX = 'expected "+" and digits, or the digits of a short code'
-RECIPIENT = "expected an address, or a table with one of addresses, contact, group"
 
 
 @pytest.fixture
@@ -236,12 +235,21 @@ def test_any_content_loads_or_is_refused(tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize(
     ("before", "after", "problem"),
     [
-        ('{contact = "night-duty"}', '{contact = "a", group = "b"}', f"11: rules[0].recipients[1]: {RECIPIENT}"),
-        ('{contact = "night-duty"}', "4", "11: rules[0].recipients[1]: expected text or a table, got 4"),
-        ('{contact = "night-duty"}', '"fax:+336"', '11: rules[0].recipients[1]: no provider serves the channel "fax"'),
+        (
+            '{addresses = ["sms:+338"]}',
+            '{name = "Ann"}',
+            "11: rules[0].recipients[1].addresses: missing, expected a list of 1 to 20 elements, "
+            "each text of at most 320 characters",
+        ),
+        ('{addresses = ["sms:+338"]}', "4", "11: rules[0].recipients[1]: expected text or a table, got 4"),
+        (
+            '{addresses = ["sms:+338"]}',
+            '"fax:+336"',
+            '11: rules[0].recipients[1]: no provider serves the channel "fax"',
+        ),
         ('"sms:+337"', '"fax:+337"', '11: rules[0].recipients[2].addresses[1]: no provider serves the channel "fax"'),
         (
-            '{group = "plant-3"}',
+            '"sms:+339"',
             '"fax:+336"',
             '19: rules[0].steps[0].recipients[0]: no provider serves the channel "fax"',
         ),

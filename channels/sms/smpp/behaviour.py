@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from random import Random
 from typing import Literal
 
 from channels.sms.encoding import Alphabet, decode
@@ -84,12 +84,12 @@ class Decision:
 
 
 class Judge:
-    """Decides, with a seed, what becomes of each submit."""
+    """Decides what becomes of each submit; `chance` gives random numbers of 0 to below 1."""
 
-    def __init__(self, behaviour: SmscBehaviour) -> None:
+    def __init__(self, behaviour: SmscBehaviour, chance: Callable[[], float]) -> None:
         self.behaviour = behaviour
         """May be replaced at any time."""
-        self._random = Random(behaviour.seed)  # noqa: S311 - a simulator must be repeatable, and guards nothing
+        self._chance = chance
         self._next_id = 1_000_000
         self._second = float("-inf")
         self._in_second = 0
@@ -119,7 +119,7 @@ class Judge:
         )
 
     def _falls(self, per_mille: int) -> bool:
-        return per_mille > 0 and self._random.randrange(1000) < per_mille
+        return per_mille > 0 and self._chance() * 1000 < per_mille
 
     def _too_fast(self, now: float) -> bool:
         if not self.behaviour.submits_per_s:

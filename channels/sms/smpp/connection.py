@@ -82,6 +82,9 @@ class Connection:
                 )
             connection._ask_to_bind(settings, mode)
             await connection._bound
+        except UnicodeError as error:  # what the resolver makes of a name that cannot be one
+            connection.give_up("not bound")
+            raise OSError(f"host {settings.host!r}: {error}") from error
         except BaseException:
             connection.give_up("not bound")
             raise

@@ -22,7 +22,7 @@ Request = DeliverSm | DataSm
 
 
 class Inbox:
-    """What came in and is not answered yet. Each session bounds its share and stops reading beyond it."""
+    """What came in and is not answered yet. Each live session bounds its share and stops reading beyond it."""
 
     def __init__(self, provider: str, read: Callable[[Request], Report]) -> None:
         self._provider = provider
@@ -35,6 +35,12 @@ class Inbox:
         self._gathered.append((connection, request))
         self._arrived.set()
 
+    def forget(self, connection: Connection) -> None:
+        """Drops what a lost connection brought and nobody looked at: never confirmed, it will be delivered again."""
+        self._gathered = [entry for entry in self._gathered if entry[0] is not connection]
+        if not self._gathered:
+            self._arrived.clear()
+
     async def deliver(self, report: ReportSink) -> None:
         """Reports until cancelled. One call at a time; what arrives meanwhile is the next batch."""
         while True:
@@ -42,6 +48,8 @@ class Inbox:
             batch, self._gathered = self._gathered[:BATCH_MAX], self._gathered[BATCH_MAX:]
             if not self._gathered:
                 self._arrived.clear()
+            if not batch:  # forgotten between the wake-up and now
+                continue
             status = await self._report(report, [request for _, request in batch])
             for connection, request in batch:
                 connection.respond(request.sequence, status)
@@ -51,6 +59,7 @@ class Inbox:
         try:
             await report([self._read(request) for request in requests])
         except Exception as error:  # whatever the reason, unstored reports must come again
-            log.warning("reports_not_stored", provider=self._provider, count=len(requests), error=repr(error))
+            # Only the kind of error: a database's own words may hold the texts that it could not store.
+            log.warning("reports_not_stored", provider=self._provider, count=len(requests), error=type(error).__name__)
             return RX_T_APPN
         return ROK

@@ -23,10 +23,16 @@ _chance = random.SystemRandom()
 
 
 class Link:
-    """Keeps one session with the SMSC in one mode. `on_up` is called each time it is bound."""
+    """Keeps one session with the SMSC in one mode. `on_up` is called when it is bound, `on_lost` when that ended."""
 
     def __init__(
-        self, settings: SmppSettings, mode: BindMode, *, on_inbound: OnInbound, on_up: Callable[[], None]
+        self,
+        settings: SmppSettings,
+        mode: BindMode,
+        *,
+        on_inbound: OnInbound,
+        on_up: Callable[[], None],
+        on_lost: Callable[[Connection], None],
     ) -> None:
         self.mode = mode
         self.pace = Pace(settings.rate_per_s / settings.binds if settings.rate_per_s else None)
@@ -39,6 +45,7 @@ class Link:
         self._settings = settings
         self._on_inbound = on_inbound
         self._on_up = on_up
+        self._on_lost = on_lost
         self._stopping = asyncio.Event()
         self._reconnect = Reconnect()
 
@@ -89,6 +96,7 @@ class Link:
         finally:
             self.connection = None
             connection.give_up("link stopped")
+            self._on_lost(connection)
         return self._reconnect.after_loss(_chance.random())
 
     async def _stay(self, connection: Connection) -> None:

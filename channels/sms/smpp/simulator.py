@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from random import Random
 from typing import Generic, Literal, TypeVar
 
 from channels.sms.address import SHORT_CODE_DIGITS_MAX
@@ -71,7 +72,9 @@ class SmscSimulator:
         self.counters = Counters()
         self.binds: deque[tuple[BindMode, str]] = deque(maxlen=1000)
         """The binds taken: mode and system_id."""
-        self._judge = Judge(behaviour or SmscBehaviour())
+        behaviour = behaviour or SmscBehaviour()
+        chance = Random(behaviour.seed)  # noqa: S311 - a simulator must be repeatable, and guards nothing
+        self._judge = Judge(behaviour, chance.random)
         self._handset = Handset(received_max=RECEIVED_MAX)
         self._server: asyncio.Server | None = None
         self._peers: set[_Peer] = set()
@@ -250,8 +253,9 @@ class _Peer:
         self._delivering: dict[int, DeliverSm] = {}
         self.system_id = ""
         self.session = Session(Role.SMSC, _LIMITS, self._loop.time())
-        self.driver: StreamDriver[Event] = StreamDriver(self.session, self._on_event)
-        simulator.on_connected(self)
+        self.driver: StreamDriver[Event] = StreamDriver(
+            self.session, self._on_event, lambda: simulator.on_connected(self)
+        )
 
     @property
     def now(self) -> float:

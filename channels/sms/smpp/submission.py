@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeGuard
 
 from channels.channel import Message
@@ -42,15 +42,8 @@ class Composer:
 
     def __init__(self, settings: SmppSettings) -> None:
         self._settings = settings
-        source = source_address(settings.source)
-        self._template = SubmitSm(
-            service_type=settings.service_type,
-            source_addr_ton=source.ton,
-            source_addr_npi=source.npi,
-            source_addr=source.digits,
-            registered_delivery=int(settings.registered_delivery),
-            validity_period="" if settings.validity_s is None else relative_time(settings.validity_s),
-        )
+        self._source = source_address(settings.source)
+        self._validity = "" if settings.validity_s is None else relative_time(settings.validity_s)
 
     def units(self, text: str) -> int:
         """How many short messages the text is; the most there can be, for one that is too long to be sent at all."""
@@ -70,12 +63,17 @@ class Composer:
             if part.n in message.parts_sent:
                 continue
             esm_class, octets, tlvs = self._carry(part, segmented, reference)
-            pdu = replace(
-                self._template,
+            pdu = SubmitSm(
+                service_type=self._settings.service_type,
+                source_addr_ton=self._source.ton,
+                source_addr_npi=self._source.npi,
+                source_addr=self._source.digits,
                 dest_addr_ton=destination.ton,
                 dest_addr_npi=destination.npi,
                 destination_addr=destination.digits,
                 esm_class=esm_class,
+                validity_period=self._validity,
+                registered_delivery=int(self._settings.registered_delivery),
                 data_coding=segmented.data_coding,
                 short_message=octets,
                 tlvs=tlvs,

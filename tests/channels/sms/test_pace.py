@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,7 +86,7 @@ def test_it_recovers_additively_and_in_the_end_wholly() -> None:
     for second in range(3, 60):
         pace.next_at(float(second))
         rates.append(pace.rate_per_s)
-    steps = [b - a for a, b in zip(rates, rates[1:], strict=False) if a is not None and b is not None]
+    steps = [b - a for a, b in itertools.pairwise(rates) if a is not None and b is not None]
     assert steps == pytest.approx([10] * len(steps))
     assert rates[-1] is None
 

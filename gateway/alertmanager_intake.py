@@ -1,0 +1,293 @@
+"""Takes Alertmanager's notifications in: an alert for a group that fires, its end when it is resolved. HTTP is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+from sqlalchemy import select
+
+from gateway import lifecycle
+from gateway.alert import Alert, Status
+from gateway.alertmanager import (
+    SOURCE,
+    TEXT_CHARS_MAX,
+    Notification,
+    group_values,
+    matching_rule,
+    member_values,
+)
+from gateway.broker import Broker
+from gateway.intake import Shortfall
+from gateway.planning import AddressRefused
+from gateway.progress import change_alert
+from gateway.rendering import render_alertmanager, shortened
+from gateway.settings import RecipientSettings, RuleSettings
+from gateway.store import tables
+from gateway.store.unit import Unit, Wants
+from gateway.submission import AcknowledgementIn, AlertRequest, RecipientIn, StepIn, Submissions
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 200  # members accepted together: a few commits, and never more in the journal than others can bear
+KEYS_AT_ONCE = 500  # keys looked up by one command
+REPEATED_CHARS_MAX = 500  # of the text, as the timeline keeps it
+
+Values = dict[str, object]
+Outcome = Literal["accepted", "joined", "resolved"]
+
+
+class NotTaken(Exception):  # noqa: N818 - a verdict
+    """Nothing was taken. `code` is stable: ``no_rule``, ``unknown_account`` or ``nobody_to_reach``; the text says why."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Concerned:
+    """One alert that a notification concerns."""
+
+    id: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What became of a notification. `skipped` says which of the rule's recipients cannot be reached, and why."""
+
+    firing: bool
+    rule: str = ""
+    alerts: tuple[Concerned, ...] = ()
+    skipped: tuple[str, ...] = ()
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeTroubles:
+    """Command: `verb` on every open alert of the account that this intake made for one of the keys. Gives their ids."""
+
+    account_id: str
+    keys: Sequence[str]
+    verb: Callable[[Unit, Alert], Alert]
+
+    @property
+    def weight(self) -> int:
+        return 2 * len(self.keys)
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.group_keys.update(self.keys)
+
+    def apply(self, unit: Unit) -> list[str]:
+        changed = []
+        for key in self.keys:
+            for alert in unit.same_trouble(self.account_id, None, key):
+                if alert.source != SOURCE or alert.status not in (Status.ACTIVE, Status.ACKNOWLEDGED):
+                    continue
+                after = self.verb(unit, alert)
+                if after != alert:
+                    change_alert(unit, alert, after)
+                changed.append(alert.id)
+        return changed
+
+
+def _resolve(unit: Unit, alert: Alert) -> Alert:
+    unit.event(alert.id, "by", SOURCE)
+    return lifecycle.resolve(unit, alert)
+
+
+class AlertmanagerIntake:
+    """Applies the rules of the settings to notifications. One alert for a group, or for each member where the rule says so.
+
+    What is already told joins its open alert; what is resolved ends it, whatever rule would match now.
+    """
+
+    def __init__(self, broker: Broker, submissions: Submissions) -> None:
+        self._broker = broker
+        self._submissions = submissions
+        self._rules = tuple(rule for rule in broker.settings.rules if rule.source == SOURCE)
+
+    async def take(self, notification: Notification, *, account_id: str | None, key_id: str) -> Verdict:
+        """Takes a notification that came with a key, bound to an account or to none. Once it returns, all is on disk.
+
+        Raises NotTaken, and StoreError where nothing can be written now: Alertmanager then tries again, and what was
+        already written joins.
+        """
+        resolved = await self._end(notification, account_id)
+        if notification.status == "resolved":
+            detail = "" if resolved else "nothing to resolve: no open alert of this group"
+            return Verdict(firing=False, alerts=_all(resolved, "resolved"), detail=detail)
+        rule = matching_rule(self._rules, notification.labels, account_id)
+        if rule is None:
+            return await self._join_without_rule(notification, account_id)
+        if account_id is None:
+            await self._check_account(rule)
+        request, skipped = self._request(rule)
+        taken = await self._accept_all(request, rule, key_id, _troubles(notification, rule))
+        return Verdict(
+            firing=True,
+            rule=rule.name,
+            alerts=(*taken, *_all(resolved, "resolved")),
+            skipped=tuple(skipped),
+            detail="" if not notification.truncated_alerts or rule.per == "group" else _truncated(notification),
+        )
+
+    # --- ends --------------------------------------------------------------------------------------------------------
+
+    def _accounts(self, account_id: str | None) -> Iterable[str]:
+        return (account_id,) if account_id is not None else sorted({rule.account for rule in self._rules})
+
+    async def _end(self, notification: Notification, account_id: str | None) -> list[str]:
+        """Resolves the alerts of the members that are resolved, and the group's when all of them are."""
+        keys = []
+        if notification.status == "resolved":
+            keys.append(notification.key)
+        if any(rule.per == "member" for rule in self._rules):
+            keys += [member.key for member in notification.resolved]
+        return await self._change(keys, account_id, _resolve)
+
+    async def _change(
+        self, keys: Sequence[str], account_id: str | None, verb: Callable[[Unit, Alert], Alert]
+    ) -> list[str]:
+        changed: list[str] = []
+        for account in self._accounts(account_id):
+            for start in range(0, len(keys), KEYS_AT_ONCE):
+                command = ChangeTroubles(account_id=account, keys=keys[start : start + KEYS_AT_ONCE], verb=verb)
+                changed += await self._broker.journal.do(command)
+        return changed
+
+    async def _join_without_rule(self, notification: Notification, account_id: str | None) -> Verdict:
+        """Labels that members share come and go with the members: an alert that is open goes on without its rule."""
+        _, text = _said(group_values(notification), "")
+
+        def repeat(unit: Unit, alert: Alert) -> Alert:
+            unit.event(alert.id, "repeated", text[:REPEATED_CHARS_MAX])
+            return alert
+
+        joined = await self._change([notification.key], account_id, repeat)
+        if not joined:
+            raise NotTaken("no_rule", self._no_rule(notification, account_id))
+        return Verdict(
+            firing=True, alerts=_all(joined, "joined"), detail="no rule matches any more; the open alert goes on"
+        )
+
+    def _no_rule(self, notification: Notification, account_id: str | None) -> str:
+        own = [rule for rule in self._rules if account_id in (None, rule.account)]
+        whose = "" if account_id is None else f" of the account {account_id}"
+        if not own:
+            return f'the settings have no rule{whose} with source = "{SOURCE}"'
+        labels = ", ".join(f"{name}={value!r}" for name, value in sorted(notification.labels.items()))
+        return shortened(f"none of {len(own)} rules{whose} matches the labels {labels or '(none)'}", TEXT_CHARS_MAX)
+
+    # --- beginnings --------------------------------------------------------------------------------------------------
+
+    async def _check_account(self, rule: RuleSettings) -> None:
+        statement = select(tables.accounts.c.id).where(tables.accounts.c.id == rule.account)
+        if await self._broker.store.read(lambda connection: connection.scalar(statement)) is None:
+            raise NotTaken("unknown_account", f"the rule {rule.name} charges the account {rule.account}: there is none")
+
+    async def _accept_all(
+        self, request: AlertRequest, rule: RuleSettings, key_id: str, troubles: Sequence[tuple[str, Values]]
+    ) -> list[Concerned]:
+        taken: list[Concerned] = []
+        for start in range(0, len(troubles), AT_ONCE):
+            work = [self._accept(request, rule, key_id, *trouble) for trouble in troubles[start : start + AT_ONCE]]
+            taken += await asyncio.gather(*work)
+        return taken
+
+    async def _accept(
+        self, request: AlertRequest, rule: RuleSettings, key_id: str, key: str, values: Values
+    ) -> Concerned:
+        subject, text = _said(values, rule.language, self._broker.settings.alerts.text_max)
+        submission = self._submissions.prepare(
+            request.model_copy(update={"subject": subject, "text": text}),
+            account_id=rule.account,
+            key_id=key_id,
+            source=SOURCE,
+            group_key=key,
+        )
+        taken = await self._submissions.accept(submission, shortfall=Shortfall.TAKE)
+        return Concerned(id=taken.alert_id, outcome="joined" if taken.joined else "accepted")
+
+    def _request(self, rule: RuleSettings) -> tuple[AlertRequest, list[str]]:
+        """What the rule asks for, with the recipients that can be reached, and why the others cannot."""
+        skipped: list[str] = []
+        recipients = self._reachable(rule.recipients, "recipients", skipped)
+        steps = []
+        for n, step in enumerate(rule.steps):
+            own = self._reachable(step.recipients, f"steps[{n}].recipients", skipped) if step.recipients else None
+            if own is None or own:
+                repeats = {} if step.every_s is None else {"every_s": step.every_s}
+                steps.append(
+                    StepIn(after_s=step.after_s, channels=step.channels, recipients=own, repeat=step.repeat, **repeats)
+                )
+        if skipped:
+            log.warning("rule_recipients_skipped", rule=rule.name, skipped=len(skipped))
+        recipients = recipients or next((step.recipients for step in steps if step.recipients), ())
+        if not recipients:
+            raise NotTaken("nobody_to_reach", f"the rule {rule.name} reaches nobody: {'; '.join(skipped)}")
+        asked = rule.acknowledgement
+        request = AlertRequest(
+            text="-",
+            priority=rule.priority,
+            language=rule.language,
+            recipients=recipients,
+            steps=tuple(steps),
+            acknowledgement=None if asked is None else AcknowledgementIn.model_validate(asked.model_dump()),
+            on_unknown=rule.on_unknown,
+            expires_after_s=rule.expires_after_s,
+        )
+        return request, skipped
+
+    def unreachable(self) -> list[str]:
+        """What in the rules leads to nobody, one line each, for `tocsin check` and the start."""
+        found = []
+        for rule in self._rules:
+            try:
+                _, skipped = self._request(rule)
+            except NotTaken as nobody:
+                skipped = [str(nobody)]
+            found += [f"rule {rule.name}: {line}" for line in skipped]
+        return found
+
+    def _reachable(self, given: Sequence[RecipientSettings], place: str, skipped: list[str]) -> tuple[RecipientIn, ...]:
+        """One wrong address must not silence an alarm: it is left out, and said."""
+        found = []
+        for n, recipient in enumerate(given):
+            if not recipient.addresses:
+                kind = "contact" if recipient.contact else "group"
+                skipped.append(f"{place}[{n}]: the directory has no {kind} {recipient.contact or recipient.group}")
+                continue
+            addresses = []
+            for m, address in enumerate(recipient.addresses):
+                try:
+                    addresses.append(self._broker.planner.canonical(address))
+                except AddressRefused as refused:
+                    skipped.append(f"{place}[{n}].addresses[{m}]: {refused}")
+            if addresses:
+                found.append(RecipientIn(name=recipient.name, language=recipient.language, addresses=tuple(addresses)))
+        return tuple(found)
+
+
+def _troubles(notification: Notification, rule: RuleSettings) -> list[tuple[str, Values]]:
+    """(key, values of the template) of every alert that the notification is."""
+    if rule.per == "group":
+        return [(notification.key, group_values(notification))]
+    return [(member.key, member_values(member)) for member in notification.firing]
+
+
+def _said(values: Values, language: str, chars_max: int = TEXT_CHARS_MAX) -> tuple[str, str]:
+    subject, text = render_alertmanager(values, language)
+    return subject, shortened(text, min(TEXT_CHARS_MAX, max(chars_max, 3)))
+
+
+def _all(ids: Sequence[str], outcome: Outcome) -> tuple[Concerned, ...]:
+    return tuple(Concerned(id=alert_id, outcome=outcome) for alert_id in ids)
+
+
+def _truncated(notification: Notification) -> str:
+    return f"{notification.truncated_alerts} members were left out by Alertmanager's max_alerts: they have no alert"

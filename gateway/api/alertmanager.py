@@ -1,0 +1,82 @@
+"""POST /v1/intake/alertmanager: the webhook over HTTP. What is made of it is in `gateway.alertmanager_intake`."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import Field
+
+from gateway.alertmanager import Notification
+from gateway.alertmanager_intake import AlertmanagerIntake, NotTaken, Verdict
+from gateway.api.context import ApiContext, allowed
+from gateway.api.problems import Problem, wrong_field
+from gateway.api.roles import Permission
+from gateway.api.views import View
+
+PATH: Final = "/v1/intake/alertmanager"
+ALERTS_SHOWN: Final = 100  # of a group that is taken member by member
+
+
+class IntakeAlert(View):
+    """One alert that the notification concerns."""
+
+    id: str
+    outcome: Literal["accepted", "joined", "resolved"]
+
+
+class IntakeAnswer(View):
+    """What became of a notification. Alertmanager reads only the status; this is for whoever tries it by hand."""
+
+    rule: str = Field(description="the rule that was taken; empty where none was needed")
+    alerts: list[IntakeAlert] = Field(description=f"the first {ALERTS_SHOWN} alerts that it concerns")
+    alerts_total: int = Field(description="how many alerts it concerns")
+    skipped: list[str] = Field(description="recipients of the rule that cannot be reached, and why")
+    detail: str = Field(description="what else there is to know; empty where all is as expected")
+
+
+def router(context: ApiContext) -> APIRouter:
+    """The route. A key that is bound to an account sees the rules of that account; one of the installation all rules."""
+    routes = APIRouter(tags=["intake"])
+    intake = AlertmanagerIntake(context.broker, context.submissions)
+
+    @routes.post(
+        PATH,
+        status_code=202,
+        summary="Take a notification of Alertmanager",
+        dependencies=[Depends(context.requires(Permission.SUBMIT))],
+        responses={
+            200: {"model": IntakeAnswer, "description": "The group is resolved; so is its alert, if there was one"}
+        },
+    )
+    async def take_notification(notification: Notification, request: Request, response: Response) -> IntakeAnswer:
+        """One alert for a group (or for each member, as the rule says): still firing joins it, resolved ends it. Always
+        202 for a group that fires and has a rule, whatever the credit: what cannot be paid fails, and says so."""
+        caller = allowed(request.scope, Permission.SUBMIT)
+        if notification.status == "firing":
+            context.storage.require_room()
+        try:
+            verdict = await intake.take(notification, account_id=caller.account_id, key_id=caller.key_id)
+        except NotTaken as refusal:
+            raise _problem(refusal) from refusal
+        response.status_code = 202 if verdict.firing else 200
+        return _answer(verdict)
+
+    return routes
+
+
+def _problem(refusal: NotTaken) -> Problem:
+    if refusal.code == "no_rule":
+        return wrong_field("commonLabels", refusal.code, str(refusal))
+    detail = str(refusal)  # nothing is wrong with the request: the settings are
+    return Problem("invalid-request", detail, errors=[{"field": "", "code": refusal.code, "detail": detail}])
+
+
+def _answer(verdict: Verdict) -> IntakeAnswer:
+    return IntakeAnswer(
+        rule=verdict.rule,
+        alerts=[IntakeAlert(id=alert.id, outcome=alert.outcome) for alert in verdict.alerts[:ALERTS_SHOWN]],
+        alerts_total=len(verdict.alerts),
+        skipped=list(verdict.skipped),
+        detail=verdict.detail,
+    )

@@ -1,0 +1,85 @@
+"""What every route has at hand: the broker, who is calling, and the one way to accept an alert. No route lives here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.types import Scope
+
+from gateway.administration import get_account
+from gateway.api.authentication import KeyRing
+from gateway.api.problems import Problem, wrong_field
+from gateway.api.roles import Caller, Permission
+from gateway.api.storage import Storage
+from gateway.broker import Broker
+from gateway.intake import IdempotencyKey, Shortfall, Taken
+from gateway.store.errors import StoreConflict
+from gateway.submission import Submission, Submissions
+
+CALLER: Final = "tocsin.caller"  # where the boundary leaves the caller in the ASGI scope
+ACCOUNTS_KNOWN_MAX: Final = 100_000  # ids remembered to exist: accounts are never removed
+
+
+class ApiContext:
+    """The broker, seen from the routes."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.broker = broker
+        self.settings = broker.settings
+        self.store = broker.store
+        self.journal = broker.journal
+        self.clock = broker.clock
+        self.submissions = Submissions(broker)
+        self.keys = KeyRing(broker.store, broker.clock)
+        self.storage = Storage(broker.settings.store.url.get_secret_value(), broker.clock)
+        self._accounts: set[str] = set()
+
+    def requires(self, permission: Permission) -> Callable[[Request], Caller]:
+        """A dependency: the caller, if the key's role allows `permission`. Raises Problem (403)."""
+
+        def caller(request: Request) -> Caller:
+            return allowed(request.scope, permission)
+
+        return caller
+
+    async def accept(
+        self, submission: Submission, *, idempotency: IdempotencyKey | None = None, shortfall: Shortfall | None = None
+    ) -> Taken:
+        """Puts the alert on disk, if there is room. Raises Problem and what `Submissions.accept` raises."""
+        self.storage.require_room()
+        try:
+            return await self.submissions.accept(submission, idempotency=idempotency, shortfall=shortfall)
+        except StoreConflict:  # another process stored an answer under the same key meanwhile: now it is found
+            return await self.submissions.accept(submission, idempotency=idempotency, shortfall=shortfall)
+
+    async def account_for(self, caller: Caller, asked: str | None) -> str:
+        """The account that an alert is for: the key's own, or for a key of the installation the one it asks for.
+
+        Raises Problem (422) where it is missing, unknown or not the key's.
+        """
+        if caller.account_id is not None:
+            if asked not in (None, caller.account_id):
+                raise wrong_field("account", "unknown_account", "expected the account of the key, or nothing")
+            return caller.account_id
+        if asked is None:
+            raise wrong_field("account", "missing", "expected ?account=ID with a key of the installation")
+        if asked not in self._accounts:
+            if "\x00" in asked or await self.store.read(lambda c: get_account(c, asked)) is None:
+                raise wrong_field("account", "unknown_account", "there is no such account")
+            if len(self._accounts) < ACCOUNTS_KNOWN_MAX:
+                self._accounts.add(asked)
+        return asked
+
+
+def allowed(scope: Scope, permission: Permission) -> Caller:
+    """The caller whom the boundary found, if the table allows it. Raises Problem (403)."""
+    caller: Caller = scope[CALLER]
+    if not caller.may(permission):
+        raise Problem("forbidden", f"a key of the role {caller.role} may not {permission}{_bound(caller)}")
+    return caller
+
+
+def _bound(caller: Caller) -> str:
+    return "" if caller.account_id is None else f", or not with a key of one account ({caller.account_id})"

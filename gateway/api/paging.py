@@ -1,0 +1,66 @@
+"""Pages: at most so many items, and an opaque cursor that stays right whatever is added meanwhile."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.administration import PAGE, PAGE_MAX
+from gateway.api.problems import wrong_field
+
+T = TypeVar("T")
+CURSOR_CHARS_MAX: Final = 500
+
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="the most items of one page")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=CURSOR_CHARS_MAX, pattern=r"^[A-Za-z0-9_-]+$", description="`next_cursor` of the page before"),
+]
+DEFAULT_LIMIT: Final = PAGE
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list. `next_cursor` is null on the last one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: list[T]
+    next_cursor: str | None = Field(description="gives the page after this one")
+
+
+def page_of(found: Sequence[T], limit: int, place: Callable[[T], Sequence[Any]], view: Callable[[T], Any]) -> Page[Any]:
+    """The page of what was found, read one beyond `limit`; `place` is where an item stands in the order."""
+    items = found[:limit]
+    following = cursor_at(place(items[-1])) if len(found) > limit else None
+    return Page[Any](items=[view(item) for item in items], next_cursor=following)
+
+
+def cursor_at(place: Sequence[Any]) -> str:
+    """The cursor that goes on after this place."""
+    return base64.urlsafe_b64encode(json.dumps(list(place), separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def place_at(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
+    """The inverse of `cursor_at` for places of these kinds; None for no cursor. Raises Problem (422)."""
+    if cursor is None:
+        return None
+    try:
+        place = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError, RecursionError):
+        raise _wrong_cursor() from None
+    if not isinstance(place, list) or len(place) != len(kinds):
+        raise _wrong_cursor()
+    for value, kind in zip(place, kinds, strict=True):
+        if type(value) is not kind or (kind is int and abs(value) >= 2**63) or (kind is str and not value.isprintable()):
+            raise _wrong_cursor()
+    return tuple(place)
+
+
+def _wrong_cursor() -> Exception:
+    return wrong_field("cursor", "invalid_cursor", "expected next_cursor of a page of this list")

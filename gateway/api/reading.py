@@ -1,0 +1,126 @@
+"""The statements behind the pages of the API: alerts, deliveries, inbound messages, callbacks. Shapes live in `views`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
+
+from gateway.alert import Alert
+from gateway.api.views import (
+    DELIVERIES_SHOWN,
+    AlertView,
+    DeliveryView,
+    acknowledgement_view,
+    alert_view,
+    delivery_view,
+)
+from gateway.delivery import Delivery
+from gateway.store import rows, tables
+
+ACKNOWLEDGEMENTS_MAX = 1_000  # shown of one alert: more people than a quorum can count
+ATTEMPTS_MAX = 1_000  # shown of one delivery: a hundred attempts over each of the sixteen providers of a route is more
+
+
+def account_of_alert(connection: Connection, alert_id: str) -> str | None:
+    """Whose alert it is, or None where there is none."""
+    found: str | None = connection.scalar(select(tables.alerts.c.account_id).where(tables.alerts.c.id == alert_id))
+    return found
+
+
+def alerts_page(
+    connection: Connection,
+    *,
+    account_id: str | None,
+    status: str | None,
+    reference: str | None,
+    before: str | None,
+    limit: int,
+) -> list[Alert]:
+    """At most `limit` alerts, the latest first, those made before the alert `before`."""
+    t = tables.alerts.c
+    wanted = [
+        t[name] == value
+        for name, value in (("account_id", account_id), ("status", status), ("reference", reference))
+        if value is not None
+    ]
+    if before is not None:
+        wanted.append(t.id < before)
+    statement = select(*rows.alerts.columns).where(*wanted).order_by(t.id.desc()).limit(limit)
+    return [rows.alerts.from_row(row) for row in connection.execute(statement)]
+
+
+def read_alert(connection: Connection, alert_id: str, account_id: str | None) -> AlertView | None:
+    """The alert as shown, if it is the account's (None: any account's)."""
+    t = tables.alerts.c
+    row = connection.execute(select(*rows.alerts.columns).where(t.id == alert_id)).first()
+    if row is None or account_id not in (None, row.account_id):
+        return None
+    a, d = tables.acknowledgements.c, tables.deliveries.c
+    acknowledgements = connection.execute(
+        select(tables.acknowledgements).where(a.alert_id == alert_id).order_by(a.id).limit(ACKNOWLEDGEMENTS_MAX)
+    )
+    total = connection.scalar(select(func.count()).select_from(tables.deliveries).where(d.alert_id == alert_id))
+    deliveries = deliveries_page(connection, alert_id, after=None, limit=DELIVERIES_SHOWN)
+    return alert_view(
+        rows.alerts.from_row(row), [acknowledgement_view(each) for each in acknowledgements], deliveries, total or 0
+    )
+
+
+def deliveries_page(connection: Connection, alert_id: str, *, after: str | None, limit: int) -> list[Delivery]:
+    """At most `limit` deliveries of the alert, in the order they were made, those after `after`."""
+    t = tables.deliveries.c
+    statement = select(*rows.deliveries.columns).where(t.alert_id == alert_id).order_by(t.id).limit(limit)
+    if after is not None:
+        statement = statement.where(t.id > after)
+    return [rows.deliveries.from_row(row) for row in connection.execute(statement)]
+
+
+def read_delivery(connection: Connection, delivery_id: str, account_id: str | None) -> DeliveryView | None:
+    """The delivery as shown, if it is the account's (None: any account's)."""
+    t, a, p = tables.deliveries.c, tables.attempts.c, tables.parts.c
+    row = connection.execute(select(*rows.deliveries.columns).where(t.id == delivery_id)).first()
+    if row is None or account_id not in (None, row.account_id):
+        return None
+    attempts = connection.execute(
+        select(*rows.attempts.columns).where(a.delivery_id == delivery_id).order_by(a.epoch).limit(ATTEMPTS_MAX)
+    )
+    parts = connection.execute(
+        select(*rows.parts.columns).where(p.delivery_id == delivery_id).order_by(p.chain, p.n).limit(ATTEMPTS_MAX)
+    )
+    return delivery_view(
+        rows.deliveries.from_row(row),
+        [rows.attempts.from_row(each) for each in attempts],
+        [rows.parts.from_row(each) for each in parts],
+    )
+
+
+def inbound_page(connection: Connection, *, before: str | None, limit: int) -> list[Row[Any]]:
+    """At most `limit` messages that came in, the latest first, those before `before`."""
+    t = tables.inbound_messages.c
+    statement = select(tables.inbound_messages).order_by(t.id.desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(t.id < before)
+    return list(connection.execute(statement))
+
+
+def callbacks_page(
+    connection: Connection,
+    *,
+    state: str,
+    account_id: str | None,
+    alert_id: str | None,
+    before: tuple[str, int] | None,
+    limit: int,
+) -> list[Row[Any]]:
+    """At most `limit` callbacks in this state, those of the latest alerts first."""
+    t = tables.callbacks.c
+    wanted: list[ColumnElement[bool]] = [t.state == state]
+    if account_id is not None:
+        wanted.append(t.account_id == account_id)
+    if alert_id is not None:
+        wanted.append(t.alert_id == alert_id)
+    if before is not None:
+        wanted.append(tuple_(t.alert_id, t.n) < tuple_(*before))
+    statement = select(tables.callbacks).where(*wanted).order_by(t.alert_id.desc(), t.n.desc()).limit(limit)
+    return list(connection.execute(statement))

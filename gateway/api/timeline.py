@@ -1,0 +1,162 @@
+"""An alert's timeline, put together from the durable rows when it is read: nothing is written to tell it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ConfigDict, Field
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, literal, select, tuple_
+
+from billing import ledger
+from billing.money import format_amount
+from gateway.api.views import Time, View
+from gateway.clock import from_micros, rfc3339
+from gateway.store import tables
+
+STEPS_MAX: Final = 1_000  # holds looked for, one a step: a plan has no more occurrences
+Place = tuple[int, int, str, int, int]
+"""Where a line stands: its time, its source's rank, and what tells it from the others there."""
+
+
+class Line(View):
+    """One line: when, what, and what is known of it. Which other members there are depends on `kind`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    at: Time
+    kind: str = Field(examples=["accepted", "attempt", "outcome", "sent", "receipt", "acknowledgement", "capture"])
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A line and its place."""
+
+    place: Place
+    line: Line
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One kind of row that tells something: a statement, its time, the rest of its order, and how a row is told."""
+
+    kind: str
+    statement: Select[Any]
+    at: ColumnElement[int]
+    text: ColumnElement[str]
+    first: ColumnElement[int]
+    second: ColumnElement[int]
+
+
+def timeline(connection: Connection, alert_id: str, *, after: Place | None, limit: int) -> list[Found]:
+    """At most `limit` lines of the alert in the order of their times, those after `after`. Lines of the same time come
+    in the order in which one leads to another."""
+    streams = [
+        _lines(connection, rank, source, after, limit) for rank, source in enumerate(_sources(connection, alert_id))
+    ]
+    merged = heapq.merge(*streams, key=lambda found: found.place[:2])
+    return [found for _, found in zip(range(limit), merged, strict=False)]
+
+
+def _lines(
+    connection: Connection, rank: int, source: _Source, after: Place | None, limit: int
+) -> Iterator[Found]:
+    order = (source.at, source.text, source.first, source.second)
+    statement = source.statement.add_columns(
+        source.at.label("place_at"),
+        source.text.label("place_text"),
+        source.first.label("place_first"),
+        source.second.label("place_second"),
+    )
+    statement = statement.where(source.at.is_not(None)).order_by(*order).limit(limit)
+    if after is not None:
+        at, after_rank, *rest = after
+        if rank < after_rank:
+            statement = statement.where(source.at > at)
+        elif rank > after_rank:
+            statement = statement.where(source.at >= at)
+        else:
+            statement = statement.where(tuple_(*order) > tuple_(at, *rest))
+    for row in connection.execute(statement):
+        place = (row.place_at, rank, row.place_text, row.place_first, row.place_second)
+        yield Found(place, Line(at=rfc3339(from_micros(row.place_at)), kind=_kind(source, row), **_told(source, row)))
+
+
+def _kind(source: _Source, row: Row[Any]) -> str:
+    return row.kind if source.kind in ("event", "entry") else source.kind
+
+
+def _told(source: _Source, row: Row[Any]) -> dict[str, Any]:
+    """The members of a line besides its time and kind: the columns that the statement names, amounts as decimals."""
+    told = {}
+    for name, value in row._mapping.items():
+        if name.startswith("place_") or name == "kind" or value is None:
+            continue
+        if name.endswith("_micros"):
+            told[name.removesuffix("_micros")] = format_amount(value)
+        else:
+            told[name] = value
+    return told
+
+
+def _sources(connection: Connection, alert_id: str) -> Sequence[_Source]:
+    """Every kind of row, in the order in which one leads to another at the same time."""
+    s, e, k = tables.alerts.c, tables.events.c, tables.acknowledgements.c
+    nothing, zero = literal(""), literal(0)
+    accepted = select(s.source, s.reference).where(s.id == alert_id)
+    events = select(e.kind, e.detail, e.delivery_id.label("delivery")).where(e.alert_id == alert_id)
+    acknowledgements = select(k.by, k.comment, k.via, k.key_id.label("key")).where(k.alert_id == alert_id)
+    return [
+        _Source("accepted", accepted, s.created_at, nothing, zero, zero),
+        _Source("event", events, e.at, nothing, e.id, zero),
+        _entries(connection, alert_id),
+        *_of_deliveries(alert_id),
+        _Source("acknowledgement", acknowledgements, k.at, k.id, zero, zero),
+    ]
+
+
+def _of_deliveries(alert_id: str) -> list[_Source]:
+    d, a, p = tables.deliveries.c, tables.attempts.c, tables.parts.c
+    zero = literal(0)
+    mine = d.alert_id == alert_id
+    name = d.id.label("delivery")
+    deliveries = select(name, d.address, d.person.label("recipient"), d.step).where(mine)
+    attempts = select(name, d.address, a.provider, a.epoch.label("attempt")).join(
+        tables.deliveries, d.id == a.delivery_id
+    )
+    outcomes = attempts.add_columns(a.outcome, a.code, a.detail)
+    parts = select(name, d.address, p.provider, p.n.label("part"), p.provider_message_id).join(
+        tables.deliveries, d.id == p.delivery_id
+    )
+    receipts = parts.add_columns(p.state, p.code, p.raw.label("receipt"))
+    ends = select(name, d.address, d.state, d.code, d.captured_micros.label("charged_micros")).where(mine)
+    return [
+        _Source("queued", deliveries, d.created_at, d.id, zero, zero),
+        _Source("attempt", attempts.where(mine), a.started_at, a.delivery_id, a.epoch, zero),
+        _Source("sent", parts.where(mine), p.sent_at, p.delivery_id, p.chain, p.n),
+        _Source("outcome", outcomes.where(mine), a.at, a.delivery_id, a.epoch, zero),
+        _Source("receipt", receipts.where(mine), p.at, p.delivery_id, p.chain, p.n),
+        _Source("settled", ends, d.settled_at, d.id, zero, zero),
+    ]
+
+
+def _entries(connection: Connection, alert_id: str) -> _Source:
+    """What was held, captured, released and refunded for the alert and its deliveries."""
+    s, d, e = tables.alerts.c, tables.deliveries.c, tables.entries.c
+    row = connection.execute(select(s.account_id, s.step).where(s.id == alert_id)).first()
+    account_id, steps = ("", 0) if row is None else (row.account_id, min(row.step, STEPS_MAX))
+    mine = select(d.id).where(d.alert_id == alert_id)
+    holds = and_(e.cause_type == ledger.CAUSE_ALERT, e.cause_id.in_([f"{alert_id}:{n}" for n in range(steps + 1)]))
+    ends = and_(e.cause_type == ledger.CAUSE_DELIVERY, e.cause_id.in_(mine.union_all(select(literal(alert_id)))))
+    statement = select(e.kind, e.amount_micros, e.id.label("entry"), e.cause_id.label("cause"))
+    reversed_ = tables.entries.alias("reversed")
+    refunded = select(reversed_.c.id).where(
+        reversed_.c.account_id == account_id,
+        reversed_.c.cause_type == ledger.CAUSE_DELIVERY,
+        reversed_.c.cause_id.in_(mine),
+        reversed_.c.kind == ledger.EntryKind.CAPTURE.value,
+    )
+    told = and_(e.account_id == account_id, holds | ends) | e.reverses.in_(refunded)
+    return _Source("entry", statement.where(told), e.at, literal(""), e.id, literal(0))

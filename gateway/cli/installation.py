@@ -1,0 +1,197 @@
+"""How a command reaches the installation: over the API of the server that runs here, else on the store itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from billing.money import parse_amount
+from billing.tariff import ChargedOn, UnknownEnd
+from gateway import administration as books
+from gateway import local_access
+from gateway.cli import shown
+from gateway.cli.failures import Refused
+from gateway.cli.shown import Json
+from gateway.client import ApiClient
+from gateway.clock import SystemClock
+from gateway.settings import Settings
+from gateway.store.engine import Store, open_store
+from gateway.store.errors import StoreLocked
+
+LOCK_WAIT_S = 5.0  # another command has the database for a fraction of a second, a server says at once where it is
+LOCK_AGAIN_S = 0.1
+
+T = TypeVar("T")
+
+
+class Installation(Protocol):
+    """Accounts, keys, tariffs and the books, as documents like those of the API."""
+
+    def create_account(self, account_id: str, *, name: str, currency: str) -> Json: ...
+
+    def account(self, account_id: str) -> Json: ...
+
+    def accounts(self, limit: int) -> list[Json]: ...
+
+    def top_up(self, account_id: str, *, amount: str, reference: str) -> Json: ...
+
+    def entries(self, account_id: str, limit: int) -> list[Json]: ...
+
+    def create_key(self, *, account_id: str | None, role: str, label: str) -> Json: ...
+
+    def keys(self, limit: int) -> list[Json]: ...
+
+    def revoke_key(self, key_id: str) -> Json: ...
+
+    def set_tariff(
+        self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd
+    ) -> Json: ...
+
+    def tariffs(self) -> list[Json]: ...
+
+    def ledger_problems(self) -> list[str]: ...
+
+
+@contextmanager
+def installation(settings: Settings) -> Iterator[Installation]:
+    """The installation of these settings. Raises StoreError, and Refused when somebody else keeps the database."""
+    url = settings.store.url.get_secret_value()
+    access_path = local_access.path_beside(url)
+    deadline = time.monotonic() + LOCK_WAIT_S
+    with ExitStack() as open_things:
+        runner = open_things.enter_context(asyncio.Runner())
+        while True:
+            client = running_server(access_path)
+            if client is not None:
+                yield OverApi(client)
+                return
+            try:
+                store = runner.run(open_store(url))
+                break
+            except StoreLocked as error:
+                if time.monotonic() >= deadline:
+                    raise Refused(f"{error}, and that one does not answer; try again in a moment") from error
+                time.sleep(LOCK_AGAIN_S)
+        open_things.callback(lambda: runner.run(store.close()))
+        yield OnStore(store, runner)
+
+
+def running_server(access_path: Path | None) -> ApiClient | None:
+    """The server that has left word beside the database and still runs, or None."""
+    access = local_access.read(access_path) if access_path is not None else None
+    if access is None or access.stale:
+        return None
+    client = ApiClient(access.url, access.token)
+    return client if client.answers() else None
+
+
+class OnStore:
+    """Works on the open store itself. Raises StoreError and AdministrationError."""
+
+    def __init__(self, store: Store, runner: asyncio.Runner) -> None:
+        self._store = store
+        self._runner = runner
+        self._now = SystemClock().now()
+
+    def create_account(self, account_id: str, *, name: str, currency: str) -> Json:
+        return shown.account(
+            self._write(
+                lambda connection: books.create_account(
+                    connection, self._now, account_id=account_id, name=name, currency=currency
+                )
+            )
+        )
+
+    def account(self, account_id: str) -> Json:
+        found = self._read(lambda connection: books.get_account(connection, account_id))
+        if found is None:
+            raise books.NotFoundError(f"there is no account {account_id}")
+        return shown.account(found)
+
+    def accounts(self, limit: int) -> list[Json]:
+        def page(after: books.Account | None, size: int) -> list[books.Account]:
+            cursor = after.id if after is not None else None
+            return self._read(lambda connection: books.list_accounts(connection, cursor=cursor, limit=size))
+
+        return [shown.account(one) for one in _paged(page, limit)]
+
+    def top_up(self, account_id: str, *, amount: str, reference: str) -> Json:
+        micros = parse_amount(amount)
+        return shown.account(
+            self._write(
+                lambda connection: books.top_up(
+                    connection, self._now, account_id=account_id, amount_micros=micros, reference=reference
+                )
+            )
+        )
+
+    def entries(self, account_id: str, limit: int) -> list[Json]:
+        def page(after: books.StoredEntry | None, size: int) -> list[books.StoredEntry]:
+            cursor = after.id if after is not None else None
+            return self._read(lambda connection: books.list_entries(connection, account_id, cursor=cursor, limit=size))
+
+        self.account(account_id)
+        return [shown.entry(one) for one in _paged(page, limit)]
+
+    def create_key(self, *, account_id: str | None, role: str, label: str) -> Json:
+        key, text = self._write(
+            lambda connection: books.create_key(connection, self._now, account_id=account_id, role=role, label=label)
+        )
+        return {**shown.key(key), "key": text}
+
+    def keys(self, limit: int) -> list[Json]:
+        def page(after: books.Key | None, size: int) -> list[books.Key]:
+            cursor = after.id if after is not None else None
+            return self._read(lambda connection: books.list_keys(connection, cursor=cursor, limit=size))
+
+        return [shown.key(one) for one in _paged(page, limit)]
+
+    def revoke_key(self, key_id: str) -> Json:
+        return shown.key(self._write(lambda connection: books.revoke_key(connection, self._now, key_id)))
+
+    def set_tariff(
+        self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd
+    ) -> Json:
+        micros = parse_amount(price)
+        return shown.tariff(
+            self._write(
+                lambda connection: books.set_tariff(
+                    connection,
+                    self._now,
+                    channel=channel,
+                    prefix=prefix,
+                    price_micros=micros,
+                    charged_on=charged_on,
+                    unknown_end=unknown_end,
+                )
+            )
+        )
+
+    def tariffs(self) -> list[Json]:
+        return [shown.tariff(one) for one in self._read(books.list_tariffs)]
+
+    def ledger_problems(self) -> list[str]:
+        return self._read(books.verify_ledger)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        return self._runner.run(self._store.read(work))
+
+    def _write(self, work: Callable[[Connection], T]) -> T:
+        return self._runner.run(self._store.write(work))
+
+
+def _paged(page: Callable[[T | None, int], list[T]], limit: int) -> list[T]:
+    """The first `limit` elements, each page asked for with the last element of the one before."""
+    found: list[T] = []
+    while len(found) < limit:
+        more = page(found[-1] if found else None, min(books.PAGE_MAX, limit - len(found)))
+        if not more:
+            break
+        found += more
+    return found

@@ -1,0 +1,62 @@
+"""`tocsin keys`: who may use the API, and as what."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.installation import installation
+from gateway.cli.invocation import common_options, table, this_invocation
+
+ROLES = ("submitter", "operator", "account_admin", "administrator", "auditor")
+KEYS_MAX = 100_000
+
+
+@click.group()
+@common_options
+def keys() -> None:
+    """Create, list and revoke API keys."""
+
+
+@keys.command()
+@click.option("--account", "account_id", help="The account it works for; without, it is one of the installation.")
+@click.option("--role", required=True, type=click.Choice(ROLES), help="What it may do.")
+@click.option("--label", default="", help="What it is for, to tell keys apart.")
+@common_options
+def create(account_id: str | None, role: str, label: str) -> None:
+    """Create a key. It is shown this once, and stored hashed."""
+    invocation = this_invocation()
+    with installation(invocation.settings()) as there:
+        document = there.create_key(account_id=account_id, role=role, label=label)
+    whose = f"account {account_id}" if account_id else "the installation"
+    told = f"{document['id']}, {role} of {whose}; keep this, it is not shown again:"
+    invocation.show(document, [told, document["key"]])
+
+
+@keys.command(name="list")
+@click.option("--account", "account_id", help="Only those of this account.")
+@click.option("--all", "every", is_flag=True, help="Those that were revoked, too.")
+@common_options
+def list_(account_id: str | None, every: bool) -> None:
+    """List the keys in force, without their text."""
+    invocation = this_invocation()
+    with installation(invocation.settings()) as there:
+        found = there.keys(KEYS_MAX)
+    found = [one for one in found if every or not one.get("revoked_at")]
+    found = [one for one in found if account_id in (None, one["account"])]
+    rows = [
+        [one["id"], one["role"], one["account"] or "-", one["created_at"], one.get("revoked_at") or "-", one["label"]]
+        for one in found
+    ]
+    lines = table(rows, ["KEY", "ROLE", "ACCOUNT", "CREATED", "REVOKED", "LABEL"])
+    invocation.show({"keys": found}, lines if found else "no keys: tocsin keys create --account ID --role submitter")
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@common_options
+def revoke(key_id: str) -> None:
+    """Revoke the key ID (not its text; `tocsin keys list` shows ids)."""
+    invocation = this_invocation()
+    with installation(invocation.settings()) as there:
+        document = there.revoke_key(key_id)
+    invocation.show(document, f"{key_id} revoked")

@@ -1,0 +1,27 @@
+"""`tocsin ledger`: whether the books add up."""
+
+from __future__ import annotations
+
+import click
+
+from gateway.cli.failures import Refused
+from gateway.cli.installation import installation
+from gateway.cli.invocation import common_options, this_invocation
+
+
+@click.group()
+@common_options
+def ledger() -> None:
+    """Verify the books."""
+
+
+@ledger.command()
+@common_options
+def verify() -> None:
+    """Add everything up: entries, balances, holds, deliveries. Status 1 and the list of problems where they disagree."""
+    invocation = this_invocation()
+    with installation(invocation.settings()) as there:
+        problems = there.ledger_problems()
+    if problems:
+        raise Refused("\n".join(["the ledger does not add up:", *problems]), problems=problems)
+    invocation.show({"ok": True, "problems": []}, "the ledger adds up")

@@ -1,0 +1,25 @@
+"""`tocsin migrate`: the schema of the database. A start of the server does the same."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from gateway.cli.invocation import common_options, this_invocation
+from gateway.settings import Settings
+from gateway.store.engine import open_store
+
+
+@click.command()
+@common_options
+def migrate() -> None:
+    """Bring the database schema up to date, and create the database file where there is none."""
+    invocation = this_invocation()
+    asyncio.run(_migrate(invocation.settings()))
+    invocation.show({"migrated": True}, "the database schema is up to date")
+
+
+async def _migrate(settings: Settings) -> None:
+    store = await open_store(settings.store.url.get_secret_value())
+    await store.close()

@@ -1,0 +1,72 @@
+"""`tocsin serve`: the gateway itself."""
+
+from __future__ import annotations
+
+import click
+import structlog
+
+from gateway import logs
+from gateway.broker import Broker
+from gateway.cli import server
+from gateway.cli.failures import Refused
+from gateway.cli.invocation import Invocation, common_options, this_invocation
+from gateway.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+NOBODY_LEFT = "no [last_resort] recipients: when an alert reaches nobody, nobody is told"
+
+
+@click.command()
+@click.option(
+    "--role",
+    type=click.Choice(["all", "api", "worker"]),
+    default="all",
+    show_default=True,
+    help="Take alerts in, send them, or both; one of them alone needs PostgreSQL and Redis.",
+)
+@common_options
+def serve(role: str) -> None:
+    """Run the gateway until SIGINT or SIGTERM. What is under way is finished first, within bounds."""
+    invocation = this_invocation()
+    settings = invocation.settings()
+    ensure_role_fits(settings, role)
+    logs.configure(settings.log.level, settings.log.format)
+    warn(settings)
+    server.run(_serve(invocation, settings))
+    log.info("gateway_stopped")
+
+
+async def _serve(invocation: Invocation, settings: Settings) -> None:
+    async def started(url: str, _broker: Broker) -> None:
+        providers = [provider.name for provider in settings.providers]
+        told = f"tocsin is ready at {url} ({', '.join(providers) or 'no provider'})"
+        invocation.show({"ready": True, "url": url, "providers": providers}, told)
+
+    await server.run_gateway(settings, started)
+
+
+def ensure_role_fits(settings: Settings, role: str) -> None:
+    """Raises Refused where several processes could not work on this store and queue."""
+    if role == "all":
+        return
+    if settings.store.url.get_secret_value().startswith("sqlite:"):
+        raise Refused(f"--role {role} needs PostgreSQL: SQLite belongs to one process; set store.url = \"postgresql://…\"")
+    if settings.queue.url.get_secret_value() == "memory:":
+        raise Refused(f'--role {role} needs Redis: the queue in memory is one process\'s; set queue.url = "redis://…"')
+
+
+def warn(settings: Settings) -> None:
+    """Says loudly what will hurt one day."""
+    for warning in warnings_of(settings):
+        log.warning("settings_warning", warning=warning)
+
+
+def warnings_of(settings: Settings) -> list[str]:
+    """What is allowed and still dangerous, in sentences."""
+    found = []
+    if not settings.last_resort.recipients:
+        found.append(NOBODY_LEFT)
+    if not settings.providers:
+        found.append("no [[providers]]: nothing can be sent")
+    return found

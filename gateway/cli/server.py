@@ -1,0 +1,100 @@
+"""The gateway as a process: what `serve` and `demo` put around the composition root, local access for commands included."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+import uvloop
+from starlette.types import ASGIApp
+
+from gateway import app, local_access
+from gateway.api import application
+from gateway.broker import Broker
+from gateway.cli.failures import Refused
+from gateway.clock import SystemClock
+from gateway.local_access import LocalAccess
+from gateway.settings import Settings
+from gateway.store.engine import SqliteStore
+from gateway.store.errors import StoreError
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - one listens there and connects here
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs the coroutine on the event loop that the gateway is measured with."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+async def run_gateway(settings: Settings, started: Callable[[str, Broker], Awaitable[None]]) -> None:
+    """The gateway with its API, until SIGINT, SIGTERM or cancellation; `started` gets the URL that others can use.
+
+    Meanwhile a file beside a SQLite database lets the command line in. Raises Refused where the address is taken,
+    StoreError where the database cannot be opened.
+    """
+    ensure_free(settings.http.host, settings.http.port)
+    path = local_access.path_beside(settings.store.url.get_secret_value())
+    brokers: list[Broker] = []
+    given: list[LocalAccess] = []
+
+    def http_app(broker: Broker) -> ASGIApp:
+        brokers.append(broker)
+        return application(broker)
+
+    async def on_started(url: str) -> None:
+        url = connectable(settings.http.host, int(url.rpartition(":")[2]))
+        if path is not None:
+            given.append(await _let_in(brokers[0], url, path))
+        await started(url, brokers[0])
+
+    try:
+        await app.serve(settings, http_app, started=on_started)
+    finally:
+        if path is not None and given:
+            given[0].remove(path)
+            await _shut_out(settings)
+
+
+def connectable(host: str, port: int) -> str:
+    """The URL at which somebody on this machine reaches a server that listens at the address."""
+    host = ANY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def ensure_free(host: str, port: int) -> None:
+    """Raises Refused where the address cannot be listened at: the HTTP server would end the process with a riddle."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise Refused(f'cannot listen at {host}:{port} (http.listen): {error.strerror or error}') from error
+
+
+async def _let_in(broker: Broker, url: str, path: Path) -> LocalAccess:
+    token = await broker.store.write(local_access.grant(broker.clock.now()))
+    access = LocalAccess(url=url, token=token, pid=os.getpid())
+    access.write(path)
+    return access
+
+
+async def _shut_out(settings: Settings) -> None:
+    """Revokes the key of the command line. Where that fails the next start does it; nobody has its text any more."""
+    with suppress(StoreError):
+        store = SqliteStore(settings.store.url.get_secret_value().removeprefix("sqlite:///"))
+        try:
+            store.lock()
+            await store.write(local_access.withdraw(SystemClock().now()))
+        finally:
+            await store.close()

@@ -1,0 +1,65 @@
+"""How accounts, entries, keys and tariffs look on the command line, as documents and as lines. Nothing is read here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billing.money import format_amount
+from billing.tariff import Tariff
+from gateway.administration import Account, Key, StoredEntry
+from gateway.clock import rfc3339
+
+Json = dict[str, Any]
+
+
+def account(one: Account) -> Json:
+    """The account as the API shows it."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "currency": one.currency,
+        "balance": format_amount(one.balance_micros),
+        "held": format_amount(one.held_micros),
+        "floor": None if one.floor_micros is None else format_amount(one.floor_micros),
+        "low_balance": None if one.low_balance_micros is None else format_amount(one.low_balance_micros),
+        "created_at": rfc3339(one.created_at),
+    }
+
+
+def entry(one: StoredEntry) -> Json:
+    """The entry as the API shows it."""
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "cause_type": one.cause_type,
+        "cause_id": one.cause_id,
+        "debit": one.debit,
+        "credit": one.credit,
+        "amount": format_amount(one.amount_micros),
+        "reverses": one.reverses,
+        "at": rfc3339(one.at),
+    }
+
+
+def key(one: Key) -> Json:
+    """The key as the API shows it, without its text."""
+    return {
+        "id": one.id,
+        "account": one.account_id,
+        "role": one.role.value,
+        "label": one.label,
+        "created_at": rfc3339(one.created_at),
+        "revoked_at": None if one.revoked_at is None else rfc3339(one.revoked_at),
+    }
+
+
+def tariff(one: Tariff) -> Json:
+    """The tariff as the API shows it."""
+    return {
+        "channel": one.channel,
+        "prefix": one.prefix,
+        "price": format_amount(one.price_micros),
+        "charged_on": one.charged_on,
+        "unknown_end": one.unknown_end,
+        "version": one.version,
+    }

@@ -1,0 +1,162 @@
+"""`tocsin simulate`: the simulators as commands; each setting of theirs is an option."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import click
+
+from channels.email.sink import SinkBehaviour
+from channels.sms.smpp.behaviour import SmscBehaviour
+from gateway import logs
+from gateway.cli.invocation import common_options, this_invocation
+from gateway.simulate import simulate_mail, simulate_smsc
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SMSC_OPTIONS = {
+    "receipts": "Send receipts to those who ask for them.",
+    "response_delay_s": "Seconds before a submit is answered.",
+    "receipt_delay_s": "Seconds before its receipt.",
+    "receipt_first": "The receipt leaves before the answer that names its id.",
+    "redeliver_after_s": "Seconds until a refused or lost receipt comes again.",
+    "throttle_per_mille": "Of a thousand submits so many are throttled.",
+    "reject_per_mille": "So many are rejected, with --reject-status.",
+    "reject_status": "The SMPP status of a rejection.",
+    "undelivered_per_mille": "So many are taken, and later reported as undelivered.",
+    "drop_every": "The link is cut at every so manieth submit; 0 never.",
+    "id_format": "How ids are written in answer and receipt.",
+    "system_id": "The only name that may bind; default any.",
+    "password": "And its password; default any.",
+    "submits_per_s": "More within a second are throttled; 0 is no limit.",
+    "mute": "Never answer a submit.",
+    "seed": "Chance follows from this.",
+}
+"""Every setting of SmscBehaviour, in words."""
+
+MAIL_DROPS = ("mail", "rcpt", "data")
+
+
+@click.group()
+@common_options
+def simulate() -> None:
+    """Run a simulated provider until Ctrl-C; nothing leaves the machine."""
+    logs.configure("warning")
+
+
+def _behaviour_options(command: F) -> F:
+    """An option for each field of SmscBehaviour, with its default."""
+    kinds = get_type_hints(SmscBehaviour)
+    for each in reversed(fields(SmscBehaviour)):
+        name, kind = each.name.replace("_", "-"), kinds[each.name]
+        settings: dict[str, Any] = {"default": each.default, "help": SMSC_OPTIONS[each.name], "show_default": True}
+        if kind is bool:
+            command = click.option(f"--{name}/--no-{name}", **settings)(command)
+        elif get_args(kind):
+            command = click.option(f"--{name}", type=click.Choice(get_args(kind)), **settings)(command)
+        elif kind is str:
+            command = click.option(f"--{name}", default="", help=SMSC_OPTIONS[each.name])(command)
+        elif each.name == "reject_status":
+            command = click.option(f"--{name}", type=_StatusNumber(), **settings)(command)
+        else:
+            bound = click.IntRange(min=0) if kind is int else click.FloatRange(min=0)
+            command = click.option(f"--{name}", type=bound, **settings)(command)
+    return command
+
+
+class _StatusNumber(click.ParamType):
+    """A command_status, in decimal or as 0x0b."""
+
+    name = "status"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        try:
+            number = value if isinstance(value, int) else int(str(value), 0)
+        except ValueError:
+            number = -1
+        if not 0 < number < 2**32:
+            self.fail(f"expected a status such as 0x0b, got {value}", param, ctx)
+        return number
+
+
+@simulate.command()
+@click.option("--listen", default="127.0.0.1", show_default=True, metavar="ADDRESS")
+@click.option("--port", type=click.IntRange(0, 65535), default=2775, show_default=True, help="0 takes any free one.")
+@_behaviour_options
+@common_options
+def smsc(listen: str, port: int, **behaviour: Any) -> None:
+    """An SMSC (SMPP 3.4): takes every bind and message, unless it is told to misbehave."""
+    invocation = this_invocation()
+    asyncio.run(simulate_smsc(SmscBehaviour(**behaviour), listen, port, invocation.show))
+
+
+@simulate.command()
+@click.option("--listen", default="127.0.0.1", show_default=True, metavar="ADDRESS")
+@click.option("--port", type=click.IntRange(0, 65535), default=2525, show_default=True, help="0 takes any free one.")
+@click.option("--dsn/--no-dsn", default=True, show_default=True, help="Offer delivery reports (RFC 3461).")
+@click.option("--report-to", metavar="HOST:PORT", help="Where reports are handed in: a provider's bounce_listen.")
+@click.option("--action", multiple=True, metavar="ADDRESS=A,B", help="What is reported of a recipient, in order.")
+@click.option("--default-action", "default_action", default="delivered", show_default=True, metavar="A,B")
+@click.option("--refuse", multiple=True, metavar="ADDRESS=REPLY", help='Reply to RCPT, say "ann@example.org=550 5.1.1 No".')
+@click.option("--greylist", is_flag=True, help="Refuse each recipient the first time.")
+@click.option("--mail-reply", default="", help="Reply to MAIL FROM instead of 250.")
+@click.option("--data-reply", default="", help="Reply to the message instead of 250.")
+@click.option("--answer-delay-s", type=click.FloatRange(min=0), default=0.0, show_default=True)
+@click.option("--drop", type=click.Choice(MAIL_DROPS), default=None, help="End the connection there, without an answer.")
+@common_options
+def mail(listen: str, port: int, **options: Any) -> None:
+    """A mail server: keeps what it is sent, and reports back like a real one where --report-to says."""
+    invocation = this_invocation()
+    asyncio.run(simulate_mail(mail_behaviour(**options), listen, port, invocation.show))
+
+
+ACTIONS = ("delivered", "relayed", "expanded", "delayed", "failed")
+"""What a mail server can report (RFC 3464 2.3.3)."""
+
+
+def mail_behaviour(
+    *,
+    dsn: bool,
+    report_to: str | None,
+    action: tuple[str, ...],
+    default_action: str,
+    refuse: tuple[str, ...],
+    drop: str | None,
+    **others: Any,
+) -> SinkBehaviour:
+    """The behaviour that the options ask for. Raises UsageError."""
+    return SinkBehaviour(
+        dsn=dsn,
+        report_to=_endpoint(report_to) if report_to else None,
+        actions={address: _actions(words) for address, words in map(_pair, action)},
+        default_actions=_actions(default_action),
+        refuse=dict(map(_pair, refuse)),
+        drop=drop or "",
+        **others,
+    )
+
+
+def _endpoint(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise click.UsageError(f"--report-to: expected HOST:PORT, got {text}")
+    return host, int(port)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    address, equals, rest = text.partition("=")
+    if not equals or not address or not rest:
+        raise click.UsageError(f"expected ADDRESS=…, got {text}")
+    return address, rest
+
+
+def _actions(words: str) -> tuple[str, ...]:
+    actions = tuple(word.strip() for word in words.split(","))
+    for action in actions:
+        if action not in ACTIONS:
+            raise click.UsageError(f"expected actions out of {', '.join(ACTIONS)}, got {action}")
+    return actions

@@ -1,0 +1,66 @@
+"""`tocsin tariffs`: what a unit of a channel costs."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+import click
+
+from billing.tariff import ChargedOn, UnknownEnd
+from gateway.cli.installation import installation
+from gateway.cli.invocation import common_options, table, this_invocation
+
+
+@click.group()
+@common_options
+def tariffs() -> None:
+    """Set and list prices."""
+
+
+@tariffs.command(name="set")
+@click.option("--channel", required=True, help="The channel, such as sms.")
+@click.option("--prefix", default="", help="How addresses begin, such as +33; the longest prefix counts. Default: all.")
+@click.option("--price", required=True, help="The price of one unit (an SMS part, an e-mail), such as 0.045.")
+@click.option(
+    "--charged-on",
+    type=click.Choice(get_args(ChargedOn)),
+    default="accepted",
+    show_default=True,
+    help="Charge what a provider took, or only what is proven to have arrived.",
+)
+@click.option(
+    "--unknown-end",
+    type=click.Choice(get_args(UnknownEnd)),
+    default="capture",
+    show_default=True,
+    help="What becomes of the price of a unit whose end is never known.",
+)
+@common_options
+def set_(channel: str, prefix: str, price: str, charged_on: str, unknown_end: str) -> None:
+    """Set the price of a unit from now on. What is held already keeps its price."""
+    invocation = this_invocation()
+    with installation(invocation.settings()) as there:
+        document = there.set_tariff(
+            channel=channel,
+            prefix=prefix,
+            price=price,
+            charged_on=cast(ChargedOn, charged_on),
+            unknown_end=cast(UnknownEnd, unknown_end),
+        )
+    told = f"{channel}:{prefix or '*'} costs {document['price']} a unit (version {document['version']})"
+    invocation.show(document, told)
+
+
+@tariffs.command(name="list")
+@common_options
+def list_() -> None:
+    """List the prices in force."""
+    invocation = this_invocation()
+    with installation(invocation.settings()) as there:
+        found = there.tariffs()
+    rows = [
+        [one["channel"], one["prefix"] or "*", one["price"], one["charged_on"], one["unknown_end"], str(one["version"])]
+        for one in found
+    ]
+    lines = table(rows, ["CHANNEL", "PREFIX", "PRICE", "CHARGED ON", "UNKNOWN END", "VERSION"])
+    invocation.show({"tariffs": found}, lines if found else "no tariffs: every channel is free")

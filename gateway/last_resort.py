@@ -1,0 +1,64 @@
+"""Reaching nobody is loud: an alert that ends failed or expired raises another one, to the people the settings name for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from gateway.alert import Alert, Rule, Status
+from gateway.escalation import Recipient, occurrences, plan_to_json, recipients_to_json
+from gateway.ids import new_id
+from gateway.progress import AlertEnded
+from gateway.store.unit import Unit
+
+SOURCE = "last_resort"
+LOUD = frozenset({Status.FAILED.value, Status.EXPIRED.value})
+QUOTED_MAX = 300  # characters of the alert's own text in the notice: two or three SMS parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastResort:
+    """Whom to tell, and for how long to try. Without recipients nobody is told, and `tocsin check` says so."""
+
+    recipients: Sequence[Recipient] = ()
+    expires_after_s: int = 4 * 3600
+    _plan: str = field(default_factory=lambda: plan_to_json(occurrences(())), init=False)
+
+    def follow(self, unit: Unit) -> None:
+        """Writes a notice for every alert that this unit ended without reaching anybody, in the same transaction."""
+        if not self.recipients:
+            return
+        for signal in list(unit.signals):
+            if isinstance(signal, AlertEnded) and signal.status in LOUD:
+                alert = unit.alert(signal.alert_id)
+                if alert is not None and alert.source != SOURCE:
+                    notice = self._notice(unit, alert)
+                    unit.add(notice)
+                    unit.event(alert.id, "last_resort", notice.id)
+        unit.flush()
+
+    def _notice(self, unit: Unit, alert: Alert) -> Alert:
+        quoted = alert.text if not alert.sensitive else ""
+        return Alert(
+            id=new_id("alt"),
+            account_id=alert.account_id,
+            key_id=alert.key_id,
+            priority=alert.priority,
+            subject=f"Nobody was reached: alert {alert.status}",
+            text=f"Nobody was reached ({alert.status}), alert {alert.id}: {quoted[:QUOTED_MAX]}",
+            language=alert.language,
+            reference=None,
+            source=SOURCE,
+            group_key=f"{SOURCE}:{alert.id}",
+            rule=Rule.NONE,
+            exercise=alert.exercise,
+            people=len(self.recipients),
+            recipients=recipients_to_json(self.recipients),
+            steps=self._plan,
+            step_at=unit.now,
+            created_at=unit.now,
+            start_at=unit.now,
+            expires_at=unit.now + timedelta(seconds=self.expires_after_s),
+            look_at=unit.now,
+        )

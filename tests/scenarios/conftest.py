@@ -1,0 +1,26 @@
+"""Fixtures of the scenarios: a gateway at hand, opened with the providers that a scenario needs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.desk import Desk, open_desk
+from tests.scenarios.installation import Table
+
+OpenDesk = Callable[..., Awaitable[Desk]]
+
+
+@pytest.fixture
+async def desk_with(tmp_path: Path) -> AsyncIterator[OpenDesk]:
+    """``desk = await desk_with(smpp("a", smsc.port), …)``; what it opened ends with the test. See `open_desk`."""
+    async with AsyncExitStack() as opened:
+
+        async def start(*providers: Table, **settings: Any) -> Desk:
+            return await opened.enter_async_context(open_desk(tmp_path, *providers, **settings))
+
+        yield start

@@ -1,0 +1,320 @@
+"""The desk: a whole gateway in this process, with an account that has credit. Alerts are submitted and watched here.
+
+Everything is real but the process boundary: settings file, store, journal, channels over sockets. The scenarios beside
+this file say what has to happen; how it is found out (the store, asked every few milliseconds) is written here once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from billing.ledger import InsufficientCredit
+from billing.money import format_amount, parse_amount
+from gateway import administration
+from gateway.app import build_channels, build_queue, load_settings
+from gateway.books import verify_ledger
+from gateway.broker import Broker
+from gateway.clock import SystemClock
+from gateway.intake import IdempotencyConflict, IdempotencyKey
+from gateway.lifecycle import ChangeAlert, cancel
+from gateway.rendering import rendered
+from gateway.store import tables
+from gateway.store.engine import open_store
+from gateway.submission import AlertRequest, Submissions
+from tests.peers.waiting import eventually
+from tests.scenarios.installation import Table, write_settings
+
+ACCOUNT = "acme"
+CREDIT = "1000.00"
+SMS_PRICE = "0.045"
+MAIL_PRICE = "0.001"
+WITHIN_S = 30.0
+"""Everything that a scenario waits for takes a second or two; a loaded machine may need more."""
+
+QUICK = {"backoff_first_s": 0.1, "backoff_max_s": 1, "unsure_s": 1}
+"""Waits of an installation under test: as short as the settings allow."""
+
+
+class MovedClock(SystemClock):
+    """The system's clock, which a scenario moves on instead of waiting. Monotonic time is left alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._moved = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self._moved
+
+    def move(self, **by: float) -> None:
+        """Moves the wall clock on, as ``move(hours=2)``."""
+        self._moved += timedelta(**by)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeenDelivery:
+    """A delivery as it stands, with its attempts as (provider, outcome, code), oldest first."""
+
+    id: str
+    address: str
+    state: str
+    code: str
+    provider: str
+    units: int
+    tries: int
+    charged: str
+    attempts: tuple[tuple[str, str, str], ...]
+
+
+class PlacedAlert:
+    """An alert that was answered 202."""
+
+    def __init__(self, desk: Desk, answer: Mapping[str, Any]) -> None:
+        self._desk = desk
+        self.answer = answer
+        self.id: str = answer["id"]
+
+    async def deliveries(self) -> list[SeenDelivery]:
+        """All of its deliveries, in the order of its recipients."""
+        return await self._desk.store.read(lambda connection: _deliveries(connection, self.id))
+
+    async def status(self) -> str:
+        """Where the alert stands."""
+        t = tables.alerts.c
+        found = await self._desk.store.read(lambda c: c.scalar(select(t.status).where(t.id == self.id)))
+        return str(found)
+
+    async def timeline(self) -> list[tuple[str, str]]:
+        """The (kind, detail) of its events, oldest first."""
+        t = tables.events.c
+        query = select(t.kind, t.detail).where(t.alert_id == self.id).order_by(t.id)
+        return [(row.kind, row.detail) for row in await self._desk.rows(query)]
+
+    async def became(self, status: str, within_s: float = WITHIN_S) -> None:
+        """Waits until the alert has this status."""
+
+        async def so() -> bool:
+            return await self.status() == status
+
+        await eventually(so, within_s, what=f"{status} of alert {self.id}")
+
+    async def all_are(self, state: str, within_s: float = WITHIN_S) -> list[SeenDelivery]:
+        """Waits until every delivery is in this state, and gives them."""
+        seen: list[SeenDelivery] = []
+
+        async def so() -> bool:
+            seen[:] = await self.deliveries()
+            return bool(seen) and all(delivery.state == state for delivery in seen)
+
+        try:
+            await eventually(so, within_s, what=f"all deliveries {state}")
+        except AssertionError as error:
+            others = [delivery for delivery in seen if delivery.state != state]
+            raise AssertionError(f"{error}; {len(others)} of {len(seen)} are not, as {others[:3]}") from None
+        return seen
+
+    async def delivered(self, within_s: float = WITHIN_S) -> list[SeenDelivery]:
+        """Waits until every recipient has proof of delivery and the alert is completed."""
+        seen = await self.all_are("delivered", within_s)
+        await self.became("completed")
+        return seen
+
+    async def only(self, state: str, within_s: float = WITHIN_S) -> SeenDelivery:
+        """As `all_are`, for an alert with one delivery."""
+        (delivery,) = await self.all_are(state, within_s)
+        return delivery
+
+    async def cancelled(self) -> None:
+        """Calls the alert off."""
+        await self._desk.broker.journal.do(ChangeAlert(alert_id=self.id, account_id=ACCOUNT, verb=cancel, by="test"))
+
+    async def callbacks(self) -> list[tuple[int, str, int, str]]:
+        """Its callbacks as (number, state, tries, code)."""
+        t = tables.callbacks.c
+        query = select(t.n, t.state, t.tries, t.code).where(t.alert_id == self.id).order_by(t.n)
+        return [(row.n, row.state, row.tries, row.code) for row in await self._desk.rows(query)]
+
+
+class Desk:
+    """Made by `open_desk`. `clock` can be moved; `broker` is there for what only the inside knows."""
+
+    def __init__(self, broker: Broker, clock: MovedClock, callback_secret: str) -> None:
+        self.broker = broker
+        self.store = broker.store
+        self.clock = clock
+        self.callback_secret = callback_secret
+        self._submissions = Submissions(broker)
+
+    async def alert(
+        self, text: str, *, to: str | Sequence[str], idempotency_key: str | None = None, **more: Any
+    ) -> PlacedAlert:
+        """Submits an alert as upstream does. Raises what refuses it (InsufficientCredit, FieldError…)."""
+        body = {"text": text, "recipients": [to] if isinstance(to, str) else list(to), **more}
+        raw = json.dumps(body).encode()
+        submission = self._submissions.prepare(AlertRequest.model_validate_json(raw), account_id=ACCOUNT, key_id="key")
+        key = None if idempotency_key is None else _same_request(idempotency_key, raw)
+        taken = await self._submissions.accept(submission, idempotency=key)
+        return PlacedAlert(self, json.loads(taken.answer))
+
+    async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """The rows of a query."""
+        return await self.store.read(lambda connection: connection.execute(query).all())
+
+    async def balance(self) -> str:
+        """What the account has free to use."""
+        return format_amount((await self._account()).balance_micros)
+
+    async def held(self) -> str:
+        """What is set aside for deliveries under way."""
+        return format_amount((await self._account()).held_micros)
+
+    async def spent(self) -> str:
+        """What was captured."""
+        t = tables.balances.c
+        query = select(t.amount_micros).where(t.name == f"revenue:{ACCOUNT}")
+        found = await self.store.read(lambda connection: connection.scalar(query))
+        return format_amount(int(found or 0))
+
+    async def ledger_adds_up(self, *, spent: str | None = None) -> None:
+        """Checks the books: every rule of `tocsin ledger verify`, and that no credit came or went but what was spent.
+
+        With `spent` also the exact amount, and that nothing is held any more.
+        """
+        assert await self.store.read(verify_ledger) == []
+        balance, held, revenue = [parse_amount(text) for text in (await self.balance(), await self.held(), await self.spent())]
+        assert balance + held + revenue == parse_amount(CREDIT)
+        if spent is not None:
+            assert (format_amount(revenue), held) == (format_amount(parse_amount(spent)), 0)
+
+    async def link_up(self, provider: str, within_s: float = WITHIN_S) -> None:
+        """Waits until the provider is connected and its circuit lets attempts through."""
+
+        def up() -> bool:
+            circuit_open = not self.broker.breakers[provider].available(self.clock.monotonic())
+            return self.broker.channels[provider].health().up and not circuit_open
+
+        await eventually(up, within_s, what=f"link of {provider}")
+
+    async def link_down(self, provider: str, within_s: float = WITHIN_S) -> None:
+        """Waits until the provider's connections are seen to be lost."""
+        await eventually(lambda: not self.broker.channels[provider].health().up, within_s, what=f"loss of {provider}")
+
+    async def inbound(self, count: int) -> list[Row[Any]]:
+        """Waits for so many messages from phones, and gives them, oldest first."""
+        query = select(tables.inbound_messages).order_by(tables.inbound_messages.c.id)
+
+        async def enough() -> Sequence[Row[Any]] | None:
+            found = await self.rows(query)
+            return found if len(found) >= count else None
+
+        return list(await eventually(enough, WITHIN_S, what=f"{count} inbound messages"))
+
+    async def _account(self) -> administration.Account:
+        account = await self.store.read(lambda connection: administration.get_account(connection, ACCOUNT))
+        assert account is not None
+        return account
+
+
+@asynccontextmanager
+async def open_desk(
+    folder: Path,
+    *providers: Table,
+    routes: Sequence[Table] = (),
+    store_url: str = "",
+    delivery: Mapping[str, Any] | None = None,
+    callbacks: Mapping[str, Any] | None = None,
+    credit: str = CREDIT,
+) -> AsyncIterator[Desk]:
+    """A gateway with these providers, started, its links up; ended at the exit. `folder` takes its files."""
+    path = write_settings(
+        folder / "tocsin.toml",
+        providers,
+        routes,
+        store={"url": store_url or f"sqlite:///{folder}/tocsin.db"},
+        http={"listen": "127.0.0.1:0"},
+        delivery={**QUICK, **(delivery or {})},
+        callbacks={"allow_private": True, "backoff_first_s": 0.1, "backoff_max_s": 1, **(callbacks or {})},
+    )
+    settings = load_settings(path)
+    store = await open_store(settings.store.url.get_secret_value())
+    clock = MovedClock()
+    broker = Broker(
+        settings=settings,
+        store=store,
+        queue=build_queue(settings),
+        channels=build_channels(settings),
+        clock=clock,
+        text_of=rendered,
+    )
+    secret = await store.write(lambda connection: _open_account(connection, clock.now(), credit))
+    running = asyncio.Event()
+    task = asyncio.create_task(broker.run(running.set))
+    try:
+        started = asyncio.create_task(running.wait())
+        await asyncio.wait({started, task}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            started.cancel()
+            task.result()
+        desk = Desk(broker, clock, secret)
+        for provider in providers:
+            await desk.link_up(provider["name"])
+        yield desk
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await store.close()
+
+
+def _open_account(connection: Connection, now: datetime, credit: str) -> str:
+    """An account with credit and prices. Gives its callback secret."""
+    administration.create_account(connection, now, account_id=ACCOUNT, name="Acme", currency="EUR")
+    if parse_amount(credit):
+        administration.top_up(
+            connection, now, account_id=ACCOUNT, amount_micros=parse_amount(credit), reference="INV-1"
+        )
+    for channel, prefix, price in (("sms", "+33", SMS_PRICE), ("email", "", MAIL_PRICE)):
+        administration.set_tariff(connection, now, channel=channel, prefix=prefix, price_micros=parse_amount(price))
+    return str(administration.callback_secret(connection, ACCOUNT))
+
+
+def _same_request(key: str, raw: bytes) -> IdempotencyKey:
+    from hashlib import sha256
+
+    return IdempotencyKey(account_id=ACCOUNT, route="POST /v1/alerts", key=key, digest=sha256(raw).digest())
+
+
+def _deliveries(connection: Connection, alert_id: str) -> list[SeenDelivery]:
+    d, a = tables.deliveries.c, tables.attempts.c
+    tried: dict[str, list[tuple[str, str, str]]] = {}
+    attempts = (
+        select(a.delivery_id, a.provider, a.outcome, a.code)
+        .join(tables.deliveries, d.id == a.delivery_id)
+        .where(d.alert_id == alert_id)
+        .order_by(a.delivery_id, a.epoch)
+    )
+    for row in connection.execute(attempts):
+        tried.setdefault(row.delivery_id, []).append((row.provider, row.outcome, row.code))
+    found = connection.execute(select(tables.deliveries).where(d.alert_id == alert_id).order_by(d.id))
+    return [
+        SeenDelivery(
+            id=row.id,
+            address=row.address,
+            state=row.state,
+            code=row.code,
+            provider=row.provider,
+            units=row.units,
+            tries=row.tries,
+            charged=format_amount(row.captured_micros),
+            attempts=tuple(tried.get(row.id, ())),
+        )
+        for row in found
+    ]
