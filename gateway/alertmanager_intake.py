@@ -258,10 +258,6 @@ class AlertmanagerIntake:
         """One wrong address must not silence an alarm: it is left out, and said."""
         found = []
         for n, recipient in enumerate(given):
-            if not recipient.addresses:
-                kind = "contact" if recipient.contact else "group"
-                skipped.append(f"{place}[{n}]: the directory has no {kind} {recipient.contact or recipient.group}")
-                continue
             addresses = []
             for m, address in enumerate(recipient.addresses):
                 try:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Literal
 
 import structlog
+from prometheus_client import Counter
 
 from billing.tariff import Tariff, TariffTable
 from channels.channel import Channel, Message
@@ -33,6 +34,7 @@ from gateway.reports import ApplyReports
 from gateway.rescuer import Rescuer, queued
 from gateway.settings import RecipientSettings, Settings
 from gateway.store.engine import Store
+from gateway.store.errors import StoreUnavailable
 from gateway.store.journal import Journal
 from gateway.store.reading import attachments_of, read_tariffs
 from gateway.store.unit import Unit
@@ -41,6 +43,9 @@ log = structlog.get_logger(__name__)
 
 DRAIN_S = 35.0  # a graceful stop waits this long for attempts under way: an SMPP answer may take 30 s
 CALLBACK_WORKERS = 32
+REPORTS_REFUSED = Counter(
+    "tocsin_reports_refused_total", "Reports that could not be applied: a fault of ours", ["provider"]
+)
 TARIFFS_AGAIN_S = 5.0  # how late a tariff that another process set takes effect here
 
 
@@ -74,6 +79,7 @@ class Broker:
         self.breakers = {provider: Breaker() for provider in channels}
         self.policy = RetryPolicy(
             routes=settings.routing,
+            providers=frozenset(channels),
             backoff=settings.delivery.backoff,
             lease_s=settings.delivery.lease_s,
             unsure_s=settings.delivery.unsure_s,
@@ -188,17 +194,36 @@ class Broker:
 
     async def _link(self, channel: Channel) -> None:
         async def report(reports: Sequence[Report]) -> None:
-            await self.journal.do(
-                ApplyReports(
-                    provider=channel.provider,
-                    channel=channel.name,
-                    reports=reports,
-                    policy=self.policy,
-                    tariffs=self.tariffs,
-                )
-            )
+            try:
+                await self._apply(channel, reports)
+            except StoreUnavailable:
+                raise  # nothing was written: the provider keeps them and sends them again
+            except Exception:
+                # one of them is more than we can take: it must not keep the others coming back for ever
+                for single in reports:
+                    await self._apply_alone(channel, single)
 
         await channel.run(report)
+
+    async def _apply(self, channel: Channel, reports: Sequence[Report]) -> None:
+        await self.journal.do(
+            ApplyReports(
+                provider=channel.provider,
+                channel=channel.name,
+                reports=reports,
+                policy=self.policy,
+                tariffs=self.tariffs,
+            )
+        )
+
+    async def _apply_alone(self, channel: Channel, report: Report) -> None:
+        try:
+            await self._apply(channel, [report])
+        except StoreUnavailable:
+            raise
+        except Exception:
+            REPORTS_REFUSED.labels(channel.provider).inc()
+            log.exception("report_refused", provider=channel.provider, kind=type(report).__name__)
 
     async def _rebuild_queue(self) -> None:
         after = ""

@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.client import ApiClient
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
@@ -78,6 +80,15 @@ def read(path: Path) -> LocalAccess | None:
         return LocalAccess(url=str(content["url"]), token=str(content["token"]), pid=int(content["pid"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def running_server(path: Path | None) -> ApiClient | None:
+    """The server that has left word in the file and still runs, ready to be asked; or None."""
+    access = read(path) if path is not None else None
+    if access is None or access.stale:
+        return None
+    client = ApiClient(access.url, access.token)
+    return client if client.answers() else None
 
 
 def grant(now: datetime) -> Callable[[Connection], str]:

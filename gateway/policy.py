@@ -28,10 +28,11 @@ def always_available(_provider: str) -> bool:
 class RetryPolicy:
     """Routes, limits and what is known of the providers' health, applied to one delivery at a time.
 
-    `available` tells whether a provider's circuit is closed; `jitter` gives a number in [0, 1).
+    `providers` are all that are configured; `available` tells whether one's circuit is closed; `jitter` gives a number in [0, 1).
     """
 
     routes: Routes
+    providers: frozenset[str]
     backoff: BackoffPolicy
     lease_s: float
     unsure_s: float
@@ -47,6 +48,11 @@ class RetryPolicy:
     def route_of(self, delivery: Delivery) -> tuple[str, ...]:
         channel, _, value = delivery.address.partition(":")
         return self.routes.providers_for(channel, value)
+
+    def orphaned(self, delivery: Delivery) -> str | None:
+        """Where a delivery goes whose provider is no longer configured; None where no route takes it."""
+        known = [provider for provider in self.route_of(delivery) if provider in self.providers]
+        return next_provider(tuple(known), delivery.exhausted, self.available)
 
     def failed(self, delivery: Delivery, now: datetime, *, not_before_s: float | None = None) -> Decision:
         """After an attempt that counts: the same provider again after a wait, or the next one when its attempts are used up."""

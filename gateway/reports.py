@@ -28,6 +28,7 @@ from gateway.store import tables
 from gateway.store.rows import Part
 from gateway.store.unit import EarlyReceipt, Unit, Wants
 
+SUBSCRIBER_DIGITS = 7  # what the international and the national form of a number have in common at the least
 RAW_MAX = 500  # characters of a receipt's own text that are kept as evidence
 _RESULTS: dict[str, ReceiptResult] = {
     "delivered": ReceiptDelivered(),
@@ -69,7 +70,9 @@ class ApplyReports:
                 self._inbound_part(unit, report)
 
     def _receipt(self, unit: Unit, receipt: Receipt) -> None:
-        receipt = replace(receipt, code=_stored(receipt.code), detail=_stored(receipt.detail), raw=_stored(receipt.raw))
+        if "\0" in f"{receipt.code}{receipt.detail}{receipt.raw}":
+            code, detail, raw = (_stored(text) for text in (receipt.code, receipt.detail, receipt.raw))
+            receipt = replace(receipt, code=code, detail=detail, raw=raw)
         part = self._named(unit, receipt)
         if part is None:
             self._keep(unit, receipt)
@@ -81,6 +84,9 @@ class ApplyReports:
         for name in receipt.provider_message_ids:
             named = unit.parts_named(self.provider, name)
             same = [part for part in named if _addressed(unit, part, receipt.address)]
+            if named and not same:
+                named = unit.parts_hidden(self.provider, name)
+                same = [part for part in named if _addressed(unit, part, receipt.address)]
             if same:
                 return same[0]
             if any(part.state == "accepted" for part in named):
@@ -209,7 +215,9 @@ def _addressed(unit: Unit, part: Part, address: str) -> bool:
     if delivery is None or not address:
         return delivery is not None
     ours, theirs = delivery.address.partition(":")[2].lstrip("+"), address.lstrip("+")
-    return ours == theirs or not (ours.isdigit() and theirs.isdigit())
+    if not (ours.isdigit() and theirs.isdigit()):
+        return True  # a mailbox may be forwarded, a name is not comparable
+    return ours[-SUBSCRIBER_DIGITS:] == theirs[-SUBSCRIBER_DIGITS:]
 
 
 def apply_early(unit: Unit, parts: Sequence[Part], policy: RetryPolicy, tariffs: Tariffs) -> None:

@@ -75,6 +75,11 @@ class LookAfter:
         if now >= delivery.deadline_at:
             return machine.Lapsed()
         match delivery.state:
+            case State.QUEUED if delivery.provider not in self.policy.providers:
+                provider = self.policy.orphaned(delivery)
+                if provider is None:
+                    return machine.RefusedBeforeSending(code="no_route")
+                return machine.Rerouted(provider=provider)
             case State.QUEUED:
                 return machine.LookedAfter(look_at=now + ANNOUNCED_AGAIN)
             case State.SENDING:

@@ -27,7 +27,7 @@ SOURCES = ("gateway", "channels", "billing", "templates", "ivr")
 METRIC_SUFFIXES = {"Histogram": ("_bucket", "_sum", "_count"), "Summary": ("_sum", "_count")}
 PROCESS_METRICS = re.compile(r"(process|python)_[a-z_]+|up")  # of prometheus_client and of Prometheus itself
 FORBIDDEN = re.compile(
-    r"/[w]ork/|/[t]mp/|/[r]oot/|[p]ypi|[n]pmjs|[r]egistry\.|docker\.[i]o|gh[c]r\.io|[q]uay\.io|index[-_][u]rl", re.I
+    r"/[w]ork/|/[t]mp/|/[r]oot/|[p]ypi|[n]pmjs|[r]egistry\.|docker\.[i]o|gh[c]r\.io|[q]uay\.io", re.I
 )
 _LINK = re.compile(r"(?<!!)\[[^\]\[]*\]\(([^()\s]+)\)")
 _FENCE = re.compile(r"^( *)```([a-z]*)\n(.*?)^\1```$", re.M | re.S)
@@ -218,19 +218,20 @@ class _AnyEnvironment(dict[str, str]):
         return True
 
 
+STUBS = {"sms": 'kind = "smpp"\nsystem_id = "x"\npassword = "x"', "email": 'kind = "smtp"\nsender = "a@b.example"'}
+
+
 def _whole(text: str) -> str:
-    """The settings with the providers that routes name and a snippet leaves out."""
+    """The settings with the providers that a snippet relies on and leaves out."""
     raw = tomllib.loads(text)
-    known = {provider.get("name") for provider in raw.get("providers", [])}
-    missing = {name: route.get("channel") for route in raw.get("routes", []) for name in route.get("providers", [])}
-    for name, channel in missing.items():
-        if name not in known:
-            keys = (
-                'kind = "smpp"\nsystem_id = "x"\npassword = "x"'
-                if channel == "sms"
-                else 'kind = "smtp"\nsender = "a@b.example"'
-            )
-            text += f'\n[[providers]]\nname = "{name}"\nchannel = "{channel}"\nhost = "127.0.0.1"\n{keys}\n'
+    providers, routes = raw.get("providers", []), raw.get("routes", [])
+    known = {provider.get("name") for provider in providers}
+    wanted = {name: route["channel"] for route in routes for name in route["providers"] if name not in known}
+    served = {provider.get("channel") for provider in providers} | set(wanted.values())
+    addressed = set(re.findall(rf'"({"|".join(STUBS)}):', text))
+    wanted |= {f"some-{channel}": channel for channel in addressed - served}
+    for name, channel in wanted.items():
+        text += f'\n[[providers]]\nname = "{name}"\nchannel = "{channel}"\nhost = "127.0.0.1"\n{STUBS[channel]}\n'
     return text
 
 

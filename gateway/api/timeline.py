@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ConfigDict, Field
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, literal, select, tuple_
 
 from billing import ledger
 from billing.money import format_amount
@@ -111,7 +111,7 @@ def _sources(connection: Connection, alert_id: str) -> Sequence[_Source]:
     return [
         _Source("accepted", accepted, s.created_at, nothing, zero, zero),
         _Source("event", events, e.at, nothing, e.id, zero),
-        _entries(connection, alert_id),
+        *_of_money(connection, alert_id),
         *_of_deliveries(alert_id),
         _Source("acknowledgement", acknowledgements, k.at, k.id, zero, zero),
     ]
@@ -142,21 +142,28 @@ def _of_deliveries(alert_id: str) -> list[_Source]:
     ]
 
 
-def _entries(connection: Connection, alert_id: str) -> _Source:
-    """What was held, captured, released and refunded for the alert and its deliveries."""
+def _of_money(connection: Connection, alert_id: str) -> list[_Source]:
+    """What was held, captured, released and refunded for the alert and its deliveries; each by an index of its own."""
     s, d, e = tables.alerts.c, tables.deliveries.c, tables.entries.c
     row = connection.execute(select(s.account_id, s.step).where(s.id == alert_id)).first()
     account_id, steps = ("", 0) if row is None else (row.account_id, min(row.step, STEPS_MAX))
-    mine = select(d.id).where(d.alert_id == alert_id)
-    holds = and_(e.cause_type == ledger.CAUSE_ALERT, e.cause_id.in_([f"{alert_id}:{n}" for n in range(steps + 1)]))
-    ends = and_(e.cause_type == ledger.CAUSE_DELIVERY, e.cause_id.in_(mine.union_all(select(literal(alert_id)))))
-    statement = select(e.kind, e.amount_micros, e.id.label("entry"), e.cause_id.label("cause"))
-    reversed_ = tables.entries.alias("reversed")
-    refunded = select(reversed_.c.id).where(
-        reversed_.c.account_id == account_id,
-        reversed_.c.cause_type == ledger.CAUSE_DELIVERY,
-        reversed_.c.cause_id.in_(mine),
-        reversed_.c.kind == ledger.EntryKind.CAPTURE.value,
+    entries = select(e.kind, e.amount_micros, e.id.label("entry"), e.cause_id.label("cause")).where(
+        e.account_id == account_id
     )
-    told = and_(e.account_id == account_id, holds | ends) | e.reverses.in_(refunded)
-    return _Source("entry", statement.where(told), e.at, literal(""), e.id, literal(0))
+    mine = select(d.id).where(d.alert_id == alert_id)
+    captured = tables.entries.alias("captured").c
+    captures = select(captured.id).where(
+        captured.account_id == account_id,
+        captured.cause_type == ledger.CAUSE_DELIVERY,
+        captured.cause_id.in_(mine),
+        captured.kind == ledger.EntryKind.CAPTURE.value,
+    )
+    alerts = [f"{alert_id}:{n}" for n in range(steps + 1)]
+    found = [
+        entries.where(e.cause_type == ledger.CAUSE_ALERT, e.cause_id.in_(alerts)),
+        entries.where(
+            e.cause_type == ledger.CAUSE_DELIVERY, e.cause_id.in_(mine.union_all(select(literal(alert_id))))
+        ),
+        entries.where(e.reverses.in_(captures)),
+    ]
+    return [_Source("entry", statement, e.at, literal(""), e.id, literal(0)) for statement in found]

@@ -27,6 +27,8 @@ from gateway.store.errors import StoreLocked
 LOCK_WAIT_S = 5.0  # another command has the database for a fraction of a second, a server says at once where it is
 LOCK_AGAIN_S = 0.1
 
+TARIFFS_MAX = 100_000
+
 T = TypeVar("T")
 
 
@@ -67,7 +69,7 @@ def installation(settings: Settings) -> Iterator[Installation]:
     with ExitStack() as open_things:
         runner = open_things.enter_context(asyncio.Runner())
         while True:
-            client = running_server(access_path)
+            client = local_access.running_server(access_path)
             if client is not None:
                 yield OverApi(client)
                 return
@@ -82,13 +84,46 @@ def installation(settings: Settings) -> Iterator[Installation]:
         yield OnStore(store, runner)
 
 
-def running_server(access_path: Path | None) -> ApiClient | None:
-    """The server that has left word beside the database and still runs, or None."""
-    access = local_access.read(access_path) if access_path is not None else None
-    if access is None or access.stale:
-        return None
-    client = ApiClient(access.url, access.token)
-    return client if client.answers() else None
+class OverApi:
+    """Works through the API of the running server. Raises ApiError, UnreachableError."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    def create_account(self, account_id: str, *, name: str, currency: str) -> Json:
+        return self._api.post("v1", "accounts", body={"id": account_id, "name": name, "currency": currency})
+
+    def account(self, account_id: str) -> Json:
+        return self._api.get("v1", "accounts", account_id)
+
+    def accounts(self, limit: int) -> list[Json]:
+        return list(self._api.pages("v1", "accounts", limit=limit))
+
+    def top_up(self, account_id: str, *, amount: str, reference: str) -> Json:
+        body = {"amount": amount, "reference": reference}
+        return self._api.post("v1", "accounts", account_id, "topups", body=body)
+
+    def entries(self, account_id: str, limit: int) -> list[Json]:
+        return list(self._api.pages("v1", "accounts", account_id, "entries", limit=limit))
+
+    def create_key(self, *, account_id: str | None, role: str, label: str) -> Json:
+        body = {"role": role, "label": label} | ({"account": account_id} if account_id is not None else {})
+        return self._api.post("v1", "keys", body=body)
+
+    def keys(self, limit: int) -> list[Json]:
+        return list(self._api.pages("v1", "keys", limit=limit))
+
+    def revoke_key(self, key_id: str) -> Json:
+        return self._api.delete("v1", "keys", key_id)
+
+    def set_tariff(
+        self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd
+    ) -> Json:
+        terms = {"price": price, "charged_on": charged_on, "unknown_end": unknown_end}
+        return self._api.post("v1", "tariffs", body={"channel": channel, "prefix": prefix, **terms})
+
+    def tariffs(self) -> list[Json]:
+        return list(self._api.pages("v1", "tariffs", limit=TARIFFS_MAX))
 
 
 class OnStore:

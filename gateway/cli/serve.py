@@ -7,9 +7,9 @@ import structlog
 
 from gateway import logs
 from gateway.broker import Broker
-from gateway.cli import server
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import Invocation, common_options, this_invocation
+from gateway.serving import run, run_gateway
 from gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ def serve(role: str) -> None:
     ensure_role_fits(settings, role)
     logs.configure(settings.log.level, settings.log.format)
     warn(settings)
-    server.run(_serve(invocation, settings))
+    run(_serve(invocation, settings))
     log.info("gateway_stopped")
 
 
@@ -43,7 +43,7 @@ async def _serve(invocation: Invocation, settings: Settings) -> None:
         told = f"tocsin is ready at {url} ({', '.join(providers) or 'no provider'})"
         invocation.show({"ready": True, "url": url, "providers": providers}, told)
 
-    await server.run_gateway(settings, started)
+    await run_gateway(settings, started)
 
 
 def ensure_role_fits(settings: Settings, role: str) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.clock import Clock
 from gateway.store.cache import OpenRows
 from gateway.store.engine import UNFIT, Store, translated
-from gateway.store.errors import StoreConflict, StoreUnavailable
+from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.unit import Unit, Wants, WriteStatements
 
 log = structlog.get_logger(__name__)
@@ -104,23 +104,20 @@ class Journal:
     async def run(self) -> None:
         """Commits batches until cancelled; what is pending then is still committed."""
         under_way: asyncio.Future[None] | None = None
+        committing: asyncio.Task[None] | None = None
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._urgent or self._waiting:
-                    under_way = asyncio.ensure_future(self._commit(self._take()))
-                    await asyncio.shield(under_way)
+                    committing = asyncio.create_task(self._commit(self._take()))
+                    await asyncio.shield(committing)  # a cancelled journal still finishes its batch
         finally:
             self._running = False
-            if under_way is not None:
-                await asyncio.wait([under_way])  # what it wrote has to be known before the rest is begun
+            if committing is not None:
+                await asyncio.wait({committing})
             while self._urgent or self._waiting:
                 await self._commit(self._take())
-
-    def _forget(self) -> None:
-        if self._cache is not None:
-            self._cache = OpenRows()
 
     def _take(self) -> list[_Pending]:
         batch: list[_Pending] = []
@@ -141,7 +138,7 @@ class Journal:
         started = self._clock.monotonic()
         try:
             written = await self._write(commands)
-        except StoreUnavailable as error:
+        except StoreError as error:
             log.error("batch_failed", commands=len(commands), error=str(error))
             self._forget()  # whether the database took it, only the database knows
             written = _Written([error] * len(commands), [])

@@ -383,6 +383,18 @@ class Unit:
         known = self._known["parts"]
         return [known[key] for key in self._named[provider, provider_message_id]]
 
+    def parts_hidden(self, provider: str, provider_message_id: str) -> list[Part]:
+        """As `parts_named`, with those that the remembered part of the same id hides."""
+        if self._cache is not None:
+            named = self._named[provider, provider_message_id]
+            for row in self._lookups.named.rows(self.connection, [provider_message_id], provider):
+                part = rows.parts.from_row(row)
+                self._know_child("parts", part)
+                key = (part.delivery_id, part.chain, part.n)
+                if key not in named:
+                    named.append(key)
+        return self.parts_named(provider, provider_message_id)
+
     def early(self, provider: str, provider_message_id: str) -> list[EarlyReceipt]:
         """The receipts that came before this id was known, oldest first; from now on they are used up."""
         self._load_early(provider, [provider_message_id])

@@ -137,6 +137,7 @@ class Desk:
         down: set[str] = set()
         policy = RetryPolicy(
             routes=ROUTES,
+            providers=frozenset(channels()),
             backoff=BackoffPolicy(attempts_max=ATTEMPTS_MAX, first_s=2.0, max_s=60.0),
             lease_s=LEASE_S,
             unsure_s=UNSURE_S,

@@ -234,13 +234,14 @@ async def test_used_again_the_address_tells_which(desk: Desk, written: str) -> N
 
 
 async def test_used_again_before_the_answer(desk: Desk) -> None:
-    """The id names an older part, to another address: this receipt is for the message that is being sent."""
+    """The id names an older part, to another address and at its end: this receipt is for the message that is being sent."""
     first, second = await desk.one(ALONE), await desk.one(OTHER)
     await desk.sent(first, "7")
+    await desk.report(undelivered("7"))
     claim = await desk.claimed(second)
     await desk.report(delivered("7", address="+44600000002"))
     await desk.record(claim, accepted("7"))
-    assert [await desk.state(first), await desk.state(second)] == [State.ACCEPTED, State.DELIVERED]
+    assert [await desk.state(first), await desk.state(second)] == [State.FAILED, State.DELIVERED]
 
 
 async def test_kept_for_another_address_is_not_matched(desk: Desk) -> None:

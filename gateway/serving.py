@@ -1,4 +1,4 @@
-"""The gateway as a process: what `serve` and `demo` put around the composition root, local access for commands included."""
+"""The gateway as a process: what `tocsin serve` and the demo put around the composition root, local access included."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from starlette.types import ASGIApp
 from gateway import app, local_access
 from gateway.api import application
 from gateway.broker import Broker
-from gateway.cli.failures import Refused
 from gateway.clock import SystemClock
 from gateway.local_access import LocalAccess
 from gateway.settings import Settings
@@ -26,6 +25,11 @@ from gateway.store.errors import StoreError
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+
+class AddressTakenError(OSError):
+    """Nobody can listen at the address; the text says which and why."""
+
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - one listens there and connects here
 
@@ -39,8 +43,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 async def run_gateway(settings: Settings, started: Callable[[str, Broker], Awaitable[None]]) -> None:
     """The gateway with its API, until SIGINT, SIGTERM or cancellation; `started` gets the URL that others can use.
 
-    Meanwhile a file beside a SQLite database lets the command line in. Raises Refused where the address is taken,
-    StoreError where the database cannot be opened.
+    Meanwhile a file beside a SQLite database lets the command line in. Raises AddressTakenError, and StoreError where
+    the database cannot be opened.
     """
     ensure_free(settings.http.host, settings.http.port)
     path = local_access.path_beside(settings.store.url.get_secret_value())
@@ -72,14 +76,14 @@ def connectable(host: str, port: int) -> str:
 
 
 def ensure_free(host: str, port: int) -> None:
-    """Raises Refused where the address cannot be listened at: the HTTP server would end the process with a riddle."""
+    """Raises AddressTakenError where nobody can listen at the address: the HTTP server would not say so."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        raise Refused(f'cannot listen at {host}:{port} (http.listen): {error.strerror or error}') from error
+        raise AddressTakenError(f"cannot listen at {host}:{port} (http.listen): {error.strerror or error}") from error
 
 
 async def _let_in(broker: Broker, url: str, path: Path) -> LocalAccess:

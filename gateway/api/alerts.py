@@ -1,0 +1,234 @@
+"""Routes of alerts and deliveries: lists, one of them, the timeline, and the verbs that people and upstream have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from gateway.alert import Alert
+from gateway.api.context import ApiContext
+from gateway.api.documentation import alert_body, documented
+from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, page_of, place_at
+from gateway.api.problems import not_found
+from gateway.api.reading import account_of_alert, alerts_page, deliveries_page, read_alert, read_delivery
+from gateway.api.roles import Caller, Permission
+from gateway.api.submitting import Submit
+from gateway.api.timeline import Line, timeline
+from gateway.api.views import (
+    AlertSummary,
+    AlertView,
+    DeliverySummary,
+    DeliveryView,
+    DryRun,
+    Status,
+    TakenAlert,
+    alert_summary,
+    delivery_summary,
+)
+from gateway.lifecycle import Acknowledge, ChangeAlert, cancel, release, resolve
+from gateway.store.unit import Unit
+
+ID_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
+Id = Annotated[str, Path(pattern=ID_PATTERN)]
+AccountFilter = Annotated[str | None, Query(pattern=ID_PATTERN, description="only this account's")]
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"
+
+
+class AcknowledgeIn(BaseModel):
+    """Who acknowledges, and what they say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: str = Field(min_length=1, max_length=200, pattern=LINE_PATTERN, description="a claim, kept beside the key")
+    comment: str = Field(default="", max_length=2_000, pattern=r"^[^\x00]*$")
+
+
+class ByIn(BaseModel):
+    """Who does it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    by: str = Field(default="", max_length=200, pattern=LINE_PATTERN, description="a claim, kept on the timeline")
+
+
+SUBMITTED: Final = {
+    202: {
+        "description": "The alert is on disk. With `Idempotent-Replayed: true` it was before.",
+        "model": TakenAlert,
+        "headers": {"Idempotent-Replayed": {"description": "true on a replayed answer", "schema": {"type": "string"}}},
+    },
+    200: {"description": "The answer to `dry_run: true`; nothing was written.", "model": DryRun},
+}
+IDEMPOTENCY_KEY: Final = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "the same key and body within 24 h give the first answer again; another body gives 409",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+}
+ACCOUNT: Final = {
+    "name": "account",
+    "in": "query",
+    "required": False,
+    "description": "for keys of the installation: the account that is charged",
+    "schema": {"type": "string", "pattern": ID_PATTERN},
+}
+
+
+def router(api: ApiContext, submit: Submit) -> APIRouter:
+    """The routes under /v1/alerts and /v1/deliveries."""
+    routes = APIRouter(tags=["alerts"])
+    _add_submission(routes, submit)
+    _add_reading(routes, api)
+    _add_deliveries(routes, api)
+    _add_verbs(routes, api)
+    return routes
+
+
+def _add_submission(routes: APIRouter, submit: Submit) -> None:
+    async def submit_alert(request: Request) -> Response:
+        """Takes an alert. Once it is answered with 202 it is on disk and is never lost."""
+        return await submit(request.scope, request.receive)
+
+    problems = documented(
+        "insufficient-credit", "idempotency-conflict", "conflict", "invalid-header", "storage-full", body=True
+    )
+    routes.add_api_route(
+        "/v1/alerts",
+        submit_alert,
+        methods=["POST"],
+        status_code=202,
+        response_model=None,
+        responses={**SUBMITTED, **problems},
+        openapi_extra={**alert_body(), "parameters": [IDEMPOTENCY_KEY, ACCOUNT]},
+    )
+
+
+def _add_reading(routes: APIRouter, api: ApiContext) -> None:
+    reader = Depends(api.requires(Permission.READ_ALERTS))
+
+    @routes.get("/v1/alerts", responses=documented())
+    async def list_alerts(
+        caller: Annotated[Caller, reader],
+        status: Status | None = None,
+        account: AccountFilter = None,
+        reference: Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")] = None,
+        cursor: Cursor = None,
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Page[AlertSummary]:
+        """Alerts, the latest first."""
+        if account is not None and not caller.sees(account):
+            raise not_found("account")
+        before = place_at(cursor, str)
+        found = await api.store.read(
+            lambda connection: alerts_page(
+                connection,
+                account_id=caller.account_id or account,
+                status=status,
+                reference=reference,
+                before=before and before[0],
+                limit=limit + 1,
+            )
+        )
+        return page_of(found, limit, lambda alert: [alert.id], alert_summary)
+
+    @routes.get("/v1/alerts/{alert_id}", responses=documented("not-found"))
+    async def get_alert(caller: Annotated[Caller, reader], alert_id: Id) -> AlertView:
+        """One alert, its first deliveries and who acknowledged."""
+        return await _alert(api, alert_id, caller)
+
+    @routes.get("/v1/alerts/{alert_id}/timeline", responses=documented("not-found"))
+    async def get_timeline(
+        caller: Annotated[Caller, reader], alert_id: Id, cursor: Cursor = None, limit: Limit = 200
+    ) -> Page[Line]:
+        """All that happened, in order: attempts, outcomes, receipts, acknowledgements, charges."""
+        await _require_alert(api, alert_id, caller)
+        place = place_at(cursor, int, int, str, int, int)
+        after = None if place is None else (place[0], place[1], place[2], place[3], place[4])
+        found = await api.store.read(lambda c: timeline(c, alert_id, after=after, limit=limit + 1))
+        return page_of(found, limit, lambda each: each.place, lambda each: each.line)
+
+
+def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
+    reader = Depends(api.requires(Permission.READ_ALERTS))
+
+    @routes.get("/v1/alerts/{alert_id}/deliveries", responses=documented("not-found"))
+    async def list_deliveries(
+        caller: Annotated[Caller, reader], alert_id: Id, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+    ) -> Page[DeliverySummary]:
+        """The deliveries of an alert, in the order they were made."""
+        await _require_alert(api, alert_id, caller)
+        after = place_at(cursor, str)
+        found = await api.store.read(
+            lambda c: deliveries_page(c, alert_id, after=after and after[0], limit=limit + 1)
+        )
+        return page_of(found, limit, lambda delivery: [delivery.id], delivery_summary)
+
+    @routes.get("/v1/deliveries/{delivery_id}", responses=documented("not-found"), tags=["deliveries"])
+    async def get_delivery(caller: Annotated[Caller, reader], delivery_id: Id) -> DeliveryView:
+        """One delivery with every attempt, part and receipt."""
+        found = await api.store.read(lambda c: read_delivery(c, delivery_id, caller.account_id))
+        if found is None:
+            raise not_found("delivery")
+        return found
+
+
+def _add_verbs(routes: APIRouter, api: ApiContext) -> None:
+    verbs = documented("not-found", "alert-ended", "conflict", body=True)
+
+    @routes.post("/v1/alerts/{alert_id}/acknowledge", responses=verbs)
+    async def acknowledge_alert(
+        caller: Annotated[Caller, Depends(api.requires(Permission.ACKNOWLEDGE))], alert_id: Id, body: AcknowledgeIn
+    ) -> AlertView:
+        """A human confirms. Once the alert's rule is met, nothing more goes out."""
+        command = Acknowledge(
+            alert_id=alert_id,
+            account_id=caller.account_id,
+            by=body.by,
+            comment=body.comment,
+            via="api",
+            key_id=caller.key_id,
+        )
+        await api.journal.do(command, urgent=True)
+        return await _alert(api, alert_id, caller)
+
+    def add(name: str, verb: Callable[[Unit, Alert], Alert], summary: str) -> None:
+        async def change_alert(
+            caller: Annotated[Caller, Depends(api.requires(Permission.END_ALERTS))],
+            alert_id: Id,
+            body: ByIn | None = None,
+        ) -> AlertView:
+            by = "" if body is None else body.by
+            command = ChangeAlert(alert_id=alert_id, account_id=caller.account_id, verb=verb, by=by)
+            await api.journal.do(command, urgent=True)
+            return await _alert(api, alert_id, caller)
+
+        routes.add_api_route(
+            f"/v1/alerts/{{alert_id}}/{name}",
+            change_alert,
+            methods=["POST"],
+            responses=verbs,
+            description=summary,
+            name=f"{name}_alert",
+        )
+
+    add("release", release, "Hands an acknowledged alert back: its escalation goes on from where it was.")
+    add("resolve", resolve, "The trouble is over: nothing more goes out.")
+    add("cancel", cancel, "Calls an active alert off: what is queued is cancelled, what left goes on to its receipt.")
+
+
+async def _alert(api: ApiContext, alert_id: str, caller: Caller) -> AlertView:
+    found = await api.store.read(lambda connection: read_alert(connection, alert_id, caller.account_id))
+    if found is None:
+        raise not_found("alert")
+    return found
+
+
+async def _require_alert(api: ApiContext, alert_id: str, caller: Caller) -> None:
+    account_id = await api.store.read(lambda connection: account_of_alert(connection, alert_id))
+    if account_id is None or not caller.sees(account_id):
+        raise not_found("alert")

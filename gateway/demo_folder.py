@@ -1,0 +1,146 @@
+"""The folder of the demo: its settings file, its key, its ports. What happens in the demo is told in `gateway.demo`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+HOST = "127.0.0.1"
+SETTINGS, DATABASE, KEY, LOG = "tocsin.toml", "tocsin.db", "key", "tocsin.log"
+SMS_PROVIDER, MAIL_PROVIDER = "carrier", "mail"
+SENDER = "tocsin@example.org"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ports:
+    """Where everything listens."""
+
+    http: int
+    smsc: int
+    mail: int
+    bounces: int
+
+
+PREFERRED = Ports(http=8080, smsc=2775, mail=2525, bounces=2526)
+"""The customary ones, so that a line that was pasted yesterday works today; a taken one is replaced by any free one."""
+
+
+def free_port(preferred: int) -> int:
+    """The preferred port if nobody listens there, else one that the system chooses. Raises OSError."""
+    for port in (preferred, 0):
+        with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                if port == 0:
+                    raise
+                continue
+            chosen: int = probe.getsockname()[1]
+            return chosen
+    raise AssertionError("the loop returns or raises")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemoFolder:
+    """What lies in the folder."""
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """The settings file, written anew at every start."""
+        return self.path / SETTINGS
+
+    @property
+    def database(self) -> Path:
+        """The SQLite database, kept from run to run."""
+        return self.path.absolute() / DATABASE
+
+    @property
+    def log(self) -> Path:
+        """What the gateway writes about itself."""
+        return self.path / LOG
+
+    @property
+    def store_url(self) -> str:
+        """As store.url."""
+        return f"sqlite:///{self.database}"
+
+    def make(self) -> None:
+        """The folder itself; version control looks away. Raises OSError."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / ".gitignore").write_text("*\n")
+
+    def write_settings(self, ports: Ports) -> bool:
+        """Writes the settings file; True where a former one, changed by hand, was set aside as ``tocsin.toml.yours``."""
+        text = settings_text(self.store_url, ports)
+        written = self.path / f".{SETTINGS}"
+        changed = False
+        if self.settings.exists():
+            changed = not written.exists() or self.settings.read_bytes() != written.read_bytes()
+            if changed:
+                self.settings.replace(self.path / f"{SETTINGS}.yours")
+        for path in (self.settings, written):
+            path.write_text(text)
+        return changed
+
+    def key(self) -> str:
+        """The key that a former run has left, or ""."""
+        try:
+            return (self.path / KEY).read_text().strip()
+        except OSError:
+            return ""
+
+    def keep_key(self, key: str) -> None:
+        """Keeps the key for the next run, for its owner only. Raises OSError."""
+        path = self.path / KEY
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(f"{key}\n")
+
+
+def settings_text(store_url: str, ports: Ports) -> str:
+    """The settings file of the demo, with a word on everything in it."""
+    return f"""\
+# Written by `tocsin demo` at every start. Copy it before you change it: cp demo/tocsin.toml tocsin.toml
+# All there is to set, and what it means: docs/reference/settings.md. Is it right? tocsin check --connect
+
+[store]                         # one file, and nothing else to install; or postgresql://USER:PASSWORD@HOST/DATABASE
+url = "{store_url}"
+
+[http]                          # the API
+listen = "{HOST}:{ports.http}"
+
+[[providers]]                   # SMS: your carrier's host, port, system_id and password go here
+name = "{SMS_PROVIDER}"
+channel = "sms"
+kind = "smpp"
+host = "{HOST}"            # here listens a simulator
+port = {ports.smsc}
+system_id = "demo"
+password = "demo"               # better: {{env = "NAME"}} or {{file = "PATH"}}
+source = "ALERT"                # what the phone shows as the sender
+
+[[providers]]                   # e-mail: your mail server goes here
+name = "{MAIL_PROVIDER}"
+channel = "email"
+kind = "smtp"
+host = "{HOST}"            # here listens a simulator
+port = {ports.mail}
+sender = "{SENDER}"
+bounce_listen = "{HOST}:{ports.bounces}" # where the mail server's reports come back; without it there are none
+
+[[routes]]                      # who may be reached by SMS, and over which providers, in this order
+channel = "sms"
+prefix = "+33"
+providers = ["{SMS_PROVIDER}"]
+
+[callbacks]                     # callback_url may name this machine: for trying things out
+allow_private = true
+
+[last_resort]                   # who is told when an alert has reached nobody
+recipients = ["email:duty@example.org"]
+"""
