@@ -35,6 +35,7 @@ KEY_BYTES: Final = 32  # 256 random bits: a plain digest is then as good as a sl
 
 verify_ledger = books.verify_ledger  # the audit, found where the rest of administration is
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # and halves of surrogate pairs
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -479,4 +480,4 @@ def _key_of(row: Row[Any]) -> Key:
 
 
 def _is_line(text: str, chars_max: int) -> bool:
-    return 0 < len(text) <= chars_max and text.isprintable()
+    return 0 < len(text) <= chars_max and _CONTROLS.search(text) is None

@@ -42,13 +42,17 @@ def _nothing_is_empty(value: Any) -> Any:
 
 
 Text = Annotated[str, Field(max_length=VALUE_CHARS_MAX)]
-Labels = Annotated[dict[Text, Text], Field(max_length=LABELS_MAX), BeforeValidator(_nothing_is_empty)]
+Labels = Annotated[
+    dict[Text, Text],
+    Field(max_length=LABELS_MAX),
+    BeforeValidator(_nothing_is_empty, json_schema_input_type=dict[Text, Text] | None),
+]
 
 
 class _Posted(BaseModel):
     """Members that are not known are passed over: the payload is another project's, and grows."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel)
 
 
 class Member(_Posted):
@@ -68,13 +72,13 @@ class Member(_Posted):
 class Notification(_Posted):
     """The body that Alertmanager posts, version 4 (Alertmanager's documentation, `webhook_config`)."""
 
-    version: Literal["4"] = Field(
-        description="of the payload; this is the only one that Alertmanager has had since 2016"
-    )
+    version: Literal["4"] = Field(description="of the payload, as Alertmanager posts it")
     group_key: str = Field(
         min_length=1, max_length=VALUE_CHARS_MAX, description="the same for every notification of a group"
     )
-    truncated_alerts: int = Field(default=0, ge=0, description="members left out because of max_alerts")
+    truncated_alerts: int = Field(
+        default=0, ge=0, le=10**9, strict=True, description="members left out because of max_alerts"
+    )
     status: Literal["firing", "resolved"] = Field(description="firing while at least one member is")
     receiver: Text = Field(default="", description="the name of the receiver in alertmanager.yml")
     group_labels: Labels = Field(default={}, description="the labels that group_by names")

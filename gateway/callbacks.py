@@ -206,11 +206,9 @@ def due(connection: Connection, now: datetime) -> list[Callback]:
         .limit(PAGE * 10)
     )
     result: list[Callback] = []
-    late: set[str] = set()
+    due_now: dict[str, bool] = {}
     for callback in (rows.callbacks.from_row(row) for row in everything):
-        if callback.due_at > now:
-            late.add(callback.alert_id)
-        if callback.alert_id not in late:
+        if due_now.setdefault(callback.alert_id, callback.due_at <= now):  # the lowest one decides for those behind it
             result.append(callback)
     return result
 

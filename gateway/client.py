@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode, urlsplit
 RESPONSE_S = 60.0  # an alert to ten thousand people is taken within a second; a machine under load gets its time
 ANSWER_BYTES_MAX = 64 * 1024 * 1024  # the longest page of the API is far below; more is another server
 DETAIL_CHARS_MAX = 500
-PAGE = 200  # what the API gives at the most in one page
+PAGE = 100  # of the at most 200 that the API gives
 
 Json = dict[str, Any]
 

@@ -344,16 +344,19 @@ def _settle(delivery: Delivery, state: State, code: str, now: datetime) -> tuple
 
 
 def _again(
-    delivery: Delivery, decision: Decision, code: str, now: datetime, *, tries: int
+    delivery: Delivery, decision: Decision, code: str, now: datetime, *, tries: int, used_up: bool = True
 ) -> tuple[Delivery, tuple[Effect, ...]]:
-    """Back to the queue as decided, or the end: cancelled when that was asked for, else failed."""
+    """Back to the queue as decided, or the end: cancelled when that was asked for, else failed.
+
+    A provider that is left is `used_up`, unless nothing was tried over it (its link was down).
+    """
     if delivery.cancel_requested:
         return _settle(delivery, State.CANCELLED, code, now)
     if isinstance(decision, GiveUp):
         return _settle(delivery, State.FAILED, code, now)
     moved = decision.provider != delivery.provider
     exhausted = delivery.exhausted
-    if moved and delivery.provider and delivery.provider not in exhausted:
+    if moved and used_up and delivery.provider and delivery.provider not in exhausted:
         exhausted = (*exhausted, delivery.provider)
     queued = replace(
         delivery,
@@ -402,7 +405,7 @@ def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, t
             return _settle(delivery, State.DELIVERED, event.code, now)
         case AttemptPostponed():
             tries = delivery.tries + (1 if event.counts else 0)
-            return _again(delivery, event.decision, event.code, now, tries=tries)
+            return _again(delivery, event.decision, event.code, now, tries=tries, used_up=event.counts)
         case AttemptRefused():
             return _again(delivery, event.decision, event.code, now, tries=delivery.tries + 1)
         case AttemptUnknown() | LeaseLost():

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, replace
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from channels.email.sink import MailSink, SinkBehaviour
 from channels.sms.smpp.behaviour import SmscBehaviour
 from channels.sms.smpp.simulator import SmscSimulator
-from gateway import administration as books
 from gateway import logs
 from gateway.app import load_settings
 from gateway.broker import Broker
-from gateway.demo_folder import HOST, PREFERRED, DemoFolder, Ports, free_port
-from gateway.demo_story import DemoFailedError, Show, Story
+from gateway.client import UnreachableError
+from gateway.demo_folder import HOST, PREFERRED, SMS_PROVIDER, DemoFolder, Ports, free_port
+from gateway.demo_story import ACCOUNT, PHONE, DemoFailedError, Show, Story
 from gateway.local_access import path_beside, running_server
 from gateway.serving import run_gateway
 
@@ -27,63 +25,123 @@ COMPLETE_S = 60.0
 BEHAVIOUR = SmscBehaviour(response_delay_s=0.05, receipt_delay_s=0.4, system_id="demo", password="demo")  # noqa: S106
 """As quick as a good carrier, slow enough to watch."""
 
-Show = Callable[[dict[str, Any], Sequence[str]], None]
-"""Tells of something: as a document, and as lines for people."""
-
 
 async def run_demo(directory: Path, show: Show, *, program: str, leave: bool) -> None:
     """Runs the demo in `directory` until SIGINT or SIGTERM, or with `leave` until the alert is complete.
 
-    `program` is how the steps that it recommends call the command line. Raises Refused when the alert was not
-    delivered to everybody and charged exactly once, or not within COMPLETE_S; OSError, StoreError, SettingsError.
+    `program` is what the command line is called in the steps that it recommends. Raises DemoFailedError when the alert
+    was not delivered to everybody and charged exactly once within COMPLETE_S; OSError, StoreError, SettingsError.
     """
-    started_at = time.monotonic()
     folder = DemoFolder(path=directory)
     running = running_server(path_beside(folder.store_url))
     if running is not None:
-        raise Refused(f"a demo runs in {directory} already, at {running.url}; --directory takes another folder")
+        raise DemoFailedError(f"a demo runs in {directory} already, at {running.url}; --directory takes another folder")
     folder.make()
-    async with AsyncExitStack() as simulators:
-        ports = await _start_simulators(simulators)
+    async with AsyncExitStack() as open_things:
+        logs.configure("info", to=open_things.enter_context(folder.log.open("a")))
+        ports = await _start_simulators(open_things)
         set_aside = folder.write_settings(ports)
-        settings = load_settings(folder.settings)
-        with ExitStack() as files:
-            logs.configure("info", to=files.enter_context(folder.log.open("a")))
-            up: asyncio.Future[tuple[str, Broker]] = asyncio.get_running_loop().create_future()
-
-            async def started(url: str, broker: Broker) -> None:
-                up.set_result((url, broker))
-
-            gateway = asyncio.create_task(run_gateway(settings, started))
-            telling = asyncio.create_task(_tell(folder, ports, up, show, program, started_at, set_aside))
-            await _both(gateway, telling, leave=leave, show=show)
+        await _Run(folder, ports, show, program, set_aside).run(leave=leave)
 
 
-async def _start_simulators(simulators: AsyncExitStack) -> Ports:
+async def _start_simulators(open_things: AsyncExitStack) -> Ports:
+    """Starts the providers and finds ports for the rest."""
     smsc = SmscSimulator(BEHAVIOUR)
     ports = replace(PREFERRED, smsc=await smsc.start(HOST, free_port(PREFERRED.smsc)))
-    simulators.push_async_callback(smsc.stop)
+    open_things.push_async_callback(smsc.stop)
     ports = replace(ports, http=free_port(PREFERRED.http), bounces=free_port(PREFERRED.bounces))
     sink = MailSink(SinkBehaviour(report_to=(HOST, ports.bounces)))
     ports = replace(ports, mail=await sink.start(HOST, free_port(PREFERRED.mail)))
-    simulators.push_async_callback(sink.stop)
+    open_things.push_async_callback(sink.stop)
     return ports
 
 
-async def _both(gateway: asyncio.Task[None], telling: asyncio.Task[None], *, leave: bool, show: Show) -> None:
-    """Until the gateway ends; with `leave` it ends with the telling, else when it is told to."""
-    try:
-        await asyncio.wait({gateway, telling}, return_when=asyncio.FIRST_COMPLETED)
-        if gateway.done():  # told to stop, or it could not start
-            telling.cancel()
-            gateway.result()
-        else:
-            telling.result()
-            if not leave:
-                await gateway
-    finally:
-        for task in (telling, gateway):
-            task.cancel()
-        await asyncio.wait({gateway, telling})
-    if not leave:
-        show({"stopped": True}, ["", "Stopped. Nothing is lost: `make run` goes on where this ended."])
+class _Run:
+    """The gateway and the telling, side by side."""
+
+    def __init__(self, folder: DemoFolder, ports: Ports, show: Show, program: str, set_aside: bool) -> None:
+        self._folder, self._ports, self._show, self._program = folder, ports, show, program
+        self._set_aside = set_aside
+        self._began = time.monotonic()
+        self._up: asyncio.Future[tuple[str, Broker]] = asyncio.get_running_loop().create_future()
+
+    async def run(self, *, leave: bool) -> None:
+        """Until the gateway ends; with `leave` it ends with the telling, else when it is told to."""
+        gateway = asyncio.create_task(run_gateway(load_settings(self._folder.settings), self._started))
+        telling = asyncio.create_task(self._tell(leave))
+        try:
+            await asyncio.wait({gateway, telling}, return_when=asyncio.FIRST_COMPLETED)
+            if telling.done():
+                failure = telling.exception()
+                if isinstance(failure, UnreachableError):  # the gateway is ending, and knows why
+                    await asyncio.wait({gateway}, timeout=COMPLETE_S)
+                elif failure is None and not leave:
+                    await asyncio.wait({gateway})  # until it is told to stop
+        finally:
+            for task in (telling, gateway):
+                task.cancel()
+            await asyncio.wait({gateway, telling})
+        for task in (gateway, telling):  # a gateway that died is the reason why the telling failed
+            if not task.cancelled():
+                task.result()
+        if leave:
+            return
+        self._show({"event": "stopped"}, ["", "Stopped. What there was is kept for the next run."])
+
+    async def _started(self, url: str, broker: Broker) -> None:
+        self._up.set_result((url, broker))
+
+    async def _tell(self, leave: bool) -> None:
+        try:
+            async with asyncio.timeout(COMPLETE_S):
+                url, broker = await self._up
+                self._introduce(url)
+                story = Story(broker, url, self._folder, self._show)
+                await story.prepare()
+                await story.tell()
+        except TimeoutError as error:
+            raise DemoFailedError(
+                f"the alert was not complete within {COMPLETE_S:.0f} s; see {self._folder.log}"
+            ) from error
+        if not leave:
+            self._say_what_next(story)
+
+    def _introduce(self, url: str) -> None:
+        took_s = time.monotonic() - self._began
+        ports, folder = self._ports, self._folder
+        lines = [
+            "Tocsin demo: the real gateway on simulated providers. Simulated: nothing leaves this machine.",
+            "",
+            f"  gateway      {url}, ready after {took_s:.1f} s; files and log in {folder.path}/",
+            f"  SMSC         {HOST}:{ports.smsc}, simulated (SMPP 3.4)",
+            f"  mail server  {HOST}:{ports.mail}, simulated (SMTP)",
+        ]
+        if self._set_aside:
+            lines.append(f"  your changes to {folder.settings} are kept in {folder.settings}.yours")
+        self._show({"event": "ready", "url": url, "simulated": True, "directory": str(folder.path)}, lines)
+
+    def _say_what_next(self, story: Story) -> None:
+        curl = (
+            f"curl {story.url}/v1/alerts -H 'Authorization: Bearer {story.key}' -H 'Content-Type: application/json'"
+            f""" -d '{{"text": "Hello", "recipients": ["{PHONE}"]}}'"""
+        )
+        program, settings = self._program, self._folder.settings
+        self._show(
+            {"event": "waiting", "url": story.url, "key": story.key, "curl": curl},
+            [
+                "",
+                f"The gateway stays up at {story.url} with the key {story.key}. Try it:",
+                "",
+                f"  {curl}",
+                f"  {program} --config {settings} accounts entries {ACCOUNT}",
+                "",
+                "To a first real provider:",
+                "",
+                f"  1. cp {settings} tocsin.toml      then put your carrier's host, port, system_id and password there",
+                f"  2. {program} check --connect       binds and greets, sends nothing",
+                f"  3. {program} providers test {SMS_PROVIDER} --to +33…       one real message to your own phone",
+                f"  4. {program} serve",
+                "",
+                "Ctrl-C stops it.",
+            ],
+        )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LABEL = "local command line"
 """What the key is called in the list of keys."""
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a server listens there, others connect here
 FILE_BYTES_MAX = 4096  # URL, key and pid are some 150
 
 
@@ -64,6 +65,12 @@ class LocalAccess:
         except PermissionError:
             return False
         return False
+
+
+def connectable(host: str, port: int) -> str:
+    """The URL at which somebody on this machine reaches a server that listens at the address."""
+    host = ANY_ADDRESS.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def path_beside(store_url: str) -> Path | None:

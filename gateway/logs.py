@@ -1,4 +1,4 @@
-"""How the gateway writes about itself: structlog to stderr, as text for people or JSON for machines. What is said is said elsewhere."""
+"""How the gateway writes about itself: structlog to stderr, as text for people or JSON for machines. It says nothing itself."""
 
 from __future__ import annotations
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gateway.backoff import BackoffPolicy, GiveUp, next_due
+from gateway.backoff import NOT_BEFORE_S_MAX, BackoffPolicy, GiveUp, next_due
 from gateway.backoff import RetryAt as SameProvider
 from gateway.backoff import decide as decide_same
 from gateway.delivery import Decision, Delivery, NextAttempt
@@ -72,7 +73,9 @@ class RetryPolicy:
 
     def throttled(self, delivery: Delivery, now: datetime, *, not_before_s: float | None = None) -> Decision:
         """After an attempt that the provider only wanted later: the same provider, soon; it does not count."""
-        wait_s = not_before_s if not_before_s is not None else THROTTLED_WAIT_S * (0.5 + self.jitter())
+        wait_s = THROTTLED_WAIT_S * (0.5 + self.jitter())
+        if not_before_s is not None and math.isfinite(not_before_s):
+            wait_s = min(max(wait_s, not_before_s), NOT_BEFORE_S_MAX)
         return NextAttempt(at=now + timedelta(seconds=wait_s), provider=delivery.provider)
 
     def unreachable(self, delivery: Delivery, now: datetime) -> Decision:

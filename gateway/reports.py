@@ -57,22 +57,31 @@ class ApplyReports:
         named = wants.named.setdefault(self.provider, set())
         for report in self.reports:
             if isinstance(report, Receipt):
-                named.update(report.provider_message_ids)
+                named.update(report.provider_message_ids[:1])
 
     def apply(self, unit: Unit) -> None:
-        for report in self.reports:
-            if isinstance(report, Receipt):
-                self._receipt(unit, report)
+        receipts = [report for report in self.reports if isinstance(report, Receipt)]
+        self._look_for_other_forms(unit, receipts)
+        for receipt in receipts:
+            self._receipt(unit, receipt)
         for report in self.reports:
             if isinstance(report, Inbound):
                 self._inbound(unit, report.source, report.destination, report.text)
             elif isinstance(report, InboundPart):
                 self._inbound_part(unit, report)
 
+    def _look_for_other_forms(self, unit: Unit, receipts: Sequence[Receipt]) -> None:
+        """Ids that are not known as they are written may be in another form: these are read together."""
+        others = {
+            name
+            for receipt in receipts
+            if not unit.parts_named(self.provider, next(iter(receipt.provider_message_ids), ""))
+            for name in receipt.provider_message_ids[1:]
+        }
+        if others:
+            unit.prefetch(Wants(named={self.provider: others}))
+
     def _receipt(self, unit: Unit, receipt: Receipt) -> None:
-        if "\0" in f"{receipt.code}{receipt.detail}{receipt.raw}":
-            code, detail, raw = (_stored(text) for text in (receipt.code, receipt.detail, receipt.raw))
-            receipt = replace(receipt, code=code, detail=detail, raw=raw)
         part = self._named(unit, receipt)
         if part is None:
             self._keep(unit, receipt)
@@ -80,28 +89,27 @@ class ApplyReports:
         apply_receipt(unit, part, receipt.result, receipt.code, receipt.raw, self.policy, self.tariffs)
 
     def _named(self, unit: Unit, receipt: Receipt) -> Part | None:
-        """The part that the receipt means: by the first id that is known, the address telling re-used ids apart."""
-        for name in receipt.provider_message_ids:
+        """The part that the receipt means. The id as written counts by itself, the address telling re-used ids apart; any
+        other form of it (decimal for hexadecimal, say) may be another message's, so the address has to fit as well."""
+        for n, name in enumerate(receipt.provider_message_ids):
             named = unit.parts_named(self.provider, name)
-            same = [part for part in named if _addressed(unit, part, receipt.address)]
-            if named and not same:
-                named = unit.parts_hidden(self.provider, name)
-                same = [part for part in named if _addressed(unit, part, receipt.address)]
-            if same:
-                return same[0]
-            if any(part.state == "accepted" for part in named):
-                return named[0]  # some providers write an address in a form of their own
-        return None  # only parts of which the last word is known, to others: this one's answer is still to come
+            fitting = [part for part in named if addressed(unit, part, receipt.address)]
+            if fitting:
+                return fitting[0]
+            if named and n == 0:
+                return named[0]
+        return None
 
     def _keep(self, unit: Unit, receipt: Receipt) -> None:
         """Nothing is known of the id yet: the receipt overtook the answer, or is not ours. It is kept and matched later."""
         kept_id = new_id("rcp")
-        for name in receipt.provider_message_ids:
+        for n, name in enumerate(receipt.provider_message_ids):
             unit.keep_early(
                 EarlyReceipt(
                     id=kept_id,
                     provider=self.provider,
                     provider_message_id=name,
+                    exact=int(n == 0),
                     address=receipt.address,
                     result=_WORDS[type(receipt.result)],
                     code=receipt.code,
@@ -153,6 +161,18 @@ class ApplyReports:
 def _stored(text: str) -> str:
     """What can be stored of the text: PostgreSQL takes no NUL."""
     return text.replace("\0", "")
+
+
+ADDRESS_TAIL = 7  # digits that have to agree: providers drop plus signs and country codes
+
+
+def addressed(unit: Unit, part: Part, address: str) -> bool:
+    """Whether the part went to this address, as far as providers write addresses alike."""
+    delivery = unit.delivery(part.delivery_id) if address else None
+    if delivery is None:
+        return False
+    sent_to = delivery.address.partition(":")[2]
+    return sent_to == address or sent_to.lstrip("+")[-ADDRESS_TAIL:] == address.lstrip("+")[-ADDRESS_TAIL:]
 
 
 def apply_receipt(

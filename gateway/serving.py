@@ -18,7 +18,7 @@ from gateway import app, local_access
 from gateway.api import application
 from gateway.broker import Broker
 from gateway.clock import SystemClock
-from gateway.local_access import LocalAccess
+from gateway.local_access import LocalAccess, connectable
 from gateway.settings import Settings
 from gateway.store.engine import SqliteStore
 from gateway.store.errors import StoreError
@@ -29,9 +29,6 @@ T = TypeVar("T")
 
 class AddressTakenError(OSError):
     """Nobody can listen at the address; the text says which and why."""
-
-
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - one listens there and connects here
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -67,12 +64,6 @@ async def run_gateway(settings: Settings, started: Callable[[str, Broker], Await
         if path is not None and given:
             given[0].remove(path)
             await _shut_out(settings)
-
-
-def connectable(host: str, port: int) -> str:
-    """The URL at which somebody on this machine reaches a server that listens at the address."""
-    host = ANY_ADDRESS.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def ensure_free(host: str, port: int) -> None:

@@ -17,14 +17,14 @@ import click
 import pytest
 
 from gateway.app import PROVIDER_KINDS
-from gateway.cli import main as tocsin
+from gateway.cli.root import tocsin
 from gateway.settings import Settings, load
 
 yaml: Any = importlib.import_module("yaml")  # it ships no types
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("gateway", "channels", "billing", "templates", "ivr")
-METRIC_SUFFIXES = {"Histogram": ("_bucket", "_sum", "_count"), "Summary": ("_sum", "_count")}
+METRIC_SUFFIXES = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
 PROCESS_METRICS = re.compile(r"(process|python)_[a-z_]+|up")  # of prometheus_client and of Prometheus itself
 FORBIDDEN = re.compile(
     r"/[w]ork/|/[t]mp/|/[r]oot/|[p]ypi|[n]pmjs|[r]egistry\.|docker\.[i]o|gh[c]r\.io|[q]uay\.io", re.I
@@ -294,11 +294,11 @@ def _series() -> set[str]:
     """The names under which Prometheus knows the metrics."""
     found = set()
     for kind, name in _metrics():
-        kind = kind.removesuffix("MetricFamily")
-        if kind == "Counter":
+        kind = kind.removesuffix("MetricFamily").lower()  # the class, or a function of ours that makes one
+        if kind == "counter":
             found.add(f"{name.removesuffix('_total')}_total")
         found.update(f"{name}{suffix}" for suffix in METRIC_SUFFIXES.get(kind, ()))
-        if kind == "Gauge":
+        if kind == "gauge":
             found.add(name)
     return found
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from gateway.alertmanager import Notification
 from gateway.alertmanager_intake import AlertmanagerIntake, NotTaken, Verdict
 from gateway.api.context import ApiContext, allowed
+from gateway.api.documentation import documented
 from gateway.api.problems import Problem, wrong_field
 from gateway.api.roles import Permission
 from gateway.api.views import View
@@ -44,9 +45,11 @@ def router(context: ApiContext) -> APIRouter:
         PATH,
         status_code=202,
         summary="Take a notification of Alertmanager",
+        response_description="The alerts are on disk, or what fires joined those that are open",
         dependencies=[Depends(context.requires(Permission.SUBMIT))],
         responses={
-            200: {"model": IntakeAnswer, "description": "The group is resolved; so is its alert, if there was one"}
+            200: {"model": IntakeAnswer, "description": "The group is resolved; so is its alert, if there was one"},
+            **documented("storage-full", body=True),
         },
     )
     async def take_notification(notification: Notification, request: Request, response: Response) -> IntakeAnswer:

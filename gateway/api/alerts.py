@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from gateway.alert import Alert
 from gateway.api.context import ApiContext
-from gateway.api.documentation import alert_body, documented
-from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, page_of, place_at
+from gateway.api.documentation import ResponseDocs, alert_body, documented
+from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of, place_at
 from gateway.api.problems import not_found
 from gateway.api.reading import account_of_alert, alerts_page, deliveries_page, read_alert, read_delivery
 from gateway.api.roles import Caller, Permission
@@ -35,7 +35,7 @@ from gateway.store.unit import Unit
 ID_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
 Id = Annotated[str, Path(pattern=ID_PATTERN)]
 AccountFilter = Annotated[str | None, Query(pattern=ID_PATTERN, description="only this account's")]
-LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f]*$"
+LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 
 class AcknowledgeIn(BaseModel):
@@ -55,7 +55,7 @@ class ByIn(BaseModel):
     by: str = Field(default="", max_length=200, pattern=LINE_PATTERN, description="a claim, kept on the timeline")
 
 
-SUBMITTED: Final = {
+SUBMITTED: Final[ResponseDocs] = {
     202: {
         "description": "The alert is on disk. With `Idempotent-Replayed: true` it was before.",
         "model": TakenAlert,
@@ -113,7 +113,8 @@ def _add_reading(routes: APIRouter, api: ApiContext) -> None:
 
     @routes.get("/v1/alerts", responses=documented())
     async def list_alerts(
-        caller: Annotated[Caller, reader],
+        *,
+        caller: Caller = reader,
         status: Status | None = None,
         account: AccountFilter = None,
         reference: Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")] = None,
@@ -123,27 +124,27 @@ def _add_reading(routes: APIRouter, api: ApiContext) -> None:
         """Alerts, the latest first."""
         if account is not None and not caller.sees(account):
             raise not_found("account")
-        before = place_at(cursor, str)
+        before = id_at(cursor)
         found = await api.store.read(
             lambda connection: alerts_page(
                 connection,
                 account_id=caller.account_id or account,
                 status=status,
                 reference=reference,
-                before=before and before[0],
+                before=before,
                 limit=limit + 1,
             )
         )
         return page_of(found, limit, lambda alert: [alert.id], alert_summary)
 
     @routes.get("/v1/alerts/{alert_id}", responses=documented("not-found"))
-    async def get_alert(caller: Annotated[Caller, reader], alert_id: Id) -> AlertView:
+    async def get_alert(*, caller: Caller = reader, alert_id: Id) -> AlertView:
         """One alert, its first deliveries and who acknowledged."""
         return await _alert(api, alert_id, caller)
 
     @routes.get("/v1/alerts/{alert_id}/timeline", responses=documented("not-found"))
     async def get_timeline(
-        caller: Annotated[Caller, reader], alert_id: Id, cursor: Cursor = None, limit: Limit = 200
+        *, caller: Caller = reader, alert_id: Id, cursor: Cursor = None, limit: Limit = 200
     ) -> Page[Line]:
         """All that happened, in order: attempts, outcomes, receipts, acknowledgements, charges."""
         await _require_alert(api, alert_id, caller)
@@ -158,18 +159,16 @@ def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
 
     @routes.get("/v1/alerts/{alert_id}/deliveries", responses=documented("not-found"))
     async def list_deliveries(
-        caller: Annotated[Caller, reader], alert_id: Id, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+        *, caller: Caller = reader, alert_id: Id, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
     ) -> Page[DeliverySummary]:
         """The deliveries of an alert, in the order they were made."""
         await _require_alert(api, alert_id, caller)
-        after = place_at(cursor, str)
-        found = await api.store.read(
-            lambda c: deliveries_page(c, alert_id, after=after and after[0], limit=limit + 1)
-        )
+        after = id_at(cursor)
+        found = await api.store.read(lambda c: deliveries_page(c, alert_id, after=after, limit=limit + 1))
         return page_of(found, limit, lambda delivery: [delivery.id], delivery_summary)
 
     @routes.get("/v1/deliveries/{delivery_id}", responses=documented("not-found"), tags=["deliveries"])
-    async def get_delivery(caller: Annotated[Caller, reader], delivery_id: Id) -> DeliveryView:
+    async def get_delivery(*, caller: Caller = reader, delivery_id: Id) -> DeliveryView:
         """One delivery with every attempt, part and receipt."""
         found = await api.store.read(lambda c: read_delivery(c, delivery_id, caller.account_id))
         if found is None:
@@ -178,12 +177,12 @@ def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
 
 
 def _add_verbs(routes: APIRouter, api: ApiContext) -> None:
+    may_end_alerts = Depends(api.requires(Permission.END_ALERTS))
+    may_acknowledge = Depends(api.requires(Permission.ACKNOWLEDGE))
     verbs = documented("not-found", "alert-ended", "conflict", body=True)
 
     @routes.post("/v1/alerts/{alert_id}/acknowledge", responses=verbs)
-    async def acknowledge_alert(
-        caller: Annotated[Caller, Depends(api.requires(Permission.ACKNOWLEDGE))], alert_id: Id, body: AcknowledgeIn
-    ) -> AlertView:
+    async def acknowledge_alert(*, caller: Caller = may_acknowledge, alert_id: Id, body: AcknowledgeIn) -> AlertView:
         """A human confirms. Once the alert's rule is met, nothing more goes out."""
         command = Acknowledge(
             alert_id=alert_id,
@@ -198,7 +197,8 @@ def _add_verbs(routes: APIRouter, api: ApiContext) -> None:
 
     def add(name: str, verb: Callable[[Unit, Alert], Alert], summary: str) -> None:
         async def change_alert(
-            caller: Annotated[Caller, Depends(api.requires(Permission.END_ALERTS))],
+            *,
+            caller: Caller = may_end_alerts,
             alert_id: Id,
             body: ByIn | None = None,
         ) -> AlertView:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Final
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
-from gateway.api import accounts, alerts, callbacks, health, inbound, keys, providers, tariffs
+from gateway.api import accounts, alertmanager, alerts, callbacks, health, inbound, keys, providers, tariffs
 from gateway.api.boundary import Boundary
 from gateway.api.context import ApiContext
 from gateway.api.documentation import openapi_of
-from gateway.api.problems import Problem, invalid, problem_of
+from gateway.api.problems import KNOWN_ERRORS, Problem, invalid, problem_of
 from gateway.api.submitting import Submit
 from gateway.broker import Broker
+
+UNEXPECTED: Final = "a fault of the gateway's; its log tells more under this answer's X-Request-Id"
 
 
 def application(broker: Broker) -> ASGIApp:
@@ -32,20 +34,51 @@ def application(broker: Broker) -> ASGIApp:
         redoc_url=None,
         redirect_slashes=False,
         strict_content_type=False,
-        openapi_url=None,
     )
-    for router in (
-        alerts.router(api, submit),
-        accounts.router(api),
-        tariffs.router(api),
-        keys.router(api),
-        inbound.router(api),
-        callbacks.router(api),
-        providers.router(api),
-        health.router(api, app.openapi),
-    ):
+    resources = (alertmanager, accounts, tariffs, keys, inbound, callbacks, providers, health)
+    routers = [alerts.router(api, submit), *(resource.router(api) for resource in resources)]
+    app.state.routes = [route for router in routers for route in router.routes]
+    for router in routers:
         app.include_router(router)
-    app.add_exception_handler(StarletteHTTPException, _answer)
+    for error in (HTTPException, *KNOWN_ERRORS):
+        app.add_exception_handler(error, _answer)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(Exception, _answer_unexpected)
     app.openapi = openapi_of(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
     return Boundary(app, api, submit)
+
+
+def _version() -> str:
+    try:
+        return version("tocsin")
+    except PackageNotFoundError:
+        return "0"  # run from a tree that is not installed
+
+
+async def _answer(request: Request, error: Exception) -> Response:
+    problem = problem_of(error) or Problem("internal-error", UNEXPECTED)
+    if problem.status_code == 405:
+        allow = ", ".join(sorted(_methods(request.scope)))
+        problem = Problem("method-not-allowed", f"expected one of {allow}", headers={"Allow": allow})
+    elif type(error) is HTTPException and problem.status_code == 404:
+        problem = Problem("not-found", "there is nothing at this path")
+    return problem.response()
+
+
+def _methods(scope: Scope) -> set[str]:
+    """Every method that some route takes at this path (RFC 9110 15.5.6): a router names those of the first only."""
+    found: set[str] = set()
+    for route in scope["app"].state.routes:
+        match, _ = route.matches(scope)
+        if match is not Match.NONE:
+            found.update(getattr(route, "methods", None) or ())
+    return found
+
+
+async def _answer_invalid(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return invalid(error.errors(), located=True).response()
+
+
+async def _answer_unexpected(_request: Request, _error: Exception) -> Response:
+    return Problem("internal-error", UNEXPECTED).response()  # the boundary gets the error itself, and logs it

@@ -46,7 +46,7 @@ class Boundary:
         structlog.contextvars.bind_contextvars(request=exchange.request_id)
         try:
             await self._answer(scope, receive, exchange.send)
-        except Exception as error:  # noqa: BLE001 - the last stop: whatever it is, the sender gets an answer
+        except Exception as error:  # the last stop: whatever it is, the sender gets an answer
             problem = problem_of(error)
             if problem is None:
                 log.exception("request_failed", method=scope["method"], path=scope["path"])

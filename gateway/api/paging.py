@@ -57,9 +57,20 @@ def place_at(cursor: str | None, *kinds: type) -> tuple[Any, ...] | None:
     if not isinstance(place, list) or len(place) != len(kinds):
         raise _wrong_cursor()
     for value, kind in zip(place, kinds, strict=True):
-        if type(value) is not kind or (kind is int and abs(value) >= 2**63) or (kind is str and not value.isprintable()):
+        if type(value) is not kind or not _fits(value):
             raise _wrong_cursor()
     return tuple(place)
+
+
+def id_at(cursor: str | None) -> str | None:
+    """The place of a list that is in the order of its ids."""
+    place = place_at(cursor, str)
+    return None if place is None else str(place[0])
+
+
+def _fits(value: object) -> bool:
+    """Whether a column can hold it: PostgreSQL's text takes no NUL, integers have 64 bits."""
+    return abs(value) < 2**63 if isinstance(value, int) else str(value).isprintable()
 
 
 def _wrong_cursor() -> Exception:

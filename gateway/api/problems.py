@@ -7,12 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import HTTPException
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from billing.ledger import InsufficientCredit
-from billing.money import format_amount
+from billing.money import AmountError, CurrencyError, format_amount
+from billing.tariff import TariffError
+from gateway.administration import (
+    AccountExistsError,
+    AdministrationError,
+    InvalidFieldError,
+    NotFoundError,
+    RefundConflict,
+    TopUpConflict,
+)
 from gateway.alert import AlreadyEnded
 from gateway.intake import IdempotencyConflict
 from gateway.lifecycle import AlertNotFound
@@ -134,10 +143,6 @@ def not_found(what: str) -> Problem:
     return Problem("not-found", f"there is no such {what}")
 
 
-def _alert_not_found(_error: Exception) -> Problem:
-    return not_found("alert")
-
-
 def _insufficient(error: InsufficientCredit) -> Problem:
     return Problem(
         "insufficient-credit",
@@ -145,6 +150,13 @@ def _insufficient(error: InsufficientCredit) -> Problem:
         required=format_amount(error.required_micros),
         available=format_amount(error.available_micros),
     )
+
+
+KNOWN_ERRORS: Final = (
+    FieldError, InsufficientCredit, IdempotencyConflict, AlertNotFound, AlreadyEnded, StoreError, AdministrationError,
+    AmountError, CurrencyError, TariffError,
+)  # fmt: skip
+"""Errors of the broker's that have an answer of their own."""
 
 
 def problem_of(error: Exception) -> Problem | None:
@@ -162,6 +174,8 @@ def problem_of(error: Exception) -> Problem | None:
             return not_found("alert")
         case AlreadyEnded():
             return Problem("alert-ended", str(error))
+        case AdministrationError() | AmountError() | CurrencyError() | TariffError():
+            return _administrative(error)
         case StoreConflict():
             return Problem("conflict", "somebody changed the same thing at the same time; look again")
         case StoreError():
@@ -171,6 +185,25 @@ def problem_of(error: Exception) -> Problem | None:
         case HTTPException():
             return Problem(_BY_STATUS.get(error.status_code, "bad-request"), str(error.detail), headers=error.headers)
     return None
+
+
+def _administrative(error: Exception) -> Problem:
+    match error:
+        case NotFoundError():
+            return Problem("not-found", str(error))
+        case AccountExistsError():
+            return Problem("account-exists", str(error))
+        case TopUpConflict():
+            return Problem("top-up-conflict", str(error))
+        case RefundConflict():
+            return Problem("refund-conflict", str(error))
+        case InvalidFieldError():
+            return wrong_field(error.field, "invalid", str(error))
+        case CurrencyError():
+            return wrong_field("currency", "invalid", str(error))
+        case TariffError():
+            return wrong_field("price", "invalid", str(error))
+    return wrong_field("amount", "invalid", str(error))
 
 
 def invalid(errors: Iterable[Mapping[str, Any]], *, located: bool = False) -> Problem:

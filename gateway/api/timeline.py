@@ -14,9 +14,10 @@ from billing import ledger
 from billing.money import format_amount
 from gateway.api.views import Time, View
 from gateway.clock import from_micros, rfc3339
+from gateway.escalation import plan_from_json
 from gateway.store import tables
 
-STEPS_MAX: Final = 1_000  # holds looked for, one a step: a plan has no more occurrences
+STARTS_MAX: Final = 10  # times that an alert escalated anew: there are four priorities, and each time it rose
 Place = tuple[int, int, str, int, int]
 """Where a line stands: its time, its source's rank, and what tells it from the others there."""
 
@@ -60,9 +61,7 @@ def timeline(connection: Connection, alert_id: str, *, after: Place | None, limi
     return [found for _, found in zip(range(limit), merged, strict=False)]
 
 
-def _lines(
-    connection: Connection, rank: int, source: _Source, after: Place | None, limit: int
-) -> Iterator[Found]:
+def _lines(connection: Connection, rank: int, source: _Source, after: Place | None, limit: int) -> Iterator[Found]:
     order = (source.at, source.text, source.first, source.second)
     statement = source.statement.add_columns(
         source.at.label("place_at"),
@@ -81,14 +80,14 @@ def _lines(
             statement = statement.where(tuple_(*order) > tuple_(at, *rest))
     for row in connection.execute(statement):
         place = (row.place_at, rank, row.place_text, row.place_first, row.place_second)
-        yield Found(place, Line(at=rfc3339(from_micros(row.place_at)), kind=_kind(source, row), **_told(source, row)))
+        yield Found(place, Line(at=rfc3339(from_micros(row.place_at)), kind=_kind(source, row), **_told(row)))
 
 
 def _kind(source: _Source, row: Row[Any]) -> str:
     return row.kind if source.kind in ("event", "entry") else source.kind
 
 
-def _told(source: _Source, row: Row[Any]) -> dict[str, Any]:
+def _told(row: Row[Any]) -> dict[str, Any]:
     """The members of a line besides its time and kind: the columns that the statement names, amounts as decimals."""
     told = {}
     for name, value in row._mapping.items():
@@ -108,12 +107,15 @@ def _sources(connection: Connection, alert_id: str) -> Sequence[_Source]:
     accepted = select(s.source, s.reference).where(s.id == alert_id)
     events = select(e.kind, e.detail, e.delivery_id.label("delivery")).where(e.alert_id == alert_id)
     acknowledgements = select(k.by, k.comment, k.via, k.key_id.label("key")).where(k.alert_id == alert_id)
+    held, ended, refunded = _of_money(connection, alert_id)
     return [
         _Source("accepted", accepted, s.created_at, nothing, zero, zero),
-        _Source("event", events, e.at, nothing, e.id, zero),
-        *_of_money(connection, alert_id),
+        held,
         *_of_deliveries(alert_id),
+        ended,
+        refunded,
         _Source("acknowledgement", acknowledgements, k.at, k.id, zero, zero),
+        _Source("event", events, e.at, nothing, e.id, zero),
     ]
 
 
@@ -144,9 +146,8 @@ def _of_deliveries(alert_id: str) -> list[_Source]:
 
 def _of_money(connection: Connection, alert_id: str) -> list[_Source]:
     """What was held, captured, released and refunded for the alert and its deliveries; each by an index of its own."""
-    s, d, e = tables.alerts.c, tables.deliveries.c, tables.entries.c
-    row = connection.execute(select(s.account_id, s.step).where(s.id == alert_id)).first()
-    account_id, steps = ("", 0) if row is None else (row.account_id, min(row.step, STEPS_MAX))
+    d, e = tables.deliveries.c, tables.entries.c
+    account_id, holds = _holds(connection, alert_id)
     entries = select(e.kind, e.amount_micros, e.id.label("entry"), e.cause_id.label("cause")).where(
         e.account_id == account_id
     )
@@ -158,12 +159,19 @@ def _of_money(connection: Connection, alert_id: str) -> list[_Source]:
         captured.cause_id.in_(mine),
         captured.kind == ledger.EntryKind.CAPTURE.value,
     )
-    alerts = [f"{alert_id}:{n}" for n in range(steps + 1)]
     found = [
-        entries.where(e.cause_type == ledger.CAUSE_ALERT, e.cause_id.in_(alerts)),
-        entries.where(
-            e.cause_type == ledger.CAUSE_DELIVERY, e.cause_id.in_(mine.union_all(select(literal(alert_id))))
-        ),
+        entries.where(e.cause_type == ledger.CAUSE_ALERT, e.cause_id.in_(holds)),
+        entries.where(e.cause_type == ledger.CAUSE_DELIVERY, e.cause_id.in_(mine.union_all(select(literal(alert_id))))),
         entries.where(e.reverses.in_(captures)),
     ]
     return [_Source("entry", statement, e.at, literal(""), e.id, literal(0)) for statement in found]
+
+
+def _holds(connection: Connection, alert_id: str) -> tuple[str, list[str]]:
+    """Whose alert it is, and the causes that its holds may have: one a step, anew each time it escalated anew."""
+    s, e = tables.alerts.c, tables.events.c
+    row = connection.execute(select(s.account_id, s.steps, s.created_at, s.start_at).where(s.id == alert_id)).one()
+    raised = select(e.at).where(e.alert_id == alert_id, e.kind == "priority_raised").order_by(e.id).limit(STARTS_MAX)
+    starts = {row.created_at, row.start_at, *connection.scalars(raised)}
+    steps = len(plan_from_json(row.steps))
+    return row.account_id, [f"{alert_id}:{n}@{start}" for start in sorted(starts) for n in range(steps)]

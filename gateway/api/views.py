@@ -290,7 +290,7 @@ def delivery_view(delivery: Delivery, attempts: list[Attempt], parts: list[Part]
 def _attempt(attempt: Attempt, parts: list[Part]) -> AttemptView:
     return AttemptView(
         provider=attempt.provider,
-        outcome=attempt.outcome,  # type: ignore[arg-type]  # the schema knows the same words, and pydantic looks again
+        outcome=attempt.outcome,
         code=attempt.code,
         detail=attempt.detail,
         started_at=rfc3339(attempt.started_at),
@@ -304,7 +304,7 @@ def _part(part: Part) -> PartView:
         n=part.n,
         provider_message_id=part.provider_message_id,
         units=part.units,
-        state=part.state,  # type: ignore[arg-type]  # as above
+        state=part.state,
         code=part.code,
         receipt=part.raw,
         sent_at=rfc3339(part.sent_at),

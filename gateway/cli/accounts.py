@@ -80,7 +80,7 @@ def entries(account_id: str, limit: int) -> None:
     invocation = this_invocation()
     with installation(invocation.settings()) as there:
         found = there.entries(account_id, limit)
-    rows = [[one["at"], one["kind"], one["amount"], f"{one['cause_type']} {one['cause_id']}"] for one in found]
+    rows = [[one["at"], one["kind"], one["amount"], f"{one['cause']['type']} {one['cause']['id']}"] for one in found]
     lines = table(rows, ["AT", "KIND", "AMOUNT", "CAUSE"])
     invocation.show({"entries": found}, lines if found else "nothing moved on this account yet")
 

@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from channels.channel import Channel
 from gateway.app import build_channels, build_queue
+from gateway.cli.cautions import warnings_of
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import common_options, this_invocation
-from gateway.cli.serve import warnings_of
 from gateway.queue.port import QueueUnavailable
 from gateway.settings import Settings
 from gateway.store.engine import PostgresStore, SqliteStore

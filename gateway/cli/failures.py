@@ -11,7 +11,7 @@ STATUS_FAILED = 1
 STATUS_SETTINGS = 3
 
 
-class Refused(click.ClickException):  # noqa: N818 - it is a verdict
+class Refused(click.ClickException):
     """A command cannot do what was asked; the text says why. `facts` go beside the error in JSON."""
 
     def __init__(self, text: str, **facts: Any) -> None:
@@ -40,7 +40,7 @@ def failure_of(error: Exception) -> Failure | None:
     from billing.ledger import InsufficientCredit  # noqa: PLC0415
     from billing.money import AmountError, CurrencyError  # noqa: PLC0415
     from billing.tariff import TariffError  # noqa: PLC0415
-    from gateway.administration import AdministrationError  # noqa: PLC0415
+    from gateway.administration import AdministrationError, InvalidFieldError  # noqa: PLC0415
     from gateway.client import ApiError, UnreachableError  # noqa: PLC0415
     from gateway.settings import SettingsError  # noqa: PLC0415
     from gateway.store.errors import StoreError  # noqa: PLC0415
@@ -59,6 +59,8 @@ def failure_of(error: Exception) -> Failure | None:
             return Failure(text=str(error), facts={"status": error.status, "problem": error.problem})
         case StoreError():
             return Failure(text=str(error))
+        case InvalidFieldError():
+            return Failure(text=f"{error.field}: {error}", facts={"field": error.field})
         case AdministrationError() | AmountError() | CurrencyError() | TariffError() | InsufficientCredit():
             return Failure(text=str(error))
         case UnreachableError():

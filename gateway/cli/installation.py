@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -17,17 +16,17 @@ from gateway import administration as books
 from gateway import local_access
 from gateway.cli import shown
 from gateway.cli.failures import Refused
+from gateway.cli.invocation import Invocation
 from gateway.cli.shown import Json
 from gateway.client import ApiClient
 from gateway.clock import SystemClock
+from gateway.local_access import connectable
 from gateway.settings import Settings
-from gateway.store.engine import Store, open_store
+from gateway.store.engine import SqliteStore, Store, open_store
 from gateway.store.errors import StoreLocked
 
 LOCK_WAIT_S = 5.0  # another command has the database for a fraction of a second, a server says at once where it is
 LOCK_AGAIN_S = 0.1
-
-TARIFFS_MAX = 100_000
 
 T = TypeVar("T")
 
@@ -57,8 +56,6 @@ class Installation(Protocol):
 
     def tariffs(self) -> list[Json]: ...
 
-    def ledger_problems(self) -> list[str]: ...
-
 
 @contextmanager
 def installation(settings: Settings) -> Iterator[Installation]:
@@ -84,6 +81,85 @@ def installation(settings: Settings) -> Iterator[Installation]:
         yield OnStore(store, runner)
 
 
+def ledger_problems(settings: Settings) -> list[str]:
+    """What is wrong with the books, in sentences. A running server is not disturbed. Raises StoreError."""
+    return asyncio.run(_ledger_problems(settings.store.url.get_secret_value()))
+
+
+async def _ledger_problems(url: str) -> list[str]:
+    path = local_access.path_beside(url)
+    store: Store
+    if path is not None and local_access.running_server(path) is not None:
+        store = SqliteStore(url.removeprefix("sqlite:///"))  # readers need no lock
+    else:
+        store = await open_store(url)
+    try:
+        return await store.read(books.verify_ledger)
+    finally:
+        await store.close()
+
+
+@contextmanager
+def api_access(invocation: Invocation, *, url: str | None, key: str | None) -> Iterator[ApiClient]:
+    """The API of a running server: as told, else of the server that these settings describe.
+
+    Raises SettingsError, StoreError, and Refused where no server runs.
+    """
+    if url is not None and key is not None:
+        yield _client(url, key)
+        return
+    settings = invocation.settings()
+    store_url = settings.store.url.get_secret_value()
+    access_path = local_access.path_beside(store_url)
+    if key is not None:
+        yield _client(url or _url_of(settings), key)
+    elif access_path is not None:
+        client = local_access.running_server(access_path)
+        if client is None:
+            raise Refused(f"no server runs on {store_url.removeprefix('sqlite:///')}: start one with `tocsin serve`")
+        yield client
+    else:
+        with _borrowed_key(store_url) as borrowed:
+            yield _client(url or _url_of(settings), borrowed)
+
+
+@contextmanager
+def _borrowed_key(store_url: str) -> Iterator[str]:
+    """An administrator's key for as long as one command runs: whoever can open the database may have it."""
+    now = SystemClock().now
+    with asyncio.Runner() as runner:
+        store = runner.run(open_store(store_url))
+        try:
+            key, text = runner.run(
+                store.write(
+                    lambda connection: books.create_key(
+                        connection, now(), account_id=None, role="administrator", label=local_access.LABEL
+                    )
+                )
+            )
+            try:
+                yield text
+            finally:
+                runner.run(store.write(lambda connection: books.revoke_key(connection, now(), key.id)))
+        finally:
+            runner.run(store.close())
+
+
+def _url_of(settings: Settings) -> str:
+    if settings.http.public_url is not None:
+        return settings.http.public_url
+    if settings.http.port == 0:
+        raise Refused("http.listen has port 0: say with --url where the server answers")
+    return connectable(settings.http.host, settings.http.port)
+
+
+def _client(url: str, key: str) -> ApiClient:
+    try:
+        return ApiClient(url, key)
+    except ValueError as error:
+        raise Refused(f"--url: {error}") from error
+
+
 class OverApi:
     """Works through the API of the running server. Raises ApiError, UnreachableError."""
 
@@ -107,8 +183,8 @@ class OverApi:
         return list(self._api.pages("v1", "accounts", account_id, "entries", limit=limit))
 
     def create_key(self, *, account_id: str | None, role: str, label: str) -> Json:
-        body = {"role": role, "label": label} | ({"account": account_id} if account_id is not None else {})
-        return self._api.post("v1", "keys", body=body)
+        wanted = {"role": role, "label": label, "account": account_id}
+        return self._api.post("v1", "keys", body={name: value for name, value in wanted.items() if value})
 
     def keys(self, limit: int) -> list[Json]:
         return list(self._api.pages("v1", "keys", limit=limit))
@@ -120,10 +196,11 @@ class OverApi:
         self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd
     ) -> Json:
         terms = {"price": price, "charged_on": charged_on, "unknown_end": unknown_end}
-        return self._api.post("v1", "tariffs", body={"channel": channel, "prefix": prefix, **terms})
+        return self._api.put("v1", "tariffs", body={"channel": channel, "prefix": prefix, **terms})
 
     def tariffs(self) -> list[Json]:
-        return list(self._api.pages("v1", "tariffs", limit=TARIFFS_MAX))
+        found: list[Json] = self._api.get("v1", "tariffs")["items"]
+        return found
 
 
 class OnStore:
@@ -210,9 +287,6 @@ class OnStore:
 
     def tariffs(self) -> list[Json]:
         return [shown.tariff(one) for one in self._read(books.list_tariffs)]
-
-    def ledger_problems(self) -> list[str]:
-        return self._read(books.verify_ledger)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         return self._runner.run(self._store.read(work))

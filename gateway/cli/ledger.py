@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.failures import Refused
-from gateway.cli.installation import installation
+from gateway.cli.installation import ledger_problems
 from gateway.cli.invocation import common_options, this_invocation
 
 
@@ -20,8 +20,7 @@ def ledger() -> None:
 def verify() -> None:
     """Add everything up: entries, balances, holds, deliveries. Status 1 and the list of problems where they disagree."""
     invocation = this_invocation()
-    with installation(invocation.settings()) as there:
-        problems = there.ledger_problems()
+    problems = ledger_problems(invocation.settings())
     if problems:
         raise Refused("\n".join(["the ledger does not add up:", *problems]), problems=problems)
     invocation.show({"ok": True, "problems": []}, "the ledger adds up")

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import NoReturn
 
 import click
 
@@ -35,63 +35,66 @@ COMMANDS = {
 class Root(click.Group):
     """Loads a subcommand when it is asked for: `tocsin --help` reads no database library."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, _context: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, _context: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
-        """Runs a command and ends the process: 0, 1 (failed), 2 (wrong usage), 3 (wrong settings file)."""
-        words = list(sys.argv[1:] if args is None else args)
-        extra.pop("standalone_mode", None)
-        try:
-            status = super().main(words, prog_name or "tocsin", standalone_mode=False, **extra)
-        except click.UsageError as error:
-            hint = f"\nTry '{error.ctx.command_path} --help' for help." if error.ctx is not None else ""
-            _tell(Failure(text=error.format_message(), status=STATUS_USAGE, hint=hint), words)
-        except (KeyboardInterrupt, click.exceptions.Abort):
-            sys.exit(STATUS_INTERRUPTED)
-        except BrokenPipeError:
-            _forget_stdout()
-            sys.exit(1)
-        except Exception as error:
-            failure = failure_of(error)
-            if failure is None:
-                raise
-            _tell(failure, words)
-        sys.exit(status if isinstance(status, int) else 0)
+
+@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@common_options
+@click.version_option(version("tocsin"), prog_name="tocsin")
+def tocsin() -> None:
+    """Tocsin brings alerts to people, by SMS and e-mail, until somebody answers for them.
+
+    Every command takes --config and --json, before or after its name. Documentation: docs/reference/command-line.md
+    """
 
 
-def _tell(failure: Failure, words: Sequence[str]) -> None:
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Runs a command and ends the process: 0, 1 (failed), 2 (wrong usage), 3 (wrong settings file), 130 (interrupted)."""
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        status = tocsin.main(words, "tocsin", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(STATUS_USAGE)
+    except click.UsageError as error:
+        hint = f"Try '{error.ctx.command_path} --help' for help." if error.ctx is not None else ""
+        _tell(Failure(text=error.format_message(), status=STATUS_USAGE, hint=hint), words)
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        sys.exit(STATUS_INTERRUPTED)
+    except BrokenPipeError:
+        _forget_stdout()
+        sys.exit(1)
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        _tell(failure, words)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _tell(failure: Failure, words: Sequence[str]) -> NoReturn:
     """One clear line on stderr, the same as JSON on stdout for machines, and the end."""
     if "--json" in words:
         print_json({"error": failure.text, **failure.facts})
     for line in failure.lines:
         click.echo(f"tocsin: {line}", err=True)
     if failure.hint:
-        click.echo(failure.hint.strip("\n"), err=True)
+        click.echo(failure.hint, err=True)
     sys.exit(failure.status)
 
 
 def _forget_stdout() -> None:
     """The reader of our output has gone: what is still buffered goes nowhere, without a complaint at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@common_options
-@click.version_option(version("tocsin"), prog_name="tocsin")
-def main() -> None:
-    """Tocsin brings alerts to people, by SMS and e-mail, until somebody answers for them.
-
-    Every command takes --config and --json, before or after its name. Documentation: docs/reference/command-line.md
-    """

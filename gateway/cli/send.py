@@ -25,7 +25,9 @@ PRIORITIES = ("emergency", "high", "normal", "bulk")
 @click.option("--dry-run", is_flag=True, help="Only say who would be tried when, and at what price.")
 @click.option("--idempotency-key", help="Repeated with the same key and content, it is one alert.")
 @click.option("--url", envvar="TOCSIN_URL", help="A server elsewhere; also TOCSIN_URL.")
-@click.option("--key", envvar="TOCSIN_KEY", help="An API key for it; also TOCSIN_KEY, which no list of processes shows.")
+@click.option(
+    "--key", envvar="TOCSIN_KEY", help="An API key for it; also TOCSIN_KEY, which no list of processes shows."
+)
 @common_options
 def send(
     to: tuple[str, ...],
@@ -47,14 +49,12 @@ def send(
     body |= {name: value for name, value in optional.items() if value}
     with api_access(invocation, url=url, key=key) as api:
         whose = account if account is not None or key is not None else _only_account(api.get("v1", "accounts"))
-        document = api.post(
-            "v1", "alerts", body=body, idempotency_key=idempotency_key or new_id("cli"), account=whose
-        )
+        document = api.post("v1", "alerts", body=body, idempotency_key=idempotency_key or new_id("cli"), account=whose)
     invocation.show(document, _told(document))
 
 
 def _only_account(answer: dict[str, Any]) -> str:
-    found = [one["id"] for one in answer["accounts"]]
+    found = [one["id"] for one in answer["items"]]
     if len(found) == 1:
         return str(found[0])
     raise Refused("say with --account who pays" if found else "there is no account yet: tocsin accounts create ID")
@@ -62,7 +62,9 @@ def _only_account(answer: dict[str, Any]) -> str:
 
 def _told(document: dict[str, Any]) -> list[str]:
     if document.get("dry_run"):
-        lines = [f"{one['at']}  {one['address']} over {one['provider']}, {one['hold']}" for one in document["deliveries"]]
+        lines = [
+            f"{one['at']}  {one['address']} over {one['provider']}, {one['hold']}" for one in document["deliveries"]
+        ]
         return [*lines, f"nothing was sent; it would hold {document['total']}"]
     lines = [f"{one['id']}  {one['state']}  {one['address']}" for one in document["deliveries"]]
     return [f"{document['id']}  {document['status']}", *lines]

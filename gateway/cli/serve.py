@@ -7,14 +7,13 @@ import structlog
 
 from gateway import logs
 from gateway.broker import Broker
+from gateway.cli.cautions import warnings_of
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import Invocation, common_options, this_invocation
 from gateway.serving import run, run_gateway
 from gateway.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-NOBODY_LEFT = "no [last_resort] recipients: when an alert reaches nobody, nobody is told"
 
 
 @click.command()
@@ -51,7 +50,9 @@ def ensure_role_fits(settings: Settings, role: str) -> None:
     if role == "all":
         return
     if settings.store.url.get_secret_value().startswith("sqlite:"):
-        raise Refused(f"--role {role} needs PostgreSQL: SQLite belongs to one process; set store.url = \"postgresql://…\"")
+        raise Refused(
+            f'--role {role} needs PostgreSQL: SQLite belongs to one process; set store.url = "postgresql://…"'
+        )
     if settings.queue.url.get_secret_value() == "memory:":
         raise Refused(f'--role {role} needs Redis: the queue in memory is one process\'s; set queue.url = "redis://…"')
 
@@ -60,13 +61,3 @@ def warn(settings: Settings) -> None:
     """Says loudly what will hurt one day."""
     for warning in warnings_of(settings):
         log.warning("settings_warning", warning=warning)
-
-
-def warnings_of(settings: Settings) -> list[str]:
-    """What is allowed and still dangerous, in sentences."""
-    found = []
-    if not settings.last_resort.recipients:
-        found.append(NOBODY_LEFT)
-    if not settings.providers:
-        found.append("no [[providers]]: nothing can be sent")
-    return found

@@ -31,11 +31,10 @@ def entry(one: StoredEntry) -> Json:
     return {
         "id": one.id,
         "kind": one.kind,
-        "cause_type": one.cause_type,
-        "cause_id": one.cause_id,
+        "amount": format_amount(one.amount_micros),
         "debit": one.debit,
         "credit": one.credit,
-        "amount": format_amount(one.amount_micros),
+        "cause": {"type": one.cause_type, "id": one.cause_id},
         "reverses": one.reverses,
         "at": rfc3339(one.at),
     }

@@ -67,7 +67,7 @@ def _behaviour_options(command: F) -> F:
     return command
 
 
-class _StatusNumber(click.ParamType):
+class _StatusNumber(click.ParamType[int]):
     """A command_status, in decimal or as 0x0b."""
 
     name = "status"
@@ -101,12 +101,16 @@ def smsc(listen: str, port: int, **behaviour: Any) -> None:
 @click.option("--report-to", metavar="HOST:PORT", help="Where reports are handed in: a provider's bounce_listen.")
 @click.option("--action", multiple=True, metavar="ADDRESS=A,B", help="What is reported of a recipient, in order.")
 @click.option("--default-action", "default_action", default="delivered", show_default=True, metavar="A,B")
-@click.option("--refuse", multiple=True, metavar="ADDRESS=REPLY", help='Reply to RCPT, say "ann@example.org=550 5.1.1 No".')
+@click.option(
+    "--refuse", multiple=True, metavar="ADDRESS=REPLY", help='Reply to RCPT, say "ann@example.org=550 5.1.1 No".'
+)
 @click.option("--greylist", is_flag=True, help="Refuse each recipient the first time.")
 @click.option("--mail-reply", default="", help="Reply to MAIL FROM instead of 250.")
 @click.option("--data-reply", default="", help="Reply to the message instead of 250.")
 @click.option("--answer-delay-s", type=click.FloatRange(min=0), default=0.0, show_default=True)
-@click.option("--drop", type=click.Choice(MAIL_DROPS), default=None, help="End the connection there, without an answer.")
+@click.option(
+    "--drop", type=click.Choice(MAIL_DROPS), default=None, help="End the connection there, without an answer."
+)
 @common_options
 def mail(listen: str, port: int, **options: Any) -> None:
     """A mail server: keeps what it is sent, and reports back like a real one where --report-to says."""

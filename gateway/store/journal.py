@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.clock import Clock
 from gateway.store.cache import OpenRows
 from gateway.store.engine import UNFIT, Store, translated
-from gateway.store.errors import StoreError, StoreUnavailable
+from gateway.store.errors import StoreConflict, StoreError, StoreUnavailable
 from gateway.store.unit import Unit, Wants, WriteStatements
 
 log = structlog.get_logger(__name__)

@@ -273,6 +273,7 @@ early_receipts = Table(
     Column("id", Text, nullable=False),
     Column("provider", Text, nullable=False),
     Column("provider_message_id", Text, nullable=False),
+    _flag("exact"),
     Column("address", Text, nullable=False),
     Column("result", Text, nullable=False),
     Column("code", Text, nullable=False),

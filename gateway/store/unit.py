@@ -29,7 +29,18 @@ _PLAIN = {
     "entries": ("account_id", "kind", "cause_type", "cause_id", "debit", "credit", "amount_micros", "reverses", "at"),
     "events": ("alert_id", "delivery_id", "kind", "detail", "at"),
     "idempotency": ("account_id", "route", "key", "digest", "answer", "created_at"),
-    "early_receipts": ("id", "provider", "provider_message_id", "address", "result", "code", "detail", "raw", "at"),
+    "early_receipts": (
+        "id",
+        "provider",
+        "provider_message_id",
+        "exact",
+        "address",
+        "result",
+        "code",
+        "detail",
+        "raw",
+        "at",
+    ),
     "acknowledgements": ("id", "alert_id", "by", "comment", "via", "key_id", "at"),
     "attachments": ("alert_id", "n", "name", "content_type", "content"),
     "inbound_messages": ("id", "provider", "channel", "source", "destination", "text", "at"),
@@ -152,11 +163,15 @@ class Wants:
 
 @dataclass(frozen=True, slots=True)
 class EarlyReceipt:
-    """A receipt that came before the answer that names its id; one row for each id it may mean, all with the same `id`."""
+    """A receipt that came before the answer that names its id; one row for each id it may mean, all with the same `id`.
+
+    `exact` is 1 for the id as it was written; another form of it counts only together with the address.
+    """
 
     id: str
     provider: str
     provider_message_id: str
+    exact: int
     address: str
     result: str
     code: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -39,14 +38,15 @@ class InvalidRunError(Exception):
 
 @functools.cache
 def compiled(name: str) -> Path:
-    """The program made from ``name.c``, in a folder of our own below the system's temporary one; compiled once for each
-    text of it. Raises ToolMissingError."""
+    """The program made from ``name.c``, below the project's ``build``; compiled once for each text of it.
+    Raises ToolMissingError."""
     source = SOURCES / f"{name}.c"
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise ToolMissingError("make bench needs a C compiler: install the Debian package gcc")
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
-    folder = _folder()
+    folder = SOURCES.parents[1] / "build" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
     program = folder / f"{name}-{digest}"
     if not program.exists():
         fresh = Path(tempfile.mkdtemp(dir=folder)) / name
@@ -64,14 +64,6 @@ def compiled(name: str) -> Path:
         fresh.replace(program)  # whole or not at all, for whoever compiles at the same time
         fresh.parent.rmdir()
     return program
-
-
-@functools.cache
-def _folder() -> Path:
-    """A build folder that only we can write to: what lies in it is executed."""
-    folder = SOURCES.parents[1] / "build" / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,7 +195,7 @@ def post_many(port: int, *, connections: int, requests: int, first: int, request
 
     Raises InvalidRunError with the first answer that was no 2xx.
     """
-    words = [compiled("http_load"), *map(str, (port, connections, requests, first))]
+    words = [str(word) for word in (compiled("http_load"), port, connections, requests, first)]
     done = subprocess.run(words, input=request, capture_output=True, check=False, timeout=LOAD_WITHIN_S)
     if done.returncode != 0:
         raise InvalidRunError(f"http_load: {done.stderr.decode(errors='replace').strip()}")
@@ -225,10 +217,3 @@ def post_request(path: str, key: str, document: dict[str, Any]) -> bytes:
         f"Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     )
     return (head + body).encode()
-
-
-def load_average() -> float:
-    """Processes that wanted a core in the last minute; 0 where the system does not tell."""
-    with contextlib.suppress(OSError):
-        return float(Path("/proc/loadavg").read_text().split()[0])
-    return 0.0

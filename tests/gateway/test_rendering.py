@@ -91,11 +91,8 @@ def test_a_sensitive_alert_only_asks_to_call_in(channel: str, language: str, exe
 
 
 def test_an_email_has_a_subject_the_text_and_what_it_is_about() -> None:
-    assert text_for(ALERT, "email", "en") == (
-        "Fire in hall 3",
-        "Fire in hall 3\nUse the east door\n\n"
-        "--------\nAlert:     alt_01\nReference: INC-7\nPriority:  high\nTime:      2031-05-06 07:08 UTC",
-    )
+    footer = "--------\nAlert:     alt_01\nReference: INC-7\nPriority:  high\nTime:      2031-05-06 07:08 UTC"
+    assert text_for(ALERT, "email", "en") == ("Fire in hall 3", f"Fire in hall 3\nUse the east door\n\n{footer}")
     subject, text = text_for(replace(ALERT, subject="Fire!", reference=None), "email", "fr")
     assert subject == "Fire!"
     assert text.endswith("--------\nAlerte :    alt_01\nPriorité :  haute\nHeure :     2031-05-06 07:08 UTC")

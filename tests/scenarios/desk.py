@@ -1,13 +1,13 @@
 """The desk: a whole gateway in this process, with an account that has credit. Alerts are submitted and watched here.
 
-Everything is real but the process boundary: settings file, store, journal, channels over sockets. The scenarios beside
-this file say what has to happen; how it is found out (the store, asked every few milliseconds) is written here once.
+Everything is real but the process boundary: settings file, store, journal, HTTP API, channels over sockets. The
+scenarios beside this file say what has to happen; how it is found out (the store, asked every few milliseconds) is
+written here once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -15,21 +15,19 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 from sqlalchemy import Connection, Row, Select, select
 
-from billing.ledger import InsufficientCredit
 from billing.money import format_amount, parse_amount
 from gateway import administration
+from gateway.api import application
 from gateway.app import build_channels, build_queue, load_settings
 from gateway.books import verify_ledger
 from gateway.broker import Broker
 from gateway.clock import SystemClock
-from gateway.intake import IdempotencyConflict, IdempotencyKey
-from gateway.lifecycle import ChangeAlert, cancel
 from gateway.rendering import rendered
 from gateway.store import tables
 from gateway.store.engine import open_store
-from gateway.submission import AlertRequest, Submissions
 from tests.peers.waiting import eventually
 from tests.scenarios.installation import Table, write_settings
 
@@ -72,6 +70,15 @@ class SeenDelivery:
     tries: int
     charged: str
     attempts: tuple[tuple[str, str, str], ...]
+
+
+class Refused(Exception):  # noqa: N818 - the API's verdict
+    """An answer other than 202: `status`, and the problem it came with."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        super().__init__(f"{answer.status_code} {answer.text}")
+        self.status = answer.status_code
+        self.problem: dict[str, Any] = answer.json()
 
 
 class PlacedAlert:
@@ -132,9 +139,14 @@ class PlacedAlert:
         (delivery,) = await self.all_are(state, within_s)
         return delivery
 
-    async def cancelled(self) -> None:
+    async def cancel(self) -> None:
         """Calls the alert off."""
-        await self._desk.broker.journal.do(ChangeAlert(alert_id=self.id, account_id=ACCOUNT, verb=cancel, by="test"))
+        answer = await self._desk.http.post(f"/v1/alerts/{self.id}/cancel")
+        assert answer.status_code == 200, answer.text
+
+    async def shown(self, *path: str) -> dict[str, Any]:
+        """What the API shows of it, or of what lies below it, as ``shown("timeline")``."""
+        return await self._desk.shown("/".join(("/v1/alerts", self.id, *path)))
 
     async def callbacks(self) -> list[tuple[int, str, int, str]]:
         """Its callbacks as (number, state, tries, code)."""
@@ -144,25 +156,36 @@ class PlacedAlert:
 
 
 class Desk:
-    """Made by `open_desk`. `clock` can be moved; `broker` is there for what only the inside knows."""
+    """Made by `open_desk`. `http` speaks to the API with a submitter's key, `clock` can be moved, `broker` is there for
+    what only the inside knows."""
 
-    def __init__(self, broker: Broker, clock: MovedClock, callback_secret: str) -> None:
+    def __init__(
+        self, broker: Broker, clock: MovedClock, http: httpx.AsyncClient, administrator: str, callback_secret: str
+    ) -> None:
         self.broker = broker
         self.store = broker.store
         self.clock = clock
+        self.http = http
+        self._administrator = administrator
         self.callback_secret = callback_secret
-        self._submissions = Submissions(broker)
 
     async def alert(
         self, text: str, *, to: str | Sequence[str], idempotency_key: str | None = None, **more: Any
     ) -> PlacedAlert:
-        """Submits an alert as upstream does. Raises what refuses it (InsufficientCredit, FieldError…)."""
+        """Submits an alert as upstream does. Raises Refused."""
         body = {"text": text, "recipients": [to] if isinstance(to, str) else list(to), **more}
-        raw = json.dumps(body).encode()
-        submission = self._submissions.prepare(AlertRequest.model_validate_json(raw), account_id=ACCOUNT, key_id="key")
-        key = None if idempotency_key is None else _same_request(idempotency_key, raw)
-        taken = await self._submissions.accept(submission, idempotency=key)
-        return PlacedAlert(self, json.loads(taken.answer))
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        answer = await self.http.post("/v1/alerts", json=body, headers=headers)
+        if answer.status_code != 202:
+            raise Refused(answer)
+        return PlacedAlert(self, answer.json())
+
+    async def shown(self, path: str) -> dict[str, Any]:
+        """What the API answers an administrator to a GET."""
+        answer = await self.http.get(path, headers={"Authorization": f"Bearer {self._administrator}"})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
 
     async def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         """The rows of a query."""
@@ -254,7 +277,12 @@ async def open_desk(
         clock=clock,
         text_of=rendered,
     )
-    secret = await store.write(lambda connection: _open_account(connection, clock.now(), credit))
+    submitter, administrator, secret = await store.write(lambda connection: _open_account(connection, clock.now(), credit))
+    http = httpx.AsyncClient(
+        transport=httpx.ASGITransport(application(broker)),
+        base_url="http://desk",
+        headers={"Authorization": f"Bearer {submitter}"},
+    )
     running = asyncio.Event()
     task = asyncio.create_task(broker.run(running.set))
     try:
@@ -263,7 +291,7 @@ async def open_desk(
         if task.done():
             started.cancel()
             task.result()
-        desk = Desk(broker, clock, secret)
+        desk = Desk(broker, clock, http, administrator, secret)
         for provider in providers:
             await desk.link_up(provider["name"])
         yield desk
@@ -271,11 +299,12 @@ async def open_desk(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        await http.aclose()
         await store.close()
 
 
-def _open_account(connection: Connection, now: datetime, credit: str) -> str:
-    """An account with credit and prices. Gives its callback secret."""
+def _open_account(connection: Connection, now: datetime, credit: str) -> tuple[str, str, str]:
+    """An account with credit and prices. Gives a submitter's key, an administrator's, and the secret of callbacks."""
     administration.create_account(connection, now, account_id=ACCOUNT, name="Acme", currency="EUR")
     if parse_amount(credit):
         administration.top_up(
@@ -283,13 +312,9 @@ def _open_account(connection: Connection, now: datetime, credit: str) -> str:
         )
     for channel, prefix, price in (("sms", "+33", SMS_PRICE), ("email", "", MAIL_PRICE)):
         administration.set_tariff(connection, now, channel=channel, prefix=prefix, price_micros=parse_amount(price))
-    return str(administration.callback_secret(connection, ACCOUNT))
-
-
-def _same_request(key: str, raw: bytes) -> IdempotencyKey:
-    from hashlib import sha256
-
-    return IdempotencyKey(account_id=ACCOUNT, route="POST /v1/alerts", key=key, digest=sha256(raw).digest())
+    _, submitter = administration.create_key(connection, now, account_id=ACCOUNT, role="submitter")
+    _, administrator = administration.create_key(connection, now, account_id=None, role="administrator")
+    return submitter, administrator, str(administration.callback_secret(connection, ACCOUNT))
 
 
 def _deliveries(connection: Connection, alert_id: str) -> list[SeenDelivery]:

@@ -42,13 +42,16 @@ TEXTS: dict[str, tuple[str, int]] = {
 async def test_what_arrives_is_what_was_sent(smsc: NodeSmsc, desk_with: OpenDesk, keys: dict[str, Any]) -> None:
     desk = await desk_with(smpp("carrier-a", smsc.port, **keys))
     units = 0
-    for name, (text, parts) in TEXTS.items():
-        (delivery,) = await (await desk.alert(text, to=f"sms:+{PHONE}")).delivered()
+    expected = {}
+    for n, (name, (text, parts)) in enumerate(TEXTS.items()):
+        phone = str(33612345678 + n)
+        (delivery,) = await (await desk.alert(text, to=f"sms:+{phone}")).delivered()
+        expected[phone] = [text]
         if "reference_octets" not in keys:  # a longer reference leaves less room; what is charged is what was sent
             assert (name, delivery.units) == (name, parts)
         units += delivery.units
     messages = await smsc.messages()
-    assert reassembled(messages)[PHONE] == [text for text, _ in TEXTS.values()]
+    assert reassembled(messages) == expected
     assert len(messages) == (len(TEXTS) if keys.get("concatenation") == "payload" else units)
     await desk.ledger_adds_up(spent=f"{units * 45 / 1000:.3f}")
 

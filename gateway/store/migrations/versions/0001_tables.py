@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("provider", sa.Text(), nullable=False),
         sa.Column("provider_message_id", sa.Text(), nullable=False),
+        sa.Column("exact", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("result", sa.Text(), nullable=False),
         sa.Column("code", sa.Text(), nullable=False),

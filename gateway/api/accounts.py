@@ -1,0 +1,283 @@
+"""Routes of accounts and their money: balances, top-ups, entries, refunds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from billing.money import format_amount, parse_amount
+from gateway import administration as admin
+from gateway.administration import Account, StoredEntry
+from gateway.api.alerts import IDEMPOTENCY_KEY, LINE_PATTERN, Id
+from gateway.api.context import ApiContext
+from gateway.api.documentation import documented
+from gateway.api.idempotency import REPLAYED, answered, idempotency_key, keep
+from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of, place_at
+from gateway.api.problems import not_found
+from gateway.api.roles import Caller, Permission
+from gateway.api.views import Amount, Time, View, time_of
+from gateway.clock import rfc3339
+from gateway.intake import IdempotencyKey
+from gateway.store.errors import StoreConflict
+
+ROUTE: Final = "POST /v1/accounts/{id}/topups"
+AmountIn = Annotated[str, Field(pattern=r"^[0-9]{1,12}(\.[0-9]{1,6})?$", examples=["50.00"])]
+DebtIn = Annotated[str, Field(pattern=r"^(-[0-9]{1,12}(\.[0-9]{1,6})?|0)$", examples=["-20.00"])]
+
+
+class AccountIn(BaseModel):
+    """A new account."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str | None = Field(default=None, min_length=1, max_length=200, pattern=LINE_PATTERN)
+    currency: str = Field(pattern=r"^([A-Z]{3}|credit)$", examples=["EUR"])
+    floor: DebtIn | None = Field(default=None, description="how far below zero an emergency may take it")
+    low_balance: AmountIn | None = Field(default=None, description="tell the admins when the balance falls below it")
+
+
+class TopUpIn(BaseModel):
+    """A payment that arrived."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    amount: AmountIn
+    reference: str = Field(
+        min_length=1, max_length=200, pattern=LINE_PATTERN, description="names the payment, once within the account"
+    )
+
+
+class RefundIn(BaseModel):
+    """A capture to give back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    entry: int = Field(ge=1, le=2**53, description="the id of the capture")
+    reason: str = Field(min_length=1, max_length=200, pattern=LINE_PATTERN)
+
+
+class AccountView(View):
+    """An account. `balance` is free to use (below zero: debt), `held` is set aside for what is under way."""
+
+    id: str
+    name: str
+    currency: str
+    balance: Amount
+    held: Amount
+    floor: Amount | None
+    low_balance: Amount | None
+    created_at: Time
+
+
+class CallbackSecret(View):
+    """What the account's callbacks are signed with."""
+
+    account: str
+    callback_secret: str
+
+
+class Cause(View):
+    """What an entry was made for."""
+
+    type: str
+    id: str
+
+
+class EntryView(View):
+    """One immutable entry; the amount left `debit` and arrived at `credit`."""
+
+    id: int
+    kind: str
+    amount: Amount
+    debit: str
+    credit: str
+    cause: Cause
+    reverses: int | None
+    at: Time
+
+
+def account_view(account: Account) -> AccountView:
+    """The account as shown."""
+    floor, low = account.floor_micros, account.low_balance_micros
+    return AccountView(
+        id=account.id,
+        name=account.name,
+        currency=account.currency,
+        balance=format_amount(account.balance_micros),
+        held=format_amount(account.held_micros),
+        floor=None if floor is None else format_amount(floor),
+        low_balance=None if low is None else format_amount(low),
+        created_at=rfc3339(account.created_at),
+    )
+
+
+def entry_view(entry: StoredEntry) -> EntryView:
+    """The entry as shown."""
+    return EntryView(
+        id=entry.id,
+        kind=entry.kind,
+        amount=format_amount(entry.amount_micros),
+        debit=entry.debit,
+        credit=entry.credit,
+        cause=Cause(type=entry.cause_type, id=entry.cause_id),
+        reverses=entry.reverses,
+        at=time_of(entry.at) or "",
+    )
+
+
+def router(api: ApiContext) -> APIRouter:
+    """The routes under /v1/accounts."""
+    routes = APIRouter(tags=["accounts"])
+    _add_accounts(routes, api)
+    _add_entries(routes, api)
+    _add_money(routes, api)
+    return routes
+
+
+def _add_accounts(routes: APIRouter, api: ApiContext) -> None:
+    may_read_callback_secret = Depends(api.requires(Permission.READ_CALLBACK_SECRET))
+    may_create_accounts = Depends(api.requires(Permission.CREATE_ACCOUNTS))
+    reader = Depends(api.requires(Permission.READ_ACCOUNTS))
+
+    @routes.get("/v1/accounts", responses=documented())
+    async def list_accounts(
+        *, caller: Caller = reader, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+    ) -> Page[AccountView]:
+        """The accounts that the key sees."""
+        if caller.account_id is not None:
+            own = await _account(api, caller, caller.account_id)
+            return Page[AccountView](items=[own], next_cursor=None)
+        after = id_at(cursor)
+        found = await api.store.read(lambda c: admin.list_accounts(c, cursor=after, limit=limit + 1))
+        return page_of(found, limit, lambda account: [account.id], account_view)
+
+    @routes.post(
+        "/v1/accounts", status_code=201, responses=documented("account-exists", "conflict", "storage-full", body=True)
+    )
+    async def create_account(*, _caller: Caller = may_create_accounts, body: AccountIn) -> AccountView:
+        """A new account, with nothing in it."""
+        api.storage.require_room()
+        floor = None if body.floor is None else parse_amount(body.floor, allow_negative=True)
+        low = None if body.low_balance is None else parse_amount(body.low_balance)
+        account = await api.store.write(
+            lambda connection: admin.create_account(
+                connection,
+                api.clock.now(),
+                account_id=body.id,
+                name=body.name or body.id,
+                currency=body.currency,
+                floor_micros=floor,
+                low_balance_micros=low,
+            )
+        )
+        return account_view(account)
+
+    @routes.get("/v1/accounts/{account_id}", responses=documented("not-found"))
+    async def get_account(*, caller: Caller = reader, account_id: Id) -> AccountView:
+        """One account and what it can spend."""
+        return await _account(api, caller, account_id)
+
+    @routes.get("/v1/accounts/{account_id}/callback-secret", responses=documented("not-found"))
+    async def get_callback_secret(*, caller: Caller = may_read_callback_secret, account_id: Id) -> CallbackSecret:
+        """What the account's callbacks are signed with."""
+        _require_seen(caller, account_id)
+        secret = await api.store.read(lambda connection: admin.callback_secret(connection, account_id))
+        if secret is None:
+            raise not_found("account")
+        return CallbackSecret(account=account_id, callback_secret=secret)
+
+
+def _add_entries(routes: APIRouter, api: ApiContext) -> None:
+    may_read_entries = Depends(api.requires(Permission.READ_ENTRIES))
+
+    @routes.get("/v1/accounts/{account_id}/entries", responses=documented("not-found"))
+    async def list_entries(
+        *,
+        caller: Caller = may_read_entries,
+        account_id: Id,
+        cursor: Cursor = None,
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Page[EntryView]:
+        """The entries of an account, the latest first."""
+        await _account(api, caller, account_id)
+        before = place_at(cursor, int)
+        found = await api.store.read(
+            lambda c: admin.list_entries(c, account_id, cursor=None if before is None else before[0], limit=limit + 1)
+        )
+        return page_of(found, limit, lambda entry: [entry.id], entry_view)
+
+
+def _add_money(routes: APIRouter, api: ApiContext) -> None:
+    money = Depends(api.requires(Permission.MOVE_MONEY))
+    problems = documented(
+        "not-found", "top-up-conflict", "idempotency-conflict", "conflict", "invalid-header", body=True
+    )
+    replayed = {"headers": {"Idempotent-Replayed": {"schema": {"type": "string"}}}}
+
+    @routes.post(
+        "/v1/accounts/{account_id}/topups",
+        status_code=201,
+        response_model=AccountView,
+        responses={**problems, 201: {"description": "The account after it.", **replayed}},
+        openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
+    )
+    async def top_up(*, caller: Caller = money, account_id: Id, body: TopUpIn, request: Request) -> Response:
+        """A payment arrives. The same reference and amount once more, or the same Idempotency-Key, changes nothing."""
+        _require_seen(caller, account_id)
+        headers = request.scope["headers"]
+        key = idempotency_key(headers, account_id=account_id, route=ROUTE, body=await request.body())
+        try:
+            answer, known = await api.store.write(lambda c: _top_up(api, c, account_id, body, key))
+        except StoreConflict:  # the same payment was written meanwhile by another process: now it is found
+            answer, known = await api.store.write(lambda c: _top_up(api, c, account_id, body, key))
+        return Response(answer, 201, REPLAYED if known else None, "application/json")
+
+    @routes.post(
+        "/v1/accounts/{account_id}/refunds",
+        status_code=201,
+        responses=documented("not-found", "refund-conflict", "conflict", body=True),
+    )
+    async def refund(*, caller: Caller = money, account_id: Id, body: RefundIn) -> AccountView:
+        """Gives one capture back, whole."""
+        _require_seen(caller, account_id)
+        account = await api.store.write(
+            lambda connection: admin.refund(
+                connection, api.clock.now(), entry_id=body.entry, reason_id=body.reason, account_id=account_id
+            )
+        )
+        return account_view(account)
+
+
+def _top_up(
+    api: ApiContext, connection: Connection, account_id: str, body: TopUpIn, key: IdempotencyKey | None
+) -> tuple[str, bool]:
+    """The answer, and whether it was given before."""
+    known = None if key is None else answered(connection, key)
+    if known is not None:
+        return known, True
+    now = api.clock.now()
+    account = admin.top_up(
+        connection, now, account_id=account_id, amount_micros=parse_amount(body.amount), reference=body.reference
+    )
+    answer = account_view(account).model_dump_json()
+    if key is not None:
+        keep(connection, now, key, answer)
+    return answer, False
+
+
+def _require_seen(caller: Caller, account_id: str) -> None:
+    if not caller.sees(account_id):
+        raise not_found("account")
+
+
+async def _account(api: ApiContext, caller: Caller, account_id: str) -> AccountView:
+    _require_seen(caller, account_id)
+    found = await api.store.read(lambda connection: admin.get_account(connection, account_id))
+    if found is None:
+        raise not_found("account")
+    return account_view(found)

@@ -1,0 +1,126 @@
+"""Routes of API keys: made once, shown once, revoked for good."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
+
+from gateway import administration as admin
+from gateway.administration import Key, Role
+from gateway.api.alerts import ID_PATTERN, LINE_PATTERN, AccountFilter, Id
+from gateway.api.context import ApiContext
+from gateway.api.documentation import documented
+from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of
+from gateway.api.problems import Problem, not_found, wrong_field
+from gateway.api.roles import GIVEN_BY_ACCOUNT_ADMINS, Caller, Permission
+from gateway.api.views import Time, View, time_of
+from gateway.clock import rfc3339
+
+
+class KeyIn(BaseModel):
+    """A new key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    role: Role
+    account: str | None = Field(
+        default=None, pattern=ID_PATTERN, description="the account it is bound to; by default that of the asking key"
+    )
+    label: str = Field(default="", max_length=200, pattern=LINE_PATTERN, description="what it is for")
+
+
+class KeyView(View):
+    """A key, without its text. `account` is null for a key of the installation."""
+
+    id: str
+    account: str | None
+    role: Role
+    label: str
+    created_at: Time
+    revoked_at: Time | None
+
+
+class CreatedKey(KeyView):
+    """A new key, with its text: it is not stored and is never shown again."""
+
+    key: str
+
+
+def _members(key: Key) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "account": key.account_id,
+        "role": key.role,
+        "label": key.label,
+        "created_at": rfc3339(key.created_at),
+        "revoked_at": time_of(key.revoked_at),
+    }
+
+
+def key_view(key: Key) -> KeyView:
+    """The key as shown."""
+    return KeyView.model_validate(_members(key))
+
+
+def router(api: ApiContext) -> APIRouter:
+    """The routes under /v1/keys."""
+    routes = APIRouter(tags=["keys"])
+    may_read_keys = Depends(api.requires(Permission.READ_KEYS))
+    giver = Depends(api.requires(Permission.GIVE_KEYS))
+
+    @routes.get("/v1/keys", responses=documented())
+    async def list_keys(
+        *,
+        caller: Caller = may_read_keys,
+        account: AccountFilter = None,
+        cursor: Cursor = None,
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Page[KeyView]:
+        """The keys that the asking key sees, in the order they were made, revoked ones too."""
+        if account is not None and not caller.sees(account):
+            raise not_found("account")
+        after = id_at(cursor)
+        found = await api.store.read(
+            lambda c: admin.list_keys(
+                c,
+                account_id=caller.account_id or account,
+                cursor=after,
+                limit=limit + 1,
+            )
+        )
+        return page_of(found, limit, lambda key: [key.id], key_view)
+
+    @routes.post("/v1/keys", status_code=201, responses=documented("not-found", body=True))
+    async def create_key(*, caller: Caller = giver, body: KeyIn) -> CreatedKey:
+        """A new key. An account admin gives keys of submitters and operators of its account."""
+        _require_giving(caller, body.role)
+        account_id = body.account if body.account is not None else caller.account_id
+        if account_id is not None and not caller.sees(account_id):
+            raise wrong_field("account", "unknown_account", "expected the account of the asking key")
+        key, text = await api.store.write(
+            lambda connection: admin.create_key(
+                connection, api.clock.now(), account_id=account_id, role=body.role, label=body.label
+            )
+        )
+        return CreatedKey.model_validate({**_members(key), "key": text})
+
+    @routes.delete("/v1/keys/{key_id}", responses=documented("not-found"))
+    async def revoke_key(*, caller: Caller = giver, key_id: Id) -> KeyView:
+        """Revokes a key: here at once, on every other node within 5 s."""
+
+        def revoke(connection: Connection) -> Key:
+            key = admin.revoke_key(connection, api.clock.now(), key_id, account_id=caller.account_id)
+            _require_giving(caller, key.role)  # raised inside, so that nothing is written
+            return key
+
+        key = await api.store.write(revoke)
+        api.keys.forget(key.id)
+        return key_view(key)
+
+    return routes
+
+
+def _require_giving(caller: Caller, role: Role) -> None:
+    if not caller.may(Permission.GIVE_ANY_KEYS) and role not in GIVEN_BY_ACCOUNT_ADMINS:
+        raise Problem("forbidden", f"a key of the role {caller.role} may not give or revoke keys of the role {role}")

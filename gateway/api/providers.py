@@ -1,0 +1,176 @@
+"""Routes of providers: how each of them stands, a probe of its link, and a test message."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import structlog
+from fastapi import APIRouter, Depends, Path
+from pydantic import BaseModel, ConfigDict, Field
+
+from channels.channel import Channel, InvalidAddressError, Message
+from channels.outcome import Accepted, Delivered, LinkHealth, Outcome, PermanentFailure, RetryLater, SentPart
+from gateway.api.context import ApiContext
+from gateway.api.documentation import documented
+from gateway.api.problems import not_found, wrong_field
+from gateway.api.roles import Caller, Permission
+from gateway.api.views import View
+from gateway.ids import new_id
+from gateway.planning import AddressRefused
+from gateway.queue.port import QueueUnavailable
+
+log = structlog.get_logger(__name__)
+
+TEXT: Final = "Tocsin test message: nothing has happened, nothing is to be done."
+ProviderName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class TestIn(BaseModel):
+    """Whom to send a test message."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    to: str = Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$", examples=["sms:+33612345678", "+33612345678"])
+    text: str = Field(default=TEXT, min_length=1, max_length=1_000, pattern=r"^[^\x00]*$")
+
+
+class LinkView(View):
+    """How the links of a provider stand."""
+
+    up: bool
+    detail: str
+    alarm: bool = Field(description="a fault of the settings: somebody should look")
+    links: int
+    links_up: int
+    outstanding: int
+    facts: dict[str, str]
+
+
+class ProviderView(LinkView):
+    """A configured provider. While `circuit` is open its deliveries go to the next one of the route."""
+
+    name: str
+    channel: str
+    kind: str
+    circuit: Literal["closed", "open", "half_open"]
+    queue_depth: int | None = Field(description="deliveries that wait for it; null while the queue cannot be reached")
+
+
+class ProviderList(View):
+    """Every configured provider."""
+
+    items: list[ProviderView]
+
+
+class TestPart(View):
+    """A part that the provider took."""
+
+    n: int
+    provider_message_id: str
+    units: int
+
+
+class TestView(View):
+    """What the attempt came to."""
+
+    provider: str
+    address: str
+    outcome: Literal["accepted", "delivered", "retry_later", "failed"]
+    code: str
+    detail: str
+    parts: list[TestPart]
+
+
+def router(api: ApiContext) -> APIRouter:
+    """The routes under /v1/providers."""
+    routes = APIRouter(tags=["providers"])
+    may_read_providers = Depends(api.requires(Permission.READ_PROVIDERS))
+    tester = Depends(api.requires(Permission.TEST_PROVIDERS))
+
+    @routes.get("/v1/providers", responses=documented())
+    async def list_providers(
+        *,
+        _caller: Caller = may_read_providers,
+    ) -> ProviderList:
+        """The health of each provider."""
+        return ProviderList(items=[await provider_view(api, name) for name in api.broker.channels])
+
+    @routes.post("/v1/providers/{name}/probe", responses=documented("not-found"))
+    async def probe_provider(*, _caller: Caller = tester, name: ProviderName) -> LinkView:
+        """Opens a connection of its own, authenticates and closes it again. Nothing is sent."""
+        return LinkView.model_validate(_link(await _channel(api, name).probe()))
+
+    @routes.post("/v1/providers/{name}/test", responses=documented("not-found", body=True))
+    async def test_provider(*, caller: Caller = tester, name: ProviderName, body: TestIn) -> TestView:
+        """Sends one message directly over this provider. It is charged to nobody and recorded only in the log."""
+        channel = _channel(api, name)
+        address = _address(api, channel, body.to)
+        message = Message(address=address, text=body.text, reference=new_id("tst"), subject="Tocsin test")
+        outcome = await channel.send(message)
+        told = _outcome(outcome)
+        log.info("provider_tested", provider=name, key=caller.key_id, outcome=told["outcome"], code=told["code"])
+        return TestView.model_validate({"provider": name, "address": f"{channel.name}:{address}", **told})
+
+    return routes
+
+
+async def provider_view(api: ApiContext, name: str) -> ProviderView:
+    """The provider as it stands."""
+    channel = api.broker.channels[name]
+    kind = next((provider.kind for provider in api.settings.providers if provider.name == name), "")
+    try:
+        depth: int | None = await api.broker.queue.depth(name)
+    except QueueUnavailable:
+        depth = None
+    circuit = str(api.broker.breakers[name].circuit)
+    members = {"name": name, "channel": channel.name, "kind": kind, "circuit": circuit, "queue_depth": depth}
+    return ProviderView.model_validate({**members, **_link(channel.health())})
+
+
+def _link(health: LinkHealth) -> dict[str, object]:
+    return {
+        "up": health.up,
+        "detail": health.detail,
+        "alarm": health.alarm,
+        "links": health.links,
+        "links_up": health.links_up,
+        "outstanding": health.outstanding,
+        "facts": dict(health.facts),
+    }
+
+
+def _channel(api: ApiContext, name: str) -> Channel:
+    channel = api.broker.channels.get(name)
+    if channel is None:
+        raise not_found("provider")
+    return channel
+
+
+def _address(api: ApiContext, channel: Channel, to: str) -> str:
+    """The canonical address without its channel. What no alert may reach, no test may; a route is not needed."""
+    value = to.removeprefix(f"{channel.name}:")
+    try:
+        return api.broker.planner.canonical(f"{channel.name}:{value}").partition(":")[2]
+    except AddressRefused as refused:
+        if refused.code != "no_route":
+            raise wrong_field("to", refused.code, str(refused)) from refused
+    try:
+        return channel.parse_address(value)
+    except InvalidAddressError as error:
+        raise wrong_field("to", "invalid_address", str(error)) from error
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    match outcome:
+        case Accepted():
+            return {"outcome": "accepted", "code": outcome.code, "detail": outcome.detail, "parts": _of(outcome.parts)}
+        case Delivered():
+            return {"outcome": "delivered", "code": outcome.code, "detail": outcome.detail, "parts": []}
+        case RetryLater() | PermanentFailure():
+            word = "retry_later" if isinstance(outcome, RetryLater) else "failed"
+            reason = outcome.reason
+            return {"outcome": word, "code": reason.code, "detail": reason.detail, "parts": _of(outcome.parts)}
+
+
+def _of(parts: tuple[SentPart, ...]) -> list[dict[str, object]]:
+    return [{"n": part.n, "provider_message_id": part.provider_message_id, "units": part.units} for part in parts]

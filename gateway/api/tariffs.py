@@ -1,0 +1,89 @@
+"""Routes of tariffs: what is in force, and a new price."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+
+from billing.money import format_amount, parse_amount
+from billing.tariff import PREFIX_CHARS_MAX, ChargedOn, Tariff, UnknownEnd
+from gateway import administration as admin
+from gateway.api.accounts import AmountIn
+from gateway.api.alerts import LINE_PATTERN
+from gateway.api.context import ApiContext
+from gateway.api.documentation import documented
+from gateway.api.roles import Caller, Permission
+from gateway.api.views import Amount, View
+
+
+class TariffIn(BaseModel):
+    """The price of one unit of a channel (an SMS part) for the addresses that begin with `prefix`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channel: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["sms"])
+    prefix: str = Field(default="", max_length=PREFIX_CHARS_MAX, pattern=LINE_PATTERN, examples=["+33"])
+    price: AmountIn
+    charged_on: ChargedOn = Field(default="accepted", description="what a unit must be to be charged")
+    unknown_end: UnknownEnd = Field(default="capture", description="what a unit costs whose end is never known")
+
+
+class TariffView(View):
+    """A tariff in force; a changed price is a new version."""
+
+    channel: str
+    prefix: str
+    version: int
+    price: Amount
+    charged_on: ChargedOn
+    unknown_end: UnknownEnd
+
+
+class TariffList(View):
+    """All tariffs in force."""
+
+    items: list[TariffView]
+
+
+def tariff_view(tariff: Tariff) -> TariffView:
+    """The tariff as shown."""
+    return TariffView(
+        channel=tariff.channel,
+        prefix=tariff.prefix,
+        version=tariff.version,
+        price=format_amount(tariff.price_micros),
+        charged_on=tariff.charged_on,
+        unknown_end=tariff.unknown_end,
+    )
+
+
+def router(api: ApiContext) -> APIRouter:
+    """The routes under /v1/tariffs."""
+    routes = APIRouter(tags=["tariffs"])
+    may_set_tariffs = Depends(api.requires(Permission.SET_TARIFFS))
+    may_read_tariffs = Depends(api.requires(Permission.READ_TARIFFS))
+
+    @routes.get("/v1/tariffs", responses=documented())
+    async def list_tariffs(*, _caller: Caller = may_read_tariffs) -> TariffList:
+        """The tariffs in force, by channel and prefix."""
+        found = await api.store.read(admin.list_tariffs)
+        return TariffList(items=[tariff_view(tariff) for tariff in found])
+
+    @routes.put("/v1/tariffs", responses=documented("conflict", body=True))
+    async def set_tariff(*, _caller: Caller = may_set_tariffs, body: TariffIn) -> TariffView:
+        """Sets a price. What is held already keeps the version it was held under."""
+        tariff = await api.store.write(
+            lambda connection: admin.set_tariff(
+                connection,
+                api.clock.now(),
+                channel=body.channel,
+                prefix=body.prefix,
+                price_micros=parse_amount(body.price),
+                charged_on=body.charged_on,
+                unknown_end=body.unknown_end,
+            )
+        )
+        await api.broker.reload_tariffs()
+        return tariff_view(tariff)
+
+    return routes
