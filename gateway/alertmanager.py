@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from gateway.rendering import on_one_line, shortened
@@ -19,8 +19,8 @@ MEMBERS_MAX = 10_000
 """Members of one group; Alertmanager's `max_alerts` keeps it lower, and the request is bounded in bytes as well."""
 LABELS_MAX = 500
 """Labels or annotations of one set; Prometheus is content with some thirty."""
-VALUE_CHARS_MAX = 100_000
-"""Characters of one value, such as an annotation with a runbook in it."""
+GROUP_KEY_CHARS_MAX = 100_000
+"""Characters of a group's key as it is posted: the matchers of its routes and the labels of the group."""
 KEY_CHARS_MAX = 500
 """Characters of a group's key as it is stored; PostgreSQL indexes up to 2,700 bytes."""
 
@@ -41,7 +41,19 @@ def _nothing_is_empty(value: Any) -> Any:
     return {} if value is None else value  # an empty map of Go may be written as null
 
 
-Text = Annotated[str, Field(max_length=VALUE_CHARS_MAX)]
+def _number(value: Any) -> Any:
+    if isinstance(value, str | bool):
+        raise ValueError("expected an integer")  # what pydantic would make of "3" and true, the schema does not allow
+    return value
+
+
+def _unicode(value: str) -> str:
+    value.encode()  # raises ValueError for half of a surrogate pair, which JSON can write and no database takes
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_number)]
+Text = Annotated[str, AfterValidator(_unicode)]
 Labels = Annotated[
     dict[Text, Text],
     Field(max_length=LABELS_MAX),
@@ -61,7 +73,7 @@ class Member(_Posted):
     status: Literal["firing", "resolved"]
     labels: Labels = {}
     annotations: Labels = {}
-    fingerprint: str = Field(default="", max_length=200)
+    fingerprint: Text = Field(default="", max_length=200)
 
     @property
     def key(self) -> str:
@@ -73,12 +85,10 @@ class Notification(_Posted):
     """The body that Alertmanager posts, version 4 (Alertmanager's documentation, `webhook_config`)."""
 
     version: Literal["4"] = Field(description="of the payload, as Alertmanager posts it")
-    group_key: str = Field(
-        min_length=1, max_length=VALUE_CHARS_MAX, description="the same for every notification of a group"
+    group_key: Text = Field(
+        min_length=1, max_length=GROUP_KEY_CHARS_MAX, description="the same for every notification of a group"
     )
-    truncated_alerts: int = Field(
-        default=0, ge=0, le=10**9, strict=True, description="members left out because of max_alerts"
-    )
+    truncated_alerts: Count = Field(default=0, ge=0, le=10**9, description="members left out because of max_alerts")
     status: Literal["firing", "resolved"] = Field(description="firing while at least one member is")
     receiver: Text = Field(default="", description="the name of the receiver in alertmanager.yml")
     group_labels: Labels = Field(default={}, description="the labels that group_by names")
@@ -161,14 +171,19 @@ def member_values(member: Member) -> dict[str, object]:
     }
 
 
+def _brief(text: str, chars_max: int) -> str:
+    """The beginning of the text on one line. What is far beyond is not even looked at: a value may be megabytes."""
+    return shortened(on_one_line(text[: 4 * chars_max]), chars_max)
+
+
 def _line(annotations: Mapping[str, str], name: str, chars_max: int) -> str:
-    return shortened(on_one_line(annotations.get(name, "")), chars_max)
+    return _brief(annotations.get(name, ""), chars_max)
 
 
 def _title(labels: Mapping[str, str], annotations: Mapping[str, str], otherwise: str) -> str:
     """The alert's name; without one, what else there is to call it by."""
     named = labels.get(NAME) or _in_words(labels) or annotations.get("summary") or otherwise or SOURCE
-    return shortened(on_one_line(named), TITLE_CHARS_MAX)
+    return _brief(named, TITLE_CHARS_MAX)
 
 
 def _in_words(labels: Mapping[str, str]) -> str:
@@ -178,14 +193,11 @@ def _in_words(labels: Mapping[str, str]) -> str:
 def _labels_told(labels: Mapping[str, str]) -> list[dict[str, str]]:
     """The first labels in the order of their names; the alert's name is the title already."""
     names = sorted(name for name in labels if name != NAME and labels[name])
-    return [
-        {"name": shortened(on_one_line(name), TOLD_CHARS_MAX), "value": _value(labels[name])}
-        for name in names[:LABELS_TOLD_MAX]
-    ]
+    return [{"name": _brief(name, TOLD_CHARS_MAX), "value": _value(labels[name])} for name in names[:LABELS_TOLD_MAX]]
 
 
 def _value(value: str) -> str:
-    return shortened(on_one_line(value), TOLD_CHARS_MAX)
+    return _brief(value, TOLD_CHARS_MAX)
 
 
 def _members_told(firing: Sequence[Member], labels: Mapping[str, str], annotations: Mapping[str, str]) -> list[str]:

@@ -25,7 +25,6 @@ from gateway.clock import SystemClock
 from gateway.queue.memory import MemoryQueue
 from gateway.queue.port import Queue
 from gateway.queue.redis_streams import RedisStreamsQueue
-from gateway.rendering import rendered
 from gateway.settings import Provider, Settings, load
 from gateway.store.engine import open_store
 
@@ -88,7 +87,6 @@ async def serve(
             queue=build_queue(settings),
             channels=build_channels(settings),
             clock=SystemClock(),
-            text_of=rendered,
         )
         await _serve(settings, broker, http_app(broker), started)
     finally:

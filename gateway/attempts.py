@@ -65,6 +65,8 @@ def claim_one(
 ) -> Claim | None:
     """Claims the delivery for one attempt over `provider`; None where it is not to be sent now."""
     if alert.status in ENDED:
+        if delivery.state is State.QUEUED:  # left over where the process died before it could stop them
+            change_delivery(unit, delivery, machine.CancelRequested(), tariffs)
         return None
     if alert.status == "acknowledged":
         return None  # received: what is queued is suspended until it is taken in charge, or handed back

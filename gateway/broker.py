@@ -30,6 +30,7 @@ from gateway.planning import Planner
 from gateway.policy import RetryPolicy
 from gateway.progress import AlertEnded, Announced, CallbackWritten, Tariffs, finish
 from gateway.queue.port import Queue, Ticket, Urgency
+from gateway.rendering import rendered, text_for
 from gateway.reports import ApplyReports
 from gateway.rescuer import Rescuer, queued
 from gateway.settings import RecipientSettings, Settings
@@ -64,7 +65,6 @@ class Broker:
         queue: Queue,
         channels: Mapping[str, Channel],
         clock: Clock,
-        text_of: Callable[[Claim, str], tuple[str, str]],
         role: Role = "all",
     ) -> None:
         self.settings = settings
@@ -75,7 +75,6 @@ class Broker:
         self.tariffs = Tariffs()
         self.role: Role = role
         self.ready = False
-        self._text_of = text_of
         self.breakers = {provider: Breaker() for provider in channels}
         self.policy = RetryPolicy(
             routes=settings.routing,
@@ -91,6 +90,7 @@ class Broker:
             routes=settings.routing,
             destinations=settings.destination_policies,
             available=self._available,
+            text_for=text_for,
         )
         self.last_resort = LastResort(
             recipients=[self._last_recipient(recipient) for recipient in settings.last_resort.recipients]
@@ -289,7 +289,7 @@ class Broker:
     async def _render(self, claim: Claim) -> Message:
         delivery, alert = claim.delivery, claim.alert
         channel, _, value = delivery.address.partition(":")
-        subject, text = self._text_of(claim, channel)
+        subject, text = rendered(claim, channel)
         attachments = await self.store.read(attachments_of(alert.id)) if channel in CARRIES_FILES else ()
         return Message(
             address=value,

@@ -101,7 +101,7 @@ class Escalator:
 
     def _plan(self, alert: Alert, step: int) -> list[PlannedDelivery]:
         occurrence = plan_from_json(alert.steps)[step]
-        return self._planner.plan(occurrence, recipients_from_json(alert.recipients), alert.text)
+        return self._planner.plan(occurrence, recipients_from_json(alert.recipients), alert)
 
     async def _read(self, alert_id: str) -> Alert | None:
         statement = (

@@ -348,7 +348,7 @@ class ExpandAlert:
 
     def apply(self, unit: Unit) -> bool:
         alert = unit.alert(self.alert_id)
-        if alert is None or alert.status in ENDED or alert.step != self.step + 1 or alert.expanded != self.start:
+        if alert is None or alert.ended_at is not None or alert.step != self.step + 1 or alert.expanded != self.start:
             return False
         expand(unit, alert, self.step, self.planned, self.tariffs)
         return True

@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from billing.pricing import hold_for
 from billing.tariff import Tariff, TariffTable
 from channels.channel import Channel, InvalidAddressError, Message
+from gateway.alert import Alert
 from gateway.destinations import DestinationPolicy, check
 from gateway.escalation import Occurrence, Recipient, targets
 from gateway.routing import Routes, next_provider
+
+ADDRESSES_REMEMBERED = (
+    20_000  # parsing a number and judging its destination takes 40 µs; the same people are told again
+)
 
 
 class AddressRefused(ValueError):  # noqa: N818 - a verdict that names its code
@@ -37,7 +42,10 @@ class PlannedDelivery:
 
 
 class Planner:
-    """Knows the channels, routes, tariffs and destination rules; asked once for each step that becomes active."""
+    """Knows the channels, routes, tariffs and destination rules; asked once for each step that becomes active.
+
+    `text_for` gives (subject, text) of an alert for a channel and a language.
+    """
 
     def __init__(
         self,
@@ -46,6 +54,7 @@ class Planner:
         routes: Routes,
         destinations: Mapping[str, DestinationPolicy],
         available: Callable[[str], bool],
+        text_for: Callable[[Alert, str, str], tuple[str, str]],
     ) -> None:
         self._channels = channels
         self._by_name: dict[str, Channel] = {}
@@ -54,9 +63,21 @@ class Planner:
         self._routes = routes
         self._destinations = destinations
         self._available = available
+        self._text_for = text_for
+        self._remembered: dict[str, str] = {}
         self.tariffs = TariffTable([])
 
     def canonical(self, raw: str) -> str:
+        """The address as stored, remembered for those that were used last. Raises AddressRefused as `_canonical`."""
+        found = self._remembered.get(raw)
+        if found is None:
+            found = self._canonical(raw)
+            if len(self._remembered) >= ADDRESSES_REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[raw] = found
+        return found
+
+    def _canonical(self, raw: str) -> str:
         """The address as stored, ``channel:value``. Raises AddressRefused: not understood, not allowed, or nobody takes it."""
         name, colon, value = raw.partition(":")
         channel = self._by_name.get(name)
@@ -78,29 +99,33 @@ class Planner:
             raise AddressRefused("no_route", f"no route of channel {name} takes {parsed}")
         return f"{name}:{parsed}"
 
-    def plan(self, occurrence: Occurrence, recipients: Sequence[Recipient], text: str) -> list[PlannedDelivery]:
-        """The deliveries of one occurrence. Addresses are canonical; one that no route takes any more is planned with no
-        provider, and fails when it is written."""
-        units: dict[str, int] = {}
+    def plan(self, occurrence: Occurrence, recipients: Sequence[Recipient], alert: Alert) -> list[PlannedDelivery]:
+        """The deliveries of one occurrence of the alert, priced on the text that each will say. Addresses are canonical; one
+        that no route takes any more is planned with no provider, and fails when it is written."""
+        units: dict[tuple[str, str], int] = {}
         planned = []
         seen: set[str] = set()
         for n, recipient, address in targets(occurrence, recipients):
             if address in seen:
                 continue  # one call at one address is enough, whoever lists it twice
             seen.add(address)
-            planned.append(self._one(n, recipient, address, text, units))
+            planned.append(self._one(n, recipient, address, alert, units))
         return planned
 
-    def _one(self, n: int, recipient: Recipient, address: str, text: str, units: dict[str, int]) -> PlannedDelivery:
+    def _one(
+        self, n: int, recipient: Recipient, address: str, alert: Alert, units: dict[tuple[str, str], int]
+    ) -> PlannedDelivery:
         name, _, value = address.partition(":")
         route = tuple(p for p in self._routes.providers_for(name, value) if p in self._channels)
         tariff: Tariff | None = self.tariffs.price_for(name, value)
+        language = recipient.language or alert.language
         most = 1
         for provider in route:
-            if provider not in units:  # the text is the same for all: what it takes depends on the provider alone
-                message = Message(address=value, text=text, reference="")
-                units[provider] = self._channels[provider].billable_units(message)
-            most = max(most, units[provider])
+            key = (provider, language)
+            if key not in units:  # what a text takes depends on the provider and the language alone
+                message = Message(address=value, text=self._text_for(alert, name, language)[1], reference="")
+                units[key] = self._channels[provider].billable_units(message)
+            most = max(most, units[key])
         return PlannedDelivery(
             recipient=n,
             person=recipient.person,

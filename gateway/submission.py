@@ -27,9 +27,11 @@ from gateway.escalation import (
     plan_to_json,
     recipients_to_json,
 )
+from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
 from gateway.planning import AddressRefused, PlannedDelivery
+from gateway.rendering import TemplateError, render_named
 
 RECIPIENTS_MAX = 100_000  # what a settings file can allow at the most
 ADDRESSES_MAX = 20  # of one recipient
@@ -109,7 +111,9 @@ class AttachmentIn(Section):
 class AlertRequest(Section):
     """The body of POST /v1/alerts."""
 
-    text: NoNul = Field(min_length=1, max_length=100_000)
+    text: NoNul | None = Field(default=None, min_length=1, max_length=100_000)
+    template: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")
+    variables: dict[str, str | int | float | bool] = Field(default={}, max_length=100)
     subject: str = Field(default="", max_length=500, pattern=r"^[^\x00\r\n]*$")
     priority: Literal["emergency", "high", "normal", "bulk"] = "normal"
     language: str = Field(default="", max_length=35, pattern=r"^[A-Za-z0-9-]*$")
@@ -125,6 +129,14 @@ class AlertRequest(Section):
     reference: NoNul | None = Field(default=None, min_length=1, max_length=200)
     attachments: tuple[AttachmentIn, ...] = Field(default=(), max_length=ATTACHMENTS_MAX)
     dry_run: bool = False
+
+    @model_validator(mode="after")
+    def _text_or_template(self) -> AlertRequest:
+        if (self.text is None) == (self.template is None):
+            raise ValueError("expected either text or template")
+        if self.variables and self.template is None:
+            raise ValueError("expected variables only together with template")
+        return self
 
 
 class FieldError(ValueError):
@@ -161,7 +173,8 @@ class Submissions:
     ) -> Submission:
         """Checks what needs the settings and makes the alert. Raises FieldError."""
         limits = self._settings.alerts
-        if len(request.text) > limits.text_max:
+        subject, text = _said(request)
+        if len(text) > limits.text_max:
             raise FieldError("text", "too_long", f"expected at most {limits.text_max} characters")
         if len(request.recipients) > limits.recipients_max:
             raise FieldError("recipients", "too_many", f"expected at most {limits.recipients_max} recipients")
@@ -172,6 +185,7 @@ class Submissions:
             if wrong is not None:
                 raise FieldError("callback_url", "invalid_url", wrong)
         alert = self._alert(request, recipients, plan, account_id, key_id, source, group_key)
+        alert = replace(alert, subject=request.subject or subject, text=text)
         return Submission(alert=alert, plan=plan, recipients=recipients, attachments=_attachments(request))
 
     def _recipients(self, given: Sequence[RecipientIn], field: str) -> tuple[Recipient, ...]:
@@ -229,8 +243,7 @@ class Submissions:
             account_id=account_id,
             key_id=key_id,
             priority=priority,
-            subject=request.subject,
-            text=request.text,
+            text=request.text or "",
             language=request.language,
             reference=request.reference,
             source=source,
@@ -267,7 +280,7 @@ class Submissions:
         planned: list[PlannedDelivery] = []
         first_at = due_at(submission.plan, 0, alert.start_at)
         if first_at is not None and first_at <= alert.created_at:
-            planned = broker.planner.plan(submission.plan[0], submission.recipients, alert.text)
+            planned = broker.planner.plan(submission.plan[0], submission.recipients, alert)
         reservation = self._reserve(planned)
         command = AcceptAlert(
             alert=alert,
@@ -309,7 +322,7 @@ class Submissions:
         for n, occurrence in enumerate(submission.plan):
             at = due_at(submission.plan, n, alert.start_at)
             assert at is not None
-            for planned in self._broker.planner.plan(occurrence, submission.recipients, alert.text):
+            for planned in self._broker.planner.plan(occurrence, submission.recipients, alert):
                 total += planned.hold_micros
                 tries.append(
                     {
@@ -332,6 +345,17 @@ SHORTFALLS = {
     Priority.NORMAL: Shortfall.REFUSE,
     Priority.BULK: Shortfall.REFUSE,
 }
+
+
+def _said(request: AlertRequest) -> tuple[str, str]:
+    """(subject, text) of the request: its own, or those of the template it names. Raises FieldError."""
+    if request.text is not None:
+        return request.subject, request.text
+    assert request.template is not None
+    try:
+        return render_named(request.template, request.variables, request.language)
+    except TemplateError as error:
+        raise FieldError(error.field, "invalid_template", error.detail) from error
 
 
 def _attachments(request: AlertRequest) -> tuple[tuple[str, str, bytes], ...]:

@@ -20,7 +20,8 @@ from gateway.clock import Clock
 from gateway.store.cache import OpenRows
 from gateway.store.engine import UNFIT, Store, translated
 from gateway.store.errors import StoreConflict, StoreError, StoreUnavailable
-from gateway.store.unit import Unit, Wants, WriteStatements
+from gateway.store.unit import Unit, Wants
+from gateway.store.writing import WriteStatements
 
 log = structlog.get_logger(__name__)
 T_co = TypeVar("T_co", covariant=True)
@@ -103,7 +104,6 @@ class Journal:
 
     async def run(self) -> None:
         """Commits batches until cancelled; what is pending then is still committed."""
-        under_way: asyncio.Future[None] | None = None
         committing: asyncio.Task[None] | None = None
         try:
             while True:
@@ -116,8 +116,11 @@ class Journal:
             self._running = False
             if committing is not None:
                 await asyncio.wait({committing})
-            while self._urgent or self._waiting:
-                await self._commit(self._take())
+            try:
+                while self._urgent or self._waiting:
+                    await self._commit(self._take())
+            finally:
+                _fail([*self._urgent, *self._waiting])
 
     def _take(self) -> list[_Pending]:
         batch: list[_Pending] = []
@@ -142,6 +145,9 @@ class Journal:
             log.error("batch_failed", commands=len(commands), error=str(error))
             self._forget()  # whether the database took it, only the database knows
             written = _Written([error] * len(commands), [])
+        except BaseException:
+            _fail(batch)  # the writer dies of a fault of ours; nobody may wait for it for ever
+            raise
         for unit in written.units:
             unit.keep()
         signals = [signal for unit in written.units for signal in unit.signals]
@@ -162,14 +168,22 @@ class Journal:
         for _ in range(DEADLOCK_TRIES):
             try:
                 return await self._store.write(lambda connection: self._together(connection, commands))
-            except StoreConflict as error:
-                log.warning("batch_replayed", commands=len(commands), error=str(error))
+            except _Deadlock:
+                continue
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                # a constraint, or a fault of ours: whichever command it is, the others are not to suffer
+                log.warning("batch_replayed", commands=len(commands), error=repr(error))
                 REPLAYS.inc()
                 self._forget()  # each command is to see in the database what the one before it wrote there
                 return await self._store.write(lambda connection: self._one_by_one(connection, commands))
-            except _Deadlock:
-                continue
         raise StoreUnavailable("the database ended the transaction again and again")
+
+    def _forget(self) -> None:
+        """Open rows are read from the database again."""
+        if self._cache is not None:
+            self._cache = OpenRows()
 
     def _together(self, connection: Connection, commands: list[Command[Any]]) -> _Written:
         with _deadlocks():
@@ -197,10 +211,19 @@ class Journal:
                 if not isinstance(refused, StoreConflict):
                     raise
                 verdicts.append(refused)
+            except Exception as error:
+                log.exception("command_failed", command=type(command).__name__)
+                verdicts.append(error)
             else:
                 verdicts.append(verdict)
                 units.append(unit)
         return _Written(verdicts, units)
+
+
+def _fail(batch: Sequence[_Pending]) -> None:
+    for pending in batch:
+        if not pending.future.done():
+            pending.future.set_exception(StoreUnavailable("the journal has stopped"))
 
 
 @dataclass(frozen=True, slots=True)

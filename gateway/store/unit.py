@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, literal_column, select
+from sqlalchemy import Connection, bindparam, delete
 
 from billing.ledger import Balance, Entry, held, prepaid
 from gateway.alert import Alert
@@ -20,128 +20,12 @@ from gateway.delivery import Delivery
 from gateway.store import rows, tables
 from gateway.store.cache import OpenRows
 from gateway.store.rows import Attempt, Callback, Mapper, Part, Row
-from gateway.store.statements import Lookup, Statement, chunks, insert_of, update_of
+from gateway.store.statements import Lookup, chunks
+from gateway.store.writing import MAPPERS, PLAIN, WriteStatements
 
 T = TypeVar("T")
 
-_MAPPERS: tuple[Mapper[Any], ...] = (rows.alerts, rows.deliveries, rows.attempts, rows.parts, rows.callbacks)
-_PLAIN = {
-    "entries": ("account_id", "kind", "cause_type", "cause_id", "debit", "credit", "amount_micros", "reverses", "at"),
-    "events": ("alert_id", "delivery_id", "kind", "detail", "at"),
-    "idempotency": ("account_id", "route", "key", "digest", "answer", "created_at"),
-    "early_receipts": (
-        "id",
-        "provider",
-        "provider_message_id",
-        "exact",
-        "address",
-        "result",
-        "code",
-        "detail",
-        "raw",
-        "at",
-    ),
-    "acknowledgements": ("id", "alert_id", "by", "comment", "via", "key_id", "at"),
-    "attachments": ("alert_id", "n", "name", "content_type", "content"),
-    "inbound_messages": ("id", "provider", "channel", "source", "destination", "text", "at"),
-    "inbound_parts": ("provider", "source", "destination", "reference", "total", "n", "text", "at"),
-}
-
-
-class WriteStatements:
-    """All statements of the write path for one database, compiled once."""
-
-    def __init__(self, dialect: Any) -> None:
-        self.insert: dict[str, Statement] = {}
-        self.update: dict[str, Statement] = {}
-        for mapper in _MAPPERS:
-            self.insert[mapper.table.name] = insert_of(dialect, mapper.table, mapper.names)
-            self.update[mapper.table.name] = update_of(dialect, mapper)
-        for name, columns in _PLAIN.items():
-            self.insert[name] = insert_of(dialect, tables.metadata.tables[name], columns)
-        self.lookups = Lookups(dialect)
-
-
 _LAST = object()  # in the undo log: the last item of a list, or a key that was not there
-
-
-class Lookups:
-    """All look-ups of units of work for one database, compiled once. Rows that will change are locked in the order of their keys."""
-
-    def __init__(self, dialect: Any) -> None:
-        alert, delivery, part, early = tables.alerts.c, tables.deliveries.c, tables.parts.c, tables.early_receipts.c
-        live = alert.status.in_((literal_column("'active'"), literal_column("'acknowledged'")))
-        self.alerts = Lookup(dialect, lambda v: _locked(rows.alerts, alert.id.in_(v)))
-        self.deliveries = Lookup(dialect, lambda v: _locked(rows.deliveries, delivery.id.in_(v)))
-        self.parts_of = Lookup(dialect, lambda v: _locked(rows.parts, part.delivery_id.in_(v)))
-        self.attempts_of = Lookup(dialect, lambda v: _locked(rows.attempts, tables.attempts.c.delivery_id.in_(v)))
-        self.same = {
-            "reference": Lookup(dialect, lambda v: _locked(rows.alerts, alert.reference.in_(v), live)),
-            "group_key": Lookup(dialect, lambda v: _locked(rows.alerts, alert.group_key.in_(v), live)),
-        }
-        self.owners = Lookup(
-            dialect, lambda v: select(delivery.alert_id, delivery.account_id).where(delivery.id.in_(v))
-        )
-        self.named = Lookup(
-            dialect,
-            lambda v: (
-                select(*rows.parts.columns)
-                .where(part.provider == bindparam("provider"), part.provider_message_id.in_(v))
-                .order_by(part.sent_at.desc())
-            ),
-            extra=("provider",),
-        )
-        self.early = Lookup(
-            dialect,
-            lambda v: (
-                select(tables.early_receipts)
-                .where(early.provider == bindparam("provider"), early.provider_message_id.in_(v))
-                .order_by(early.at, early.id)
-            ),
-            extra=("provider",),
-        )
-        idempotency = tables.idempotency.c
-        self.idempotency = Lookup(
-            dialect,
-            lambda v: select(
-                idempotency.account_id, idempotency.route, idempotency.key, idempotency.digest, idempotency.answer
-            ).where(idempotency.key.in_(v)),
-        )
-        account, balance = tables.accounts.c, tables.balances.c
-        self.balances = Lookup(
-            dialect,
-            lambda v: (
-                select(account.id, account.currency, account.floor_micros, balance.name, balance.amount_micros)
-                .join(tables.balances, balance.account_id == account.id)
-                .where(account.id.in_(v))
-                .order_by(balance.name)
-                .with_for_update(of=tables.balances)
-            ),
-        )
-        self.open = Lookup(
-            dialect,
-            lambda v: (
-                select(delivery.alert_id).distinct().where(delivery.alert_id.in_(v), delivery.settled_at.is_(None))
-            ),
-        )
-        self.reached = Lookup(
-            dialect,
-            lambda v: (
-                select(delivery.alert_id)
-                .distinct()
-                .where(
-                    delivery.alert_id.in_(v),
-                    delivery.state.in_((literal_column("'accepted'"), literal_column("'delivered'"))),
-                )
-            ),
-        )
-
-
-def _locked(mapper: Mapper[Any], *conditions: ColumnElement[bool]) -> Select[Any]:
-    statement = select(*mapper.columns).where(*conditions)
-    return statement.order_by(*(mapper.table.c[name] for name in mapper.key)).with_for_update()
-
-
 _EARLY_USED = delete(tables.early_receipts).where(tables.early_receipts.c.id.in_(bindparam("ids", expanding=True)))
 
 
@@ -195,11 +79,11 @@ class Unit:
         self._cache = cache
         self._statements = statements
         self._lookups = statements.lookups
-        self._known: dict[str, dict[Any, Any]] = {mapper.table.name: {} for mapper in _MAPPERS}
-        self._new: dict[str, dict[Any, None]] = {mapper.table.name: {} for mapper in _MAPPERS}
-        self._changed: dict[str, dict[Any, None]] = {mapper.table.name: {} for mapper in _MAPPERS}
+        self._known: dict[str, dict[Any, Any]] = {mapper.table.name: {} for mapper in MAPPERS}
+        self._new: dict[str, dict[Any, None]] = {mapper.table.name: {} for mapper in MAPPERS}
+        self._changed: dict[str, dict[Any, None]] = {mapper.table.name: {} for mapper in MAPPERS}
         self._children: dict[str, dict[str, list[Any]]] = {"attempts": {}, "parts": {}}
-        self._plain: dict[str, list[Row]] = {name: [] for name in _PLAIN}
+        self._plain: dict[str, list[Row]] = {name: [] for name in PLAIN}
         self._balances: dict[str, Balance] = {}
         self._idempotency: dict[tuple[str, str, str], tuple[bytes, str]] = {}
         self._idempotency_known: set[str] = set()
@@ -515,7 +399,7 @@ class Unit:
 
     def flush(self) -> None:
         """Writes what is new and changed so far, parents before children."""
-        for mapper in _MAPPERS:
+        for mapper in MAPPERS:
             name = mapper.table.name
             known = self._known[name]
             new, changed = self._new[name], self._changed[name]
@@ -545,7 +429,7 @@ class Unit:
         return set(self._lookups.reached.scalars(self.connection, ids))
 
 
-_BY_CLASS: dict[type, Mapper[Any]] = {mapper.cls: mapper for mapper in _MAPPERS}
+_BY_CLASS: dict[type, Mapper[Any]] = {mapper.cls: mapper for mapper in MAPPERS}
 
 
 def _mapper_of(value: object) -> Mapper[Any]:

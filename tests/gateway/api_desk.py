@@ -20,7 +20,6 @@ from gateway.api import application
 from gateway.app import build_channels, build_queue, load_settings
 from gateway.broker import Broker
 from gateway.clock import SystemClock
-from gateway.rendering import rendered
 from gateway.store.engine import Store, open_store
 
 T = TypeVar("T")
@@ -140,7 +139,6 @@ async def running(
         queue=build_queue(settings),
         channels=build_channels(settings),
         clock=SystemClock(),
-        text_of=rendered,
     )
     started = asyncio.Event()
     work = asyncio.create_task(broker.run(started.set))

@@ -46,6 +46,7 @@ from gateway.lifecycle import Acknowledge, ChangeAlert
 from gateway.planning import PlannedDelivery, Planner
 from gateway.policy import RetryPolicy
 from gateway.progress import AlertEnded, Announced, Tariffs, finish
+from gateway.rendering import text_for
 from gateway.reports import ApplyReports
 from gateway.rescuer import Rescuer
 from gateway.routing import Route, Routes
@@ -144,7 +145,7 @@ class Desk:
             available=lambda provider: provider not in down,
             jitter=lambda: 0.0,
         )
-        planner = Planner(channels=channels(), routes=ROUTES, destinations={}, available=policy.available)
+        planner = Planner(channels=channels(), routes=ROUTES, destinations={}, available=policy.available, text_for=text_for)
         desk = cls(
             store=await open_store(url),
             url=url,
@@ -361,11 +362,13 @@ class Desk:
         """Claims the delivery over `provider` (its own); None where it is not to be sent."""
         if provider is None:
             provider = (await self.delivery(delivery_id)).provider
-        command = ClaimDeliveries(
-            provider=provider, delivery_ids=(delivery_id,), policy=self.policy, tariffs=self.tariffs
-        )
-        claims = await self.do(command)
+        claims = await self.do(self.claiming(delivery_id, provider=provider))
         return claims[0] if claims else None
+
+    def claiming(self, *delivery_ids: str, provider: str = A) -> ClaimDeliveries:
+        return ClaimDeliveries(
+            provider=provider, delivery_ids=delivery_ids, policy=self.policy, tariffs=self.tariffs
+        )
 
     async def claimed(self, delivery_id: str, provider: str | None = None) -> Claim:
         claim = await self.claim(delivery_id, provider)

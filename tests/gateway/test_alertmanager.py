@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -90,7 +91,9 @@ def test_what_it_may_gain_is_passed_over_and_what_go_leaves_out_is_empty() -> No
         ({"alerts": [{}]}, "alerts.0.status"),
         ({"alerts": [member()] * (MEMBERS_MAX + 1)}, "alerts"),
         ({"commonLabels": {"a": 1}}, "commonLabels.a"),
-        ({"commonLabels": {"a": "x" * 200_000}}, "commonLabels.a"),
+        ({"truncatedAlerts": "3"}, "truncatedAlerts"),
+        ({"truncatedAlerts": True}, "truncatedAlerts"),
+        ({"groupKey": "x" * 100_001}, "groupKey"),
         ({"commonLabels": {f"l{n}": "x" for n in range(LABELS_MAX + 1)}}, "commonLabels"),
         ({"truncatedAlerts": -1}, "truncatedAlerts"),
     ],
@@ -154,6 +157,13 @@ def test_the_first_rule_that_the_key_may_use_is_taken(
 
 
 # What is said
+
+
+def test_a_huge_annotation_is_taken_and_cut() -> None:
+    begin = time.perf_counter()
+    subject, text = said(posted(member(summary="x " * 4_000_000)))
+    assert (subject, len(text.splitlines()[1])) == ("DiskFull", 300)
+    assert time.perf_counter() - begin < 5
 
 
 def said(body: dict[str, Any], language: str = "en") -> tuple[str, str]:

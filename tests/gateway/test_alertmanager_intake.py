@@ -24,7 +24,6 @@ from gateway.books import verify_ledger
 from gateway.broker import Broker
 from gateway.clock import SystemClock
 from gateway.lifecycle import Acknowledge
-from gateway.rendering import rendered
 from gateway.store import tables
 from gateway.store.engine import open_store
 from gateway.submission import Submissions
@@ -131,7 +130,6 @@ async def open_intake(folder: Path, rules: str, credit: str, url: str) -> AsyncI
         queue=build_queue(settings),
         channels=channels,
         clock=SystemClock(),
-        text_of=rendered,
     )
     running = asyncio.Event()
     await store.write(lambda connection: open_accounts(connection, broker, credit))

@@ -220,6 +220,7 @@ async def test_what_is_under_way_is_shown_as_such(silent: ApiDesk) -> None:
 async def test_many_recipients_are_planned_beside_the_loop(desk: ApiDesk) -> None:
     """A body that takes long to read goes through a thread; the answer shows the first hundred."""
     client = desk.client(await desk.key("submitter", "acme"))
+    await desk.price("0.001")
     numbers = [{"name": f"{n:0200d}", "addresses": [f"sms:+336{n:08d}"]} for n in range(260)]
     answer = await client.post("/v1/alerts", json=alert(recipients=numbers))
     assert answer.status_code == 202

@@ -25,7 +25,6 @@ from gateway.app import build_channels, build_queue, load_settings
 from gateway.books import verify_ledger
 from gateway.broker import Broker
 from gateway.clock import SystemClock
-from gateway.rendering import rendered
 from gateway.store import tables
 from gateway.store.engine import open_store
 from tests.peers.waiting import eventually
@@ -275,7 +274,6 @@ async def open_desk(
         queue=build_queue(settings),
         channels=build_channels(settings),
         clock=clock,
-        text_of=rendered,
     )
     submitter, administrator, secret = await store.write(lambda connection: _open_account(connection, clock.now(), credit))
     http = httpx.AsyncClient(

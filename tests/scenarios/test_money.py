@@ -2,11 +2,3 @@
 
 from __future__ import annotations
 
-import pytest
-
-from billing.ledger import InsufficientCredit
-from gateway.intake import IdempotencyConflict
-from tests.peers.smsc import NodeSmsc
-from tests.scenarios.conftest import OpenDesk
-from tests.scenarios.installation import smpp
-from tests.scenarios.test_sms_delivery import ANNA, numbers
