@@ -20,7 +20,7 @@ from channels.email.channel import EmailChannel
 from channels.email.settings import SmtpSettings
 from channels.sms.channel import SmsChannel
 from channels.sms.settings import SmppSettings
-from gateway.broker import Broker
+from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
 from gateway.queue.memory import MemoryQueue
 from gateway.queue.port import Queue
@@ -70,6 +70,7 @@ async def serve(
     http_app: Callable[[Broker], ASGIApp],
     *,
     started: Callable[[str], Awaitable[None]] | None = None,
+    role: Role = "all",
 ) -> None:
     """Runs the gateway until SIGINT or SIGTERM, or until a part of it dies (then that part's error is raised).
 
@@ -79,7 +80,11 @@ async def serve(
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 20)
-    store = await open_store(settings.store.url.get_secret_value())
+    store = await open_store(
+        settings.store.url.get_secret_value(),
+        pool_size=settings.store.pool_size,
+        pool_wait_s=settings.store.pool_wait_s,
+    )
     try:
         broker = Broker(
             settings=settings,
@@ -87,6 +92,7 @@ async def serve(
             queue=build_queue(settings),
             channels=build_channels(settings),
             clock=SystemClock(),
+            role=role,
         )
         await _serve(settings, broker, http_app(broker), started)
     finally:

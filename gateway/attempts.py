@@ -130,7 +130,7 @@ class RecordOutcome:
             change_delivery(unit, delivery, self._event(delivery, unit), self.tariffs)
         if self.claim.parts_sent:
             self._disprove(unit)
-        apply_early(unit, parts, self.policy, self.tariffs)
+        apply_early(unit, parts, self.claim.attempt.started_at, self.policy, self.tariffs)
         return unit.delivery(claimed.id) or delivery
 
     def _disprove(self, unit: Unit) -> None:

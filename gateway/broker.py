@@ -158,6 +158,7 @@ class Broker:
         """Runs until cancelled, then ends gracefully: no new attempts, those under way are waited for, links unbound."""
         journal = asyncio.create_task(self.journal.run(), name="journal")
         links: list[asyncio.Task[None]] = []
+        drain_s = DRAIN_S
         loops: list[asyncio.Task[None]] = []
         try:
             async with self.outbound:
@@ -175,13 +176,17 @@ class Broker:
                 self.ready = True
                 started()
                 done, _ = await asyncio.wait([journal, *links, *loops], return_when=asyncio.FIRST_COMPLETED)
+                drain_s = 0.0  # nothing can be written any more, or not all of it: the sooner a new process takes over
                 for task in done:
+                    if task.exception() is not None:
+                        log.error("part_died", part=task.get_name(), error=repr(task.exception()))
                     task.result()  # a loop that ends has failed: the process is to end with its error
         finally:
             self.ready = False
-            await self._stop(loops, DRAIN_S)
-            await self._stop(links, DRAIN_S)
-            await self.escalator.drain()
+            await self._stop(loops, drain_s)
+            await self._stop(links, drain_s)
+            if drain_s:
+                await self.escalator.drain()
             await self.queue.close()
             await self._stop([journal], DRAIN_S)
 
@@ -290,7 +295,9 @@ class Broker:
         delivery, alert = claim.delivery, claim.alert
         channel, _, value = delivery.address.partition(":")
         subject, text = rendered(claim, channel)
-        attachments = await self.store.read(attachments_of(alert.id)) if channel in CARRIES_FILES else ()
+        # files would tell what a sensitive alert does not say
+        files = channel in CARRIES_FILES and not alert.sensitive
+        attachments = await self.store.read(attachments_of(alert.id)) if files else ()
         return Message(
             address=value,
             text=text,

@@ -23,7 +23,7 @@ from gateway.progress import Tariffs
 from gateway.queue.port import Queue, QueueUnavailable, Ticket
 from gateway.rate import Rate
 from gateway.reroute import RerouteDeliveries
-from gateway.store.errors import StoreError
+from gateway.store.errors import StoreError, StoreStopped
 from gateway.store.journal import Journal
 
 log = structlog.get_logger(__name__)
@@ -237,6 +237,10 @@ class Dispatcher:
                 log.warning("outcome_fenced", delivery=claim.delivery.id, provider=self.provider, reason=str(fenced))
             except Ignored:
                 pass
+            except StoreStopped:
+                log.error(
+                    "outcome_lost", delivery=claim.delivery.id
+                )  # its lease is lost, and the next process doubts it
             except StoreError as error:
                 # it happened: it has to be written down, however long the disk is full
                 log.warning("outcome_not_recorded", delivery=claim.delivery.id, error=str(error))

@@ -12,7 +12,7 @@ from typing import Any
 from billing import ledger
 from billing.ledger import InsufficientCredit
 from gateway import delivery as machine
-from gateway.alert import ENDED, Alert, Priority, Status, next_look
+from gateway.alert import Alert, Priority, Status, next_look
 from gateway.attempts import Claim, claim_one
 from gateway.clock import rfc3339, to_micros
 from gateway.delivery import ANNOUNCED_AGAIN, Delivery
@@ -166,7 +166,8 @@ class AcceptAlert:
         if rises:
             unit.event(same.id, "priority_raised", self.alert.priority.name.lower())
             again = same if same.status is Status.ACTIVE else replace(same, status=Status.ACTIVE, ended_at=None)
-            same = replace(again, priority=self.alert.priority, step=0, step_at=unit.now, start_at=unit.now)
+            anew = replace(again, step=0, step_at=unit.now, start_at=unit.now, expanded=0, expanding=0)
+            same = replace(anew, priority=self.alert.priority, confirm_by_at=None)
             same = replace(same, look_at=next_look(same))
             unit.put(same)
         return self._answer(unit, same, [], joined=True)
@@ -217,7 +218,7 @@ def activate(
         step_at=due_at(plan, step + 1, alert.start_at),
         expanded=0,
         expanding=len(planned),
-        hold_left_micros=held,
+        hold_left_micros=alert.hold_left_micros + held,
         look_at=unit.now + EXPAND_AGAIN,
     )
     return expand(unit, alert, step, planned[:CHUNK], tariffs, announce=announce)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from billing.pricing import SettledUnits, charge_for
 from billing.tariff import Tariff
 from gateway import alert as alerts
 from gateway.alert import Alert, Standing
-from gateway.clock import rfc3339
+from gateway.clock import rfc3339, to_micros
 from gateway.delivery import Announce, Delivery, Event, Settle, advance
 from gateway.frozen import replace
 from gateway.ids import new_id
@@ -152,10 +153,13 @@ def _release_rest(unit: Unit, alert: Alert) -> Alert:
         return alert
     balance = unit.balance(alert.account_id)
     assert balance is not None, "an alert's account has balances"
-    after, entries, _ = ledger.settle(
-        balance, delivery_id=alert.id, hold_micros=alert.hold_left_micros, capture_micros=0
+    hold_id = (
+        f"{alert.id}:{alert.step - 1}@{to_micros(alert.start_at)}"  # as `intake` named the hold: steps have one each
     )
-    unit.move(after, entries)
+    after, entries, _ = ledger.settle(
+        balance, delivery_id=hold_id, hold_micros=alert.hold_left_micros, capture_micros=0
+    )
+    unit.move(after, [dataclasses.replace(entry, cause_type=ledger.CAUSE_ALERT) for entry in entries])
     return replace(alert, hold_left_micros=0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import delete, select
 
@@ -19,6 +20,7 @@ from channels.outcome import (
     Report,
 )
 from gateway import delivery as machine
+from gateway.clock import to_micros
 from gateway.delivery import Delivery, Event, Fenced, Ignored, State
 from gateway.frozen import replace
 from gateway.ids import new_id
@@ -28,7 +30,6 @@ from gateway.store import tables
 from gateway.store.rows import Part
 from gateway.store.unit import EarlyReceipt, Unit, Wants
 
-SUBSCRIBER_DIGITS = 7  # what the international and the national form of a number have in common at the least
 RAW_MAX = 500  # characters of a receipt's own text that are kept as evidence
 _RESULTS: dict[str, ReceiptResult] = {
     "delivered": ReceiptDelivered(),
@@ -82,9 +83,14 @@ class ApplyReports:
             unit.prefetch(Wants(named={self.provider: others}))
 
     def _receipt(self, unit: Unit, receipt: Receipt) -> None:
+        if "\0" in f"{receipt.code}{receipt.detail}{receipt.raw}":
+            code, detail, raw = (_stored(text) for text in (receipt.code, receipt.detail, receipt.raw))
+            receipt = replace(receipt, code=code, detail=detail, raw=raw)
         part = self._named(unit, receipt)
-        if part is None:
+        if part is None or part.state != "accepted":
+            # not ours, or faster than the answer, perhaps with an id that is used again: the answer will tell
             self._keep(unit, receipt)
+        if part is None:
             return
         apply_receipt(unit, part, receipt.result, receipt.code, receipt.raw, self.policy, self.tariffs)
 
@@ -94,10 +100,15 @@ class ApplyReports:
         for n, name in enumerate(receipt.provider_message_ids):
             named = unit.parts_named(self.provider, name)
             fitting = [part for part in named if addressed(unit, part, receipt.address)]
+            if named and not fitting:
+                named = unit.parts_hidden(self.provider, name)
+                fitting = [part for part in named if addressed(unit, part, receipt.address)]
             if fitting:
                 return fitting[0]
-            if named and n == 0:
-                return named[0]
+            # a part that awaits no word any more and went elsewhere is not meant: this one's answer is still to come
+            meant = [part for part in named if part.state == "accepted" or not elsewhere(unit, part, receipt.address)]
+            if meant and n == 0:
+                return meant[0]
         return None
 
     def _keep(self, unit: Unit, receipt: Receipt) -> None:
@@ -163,16 +174,25 @@ def _stored(text: str) -> str:
     return text.replace("\0", "")
 
 
-ADDRESS_TAIL = 7  # digits that have to agree: providers drop plus signs and country codes
+ADDRESS_DIGITS_MIN = 7  # fewer digits in common say nothing: providers drop plus signs, country codes, leading zeros
 
 
 def addressed(unit: Unit, part: Part, address: str) -> bool:
-    """Whether the part went to this address, as far as providers write addresses alike."""
+    """Whether the part went to this address, as far as it can be told from how providers write addresses."""
     delivery = unit.delivery(part.delivery_id) if address else None
     if delivery is None:
         return False
     sent_to = delivery.address.partition(":")[2]
-    return sent_to == address or sent_to.lstrip("+")[-ADDRESS_TAIL:] == address.lstrip("+")[-ADDRESS_TAIL:]
+    if sent_to == address:
+        return True
+    shorter, longer = sorted((sent_to.lstrip("+0"), address.lstrip("+0")), key=len)
+    return len(shorter) >= ADDRESS_DIGITS_MIN and longer.endswith(shorter)
+
+
+def elsewhere(unit: Unit, part: Part, address: str) -> bool:
+    """Whether the receipt names a number that the part certainly did not go to. What is no number, or too short, tells nothing."""
+    digits = address.lstrip("+0")
+    return len(digits) >= ADDRESS_DIGITS_MIN and digits.isdigit() and not addressed(unit, part, address)
 
 
 def apply_receipt(
@@ -229,21 +249,17 @@ def _chain_delivered(unit: Unit, delivery: Delivery, part: Part) -> bool:
     return bool(attempts) and attempts[-1].outcome == "accepted"
 
 
-def _addressed(unit: Unit, part: Part, address: str) -> bool:
-    """Whether the provider means this part's recipient; it means any where it names none."""
-    delivery = unit.delivery(part.delivery_id)
-    if delivery is None or not address:
-        return delivery is not None
-    ours, theirs = delivery.address.partition(":")[2].lstrip("+"), address.lstrip("+")
-    if not (ours.isdigit() and theirs.isdigit()):
-        return True  # a mailbox may be forwarded, a name is not comparable
-    return ours[-SUBSCRIBER_DIGITS:] == theirs[-SUBSCRIBER_DIGITS:]
-
-
-def apply_early(unit: Unit, parts: Sequence[Part], policy: RetryPolicy, tariffs: Tariffs) -> None:
-    """Matches receipts that overtook the answers naming these parts."""
+def apply_early(unit: Unit, parts: Sequence[Part], since: datetime, policy: RetryPolicy, tariffs: Tariffs) -> None:
+    """Matches receipts that overtook the answers naming these parts. Those from before the attempt began (`since`) are about
+    an earlier message with the same id."""
+    oldest = to_micros(since)
     for part in parts:
         for early in unit.early(part.provider, part.provider_message_id):
+            if early.at < oldest:
+                continue
             current = unit.part(part.delivery_id, part.chain, part.n)
-            if current is not None and _addressed(unit, current, early.address):
+            if current is None:
+                continue
+            meant = early.exact and not elsewhere(unit, current, early.address)
+            if meant or addressed(unit, current, early.address):
                 apply_receipt(unit, current, _RESULTS[early.result], early.code, early.raw, policy, tariffs)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from gateway import app, local_access
 from gateway.api import application
-from gateway.broker import Broker
+from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
 from gateway.local_access import LocalAccess, connectable
 from gateway.settings import Settings
@@ -37,7 +37,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
-async def run_gateway(settings: Settings, started: Callable[[str, Broker], Awaitable[None]]) -> None:
+async def run_gateway(
+    settings: Settings, started: Callable[[str, Broker], Awaitable[None]], *, role: Role = "all"
+) -> None:
     """The gateway with its API, until SIGINT, SIGTERM or cancellation; `started` gets the URL that others can use.
 
     Meanwhile a file beside a SQLite database lets the command line in. Raises AddressTakenError, and StoreError where
@@ -59,7 +61,7 @@ async def run_gateway(settings: Settings, started: Callable[[str, Broker], Await
         await started(url, brokers[0])
 
     try:
-        await app.serve(settings, http_app, started=on_started)
+        await app.serve(settings, http_app, started=on_started, role=role)
     finally:
         if path is not None and given:
             given[0].remove(path)

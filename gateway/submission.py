@@ -7,7 +7,7 @@ import binascii
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -270,7 +270,7 @@ class Submissions:
             return now
         if request.send_at > now + SEND_AT_MAX:
             raise FieldError("send_at", "too_far", f"expected a time within {SEND_AT_MAX.days} days")
-        return request.send_at
+        return request.send_at.astimezone(UTC)
 
     async def accept(
         self, submission: Submission, *, idempotency: IdempotencyKey | None = None, shortfall: Shortfall | None = None

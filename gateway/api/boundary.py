@@ -120,5 +120,5 @@ def _bounded(receive: Receive, limit: int) -> Receive:
 
 
 def too_large(limit: int) -> Problem:
-    """413, and the connection ends: the rest of the body is not wanted."""
-    return Problem("too-large", f"expected a body of at most {limit} bytes", headers={"Connection": "close"})
+    """413. The server reads the rest of the body and throws it away, so that the sender gets to read this."""
+    return Problem("too-large", f"expected a body of at most {limit} bytes")

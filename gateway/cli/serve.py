@@ -6,7 +6,7 @@ import click
 import structlog
 
 from gateway import logs
-from gateway.broker import Broker
+from gateway.broker import Broker, Role
 from gateway.cli.cautions import warnings_of
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import Invocation, common_options, this_invocation
@@ -25,27 +25,27 @@ log = structlog.get_logger(__name__)
     help="Take alerts in, send them, or both; one of them alone needs PostgreSQL and Redis.",
 )
 @common_options
-def serve(role: str) -> None:
+def serve(role: Role) -> None:
     """Run the gateway until SIGINT or SIGTERM. What is under way is finished first, within bounds."""
     invocation = this_invocation()
     settings = invocation.settings()
     ensure_role_fits(settings, role)
     logs.configure(settings.log.level, settings.log.format)
     warn(settings)
-    run(_serve(invocation, settings))
+    run(_serve(invocation, settings, role))
     log.info("gateway_stopped")
 
 
-async def _serve(invocation: Invocation, settings: Settings) -> None:
+async def _serve(invocation: Invocation, settings: Settings, role: Role) -> None:
     async def started(url: str, _broker: Broker) -> None:
         providers = [provider.name for provider in settings.providers]
         told = f"tocsin is ready at {url} ({', '.join(providers) or 'no provider'})"
         invocation.show({"ready": True, "url": url, "providers": providers}, told)
 
-    await run_gateway(settings, started)
+    await run_gateway(settings, started, role=role)
 
 
-def ensure_role_fits(settings: Settings, role: str) -> None:
+def ensure_role_fits(settings: Settings, role: Role) -> None:
     """Raises Refused where several processes could not work on this store and queue."""
     if role == "all":
         return

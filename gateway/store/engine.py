@@ -32,8 +32,8 @@ READERS = 4  # threads that read SQLite beside the writer: more would only conte
 CHECKPOINT_BYTES = 16 * 1024 * 1024  # the write-ahead log is folded back beyond this, between two batches
 CHECKPOINT_WAIT_MS = 50  # how long a batch may wait for readers before the log is folded back another time
 BUSY_MS = 10_000  # how long SQLite waits for another process's lock before it gives up
-PG_POOL = 8  # connections of one process: one writes, the others read
-PG_POOL_WAIT_S = 5.0
+PG_POOL = 10  # connections of one process: one writes, the others read
+PG_POOL_WAIT_S = 10.0
 UNFIT = (OverflowError, UnicodeEncodeError)  # SQLite's driver: a number beyond 64 bits, half a surrogate pair
 
 
@@ -100,6 +100,9 @@ class SqliteStore:
             os.close(fd)
             raise StoreLocked(f"{self.path} is in use by a running tocsin") from error
         self._lock_fd = fd
+        os.close(
+            os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        )  # names and numbers of people are in it
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         def run() -> T:
@@ -185,14 +188,14 @@ class PostgresStore:
 
     exclusive = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, pool_size: int = PG_POOL, pool_wait_s: float = PG_POOL_WAIT_S) -> None:
         # `postgresql://` is what people write; the driver is ours to choose
         self._url = make_url(url).set(drivername="postgresql+asyncpg")
         self._engine = create_async_engine(
             self._url,
-            pool_size=PG_POOL,
+            pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=PG_POOL_WAIT_S,
+            pool_timeout=pool_wait_s,
             pool_pre_ping=True,
             connect_args={"timeout": 10, "command_timeout": 60},
         )
@@ -233,7 +236,9 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-async def open_store(url: str) -> SqliteStore | PostgresStore:
+async def open_store(
+    url: str, *, pool_size: int = PG_POOL, pool_wait_s: float = PG_POOL_WAIT_S
+) -> SqliteStore | PostgresStore:
     """Opens the database that `url` names (``sqlite:///PATH`` or ``postgresql://…``), takes the process lock where
     there is one, and brings the schema up to date. Raises StoreError."""
     if url.startswith("sqlite:///"):
@@ -249,7 +254,7 @@ async def open_store(url: str) -> SqliteStore | PostgresStore:
             await sqlite.close()
             raise
         return sqlite
-    postgres = PostgresStore(url)
+    postgres = PostgresStore(url, pool_size=pool_size, pool_wait_s=pool_wait_s)
     try:
         await postgres.migrate()
     except BaseException:

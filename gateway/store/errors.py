@@ -11,6 +11,10 @@ class StoreUnavailable(StoreError):  # noqa: N818 - reads as what it is
     """Nothing was written: the disk is full, the database does not answer, or the journal is full. Try again."""
 
 
+class StoreStopped(StoreUnavailable):
+    """The journal has ended: this process writes nothing any more."""
+
+
 class StoreConflict(StoreError):  # noqa: N818
     """A constraint of the schema refused the command; nothing of it was written."""
 

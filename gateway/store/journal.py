@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from gateway.clock import Clock
 from gateway.store.cache import OpenRows
 from gateway.store.engine import UNFIT, Store, translated
-from gateway.store.errors import StoreConflict, StoreError, StoreUnavailable
+from gateway.store.errors import StoreConflict, StoreError, StoreStopped, StoreUnavailable
 from gateway.store.unit import Unit, Wants
 from gateway.store.writing import WriteStatements
 
@@ -89,7 +89,7 @@ class Journal:
         """Runs the command and returns its result once it is committed and on disk. Raises the command's own verdict,
         StoreConflict where the schema refused it, StoreUnavailable where nothing could be written."""
         if not self._running:
-            raise StoreUnavailable("the journal has stopped")
+            raise StoreStopped("the journal has stopped")
         if len(self._waiting) + len(self._urgent) >= PENDING_MAX:
             raise StoreUnavailable("the journal is full")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()

@@ -398,7 +398,9 @@ class Unit:
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def flush(self) -> None:
-        """Writes what is new and changed so far, parents before children."""
+        """Writes what is new and changed so far, parents before children. A command that calls this gives its verdict before:
+        what is written is undone only together with the whole transaction."""
+        self._undo.clear()
         for mapper in MAPPERS:
             name = mapper.table.name
             known = self._known[name]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from gateway import logs
 from tests.bench import table
 from tests.bench.paths import (
@@ -24,7 +26,7 @@ from tests.bench.paths import (
     start_and_idle,
 )
 from tests.bench.table import Row, Verdict
-from tests.bench.tools import Sink, ToolMissingError, compiled
+from tests.bench.tools import InvalidRunError, Sink, ToolMissingError, compiled
 
 STORED_FULL = 1_000_000
 STATUS_MISSED = 1
@@ -55,7 +57,11 @@ def main(words: Sequence[str]) -> int:
         return STATUS_INVALID
     logs.configure("error", "text")
     print(table.machine(), flush=True)
-    rows = measure(options.only or _default_paths(postgresql=options.postgres), scale, _progress)
+    try:
+        rows = measure(options.only or _default_paths(postgresql=options.postgres), scale, _progress)
+    except pytest.fail.Exception as missing:  # how tests.peers says what to install
+        print(missing, file=sys.stderr)
+        return STATUS_INVALID
     if options.smoke:
         rows = [
             row if row.verdict is Verdict.INVALID else replace(row, must_reach="", verdict=Verdict.NONE) for row in rows
@@ -68,14 +74,18 @@ def main(words: Sequence[str]) -> int:
 
 
 def measure(names: Sequence[str], scale: Scale, progress: Callable[[str], None] = lambda _: None) -> list[Row]:
-    """The rows of the named paths, measured in this order."""
-    rows = []
+    """The rows of the named paths, measured in this order; one that says why for a path with an invalid run."""
+    rows: list[Row] = []
     with contextlib.ExitStack() as started:
         folder = started.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-bench-"))
         bench = Bench(sink=started.enter_context(Sink()), folder=Path(folder), scale=scale)
         for name in names:
             progress(name)
-            rows += PATHS[name](bench)
+            try:
+                rows += PATHS[name](bench)
+            except InvalidRunError as error:
+                notes = str(error).splitlines()
+                rows.append(Row(path=name, measured="-", verdict=Verdict.INVALID, notes=notes))
         progress("")
     return rows
 

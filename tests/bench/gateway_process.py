@@ -20,7 +20,7 @@ from gateway import administration
 from gateway.clock import SystemClock
 from gateway.store import tables
 from gateway.store.engine import open_store
-from tests.bench.tools import Sink
+from tests.bench.tools import InvalidRunError, Sink
 from tests.peers.processes import ChildProcess
 
 T = TypeVar("T")
@@ -99,9 +99,15 @@ class GatewayProcess:
         self.key, self.auditor_key, self.callback_secret = other.key, other.auditor_key, other.callback_secret
 
     def start(self) -> float:
-        """Starts it; gives the seconds from the command to an answer that it is ready."""
+        """Starts it; gives the seconds from the command to an answer that it is ready.
+
+        Raises InvalidRunError with what it said when it does not start.
+        """
         began = time.monotonic()
-        self._process.start()
+        try:
+            self._process.start()
+        except AssertionError as error:
+            raise InvalidRunError(str(error)) from error
         self.port = urlsplit(self._process.matched_line[1]).port or 0
         self.get("/health/ready")
         return time.monotonic() - began
@@ -141,11 +147,11 @@ class GatewayProcess:
         return (int(user_ticks) + int(system_ticks)) / os.sysconf("SC_CLK_TCK")
 
     def get(self, path: str) -> str:
-        """The text of an answer 200. Raises AssertionError for any other."""
+        """The text of an answer 2xx. Raises InvalidRunError for any other."""
         return self._request("GET", path, self.auditor_key)
 
     def post(self, path: str, document: dict[str, Any]) -> Any:
-        """The document of an answer 2xx. Raises AssertionError for any other."""
+        """The document of an answer 2xx. Raises InvalidRunError for any other."""
         return json.loads(self._request("POST", path, self.key, json.dumps(document)))
 
     def counters(self) -> dict[str, float]:
@@ -199,7 +205,10 @@ class GatewayProcess:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             text = answer.read().decode()
-            assert 200 <= answer.status <= 299, f"{method} {path} was answered {answer.status}: {text[:500]}"
+            if not 200 <= answer.status <= 299:
+                raise InvalidRunError(f"{method} {path} was answered {answer.status}: {text[:500]}")
             return text
+        except OSError as error:
+            raise InvalidRunError(f"{method} {path} was not answered: {error}") from error
         finally:
             connection.close()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 import struct
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
+from tests.bench import gateway_process
 from tests.bench.__main__ import measure
-from tests.bench.paths import SMOKE, Bench, raw_submits
+from tests.bench.paths import SMOKE, Bench
 from tests.bench.table import Row, Verdict, at_least, at_most, lines
 from tests.bench.tools import InvalidRunError, Sink, post_many, post_request
 
@@ -66,13 +66,19 @@ def test_the_sink_counts_callbacks_by_message_and_number() -> None:
         assert (sample.timestamp, sample.signature, sample.body) == ("1", "sha256=ab", body.decode())
 
 
-def test_a_run_with_a_duplicate_gives_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_with_a_duplicate_gives_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Sink, "reset", lambda _: None)
     monkeypatch.setattr(Bench, "numbers", lambda _self, _count: 1)
-    with Sink() as sink:
-        (row,) = raw_submits(Bench(sink=sink, folder=tmp_path, scale=replace(SMOKE, runs=2)))
+    (row,) = measure(["smpp"], replace(SMOKE, runs=2))
     assert (row.measured, row.verdict) == ("-", Verdict.INVALID)
     assert "submits_duplicated 200, not 0" in row.notes[0]
+
+
+def test_a_gateway_that_does_not_start_gives_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_process, "SETTINGS", gateway_process.SETTINGS.replace("window =", "widnow ="))
+    (row,) = measure(["single"], SMOKE)
+    assert row.verdict is Verdict.INVALID
+    assert any("widnow" in note for note in row.notes)
 
 
 def test_a_load_that_is_not_answered_gives_no_figure() -> None:

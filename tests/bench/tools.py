@@ -44,7 +44,8 @@ def compiled(name: str) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise ToolMissingError("make bench needs a C compiler: install the Debian package gcc")
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+    texts = [source, *sorted(SOURCES.glob("*.h"))]
+    digest = hashlib.sha256(b"".join(text.read_bytes() for text in texts)).hexdigest()[:12]
     folder = SOURCES.parents[1] / "build" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / f"{name}-{digest}"

@@ -255,7 +255,7 @@ async def test_at_its_end_everything_that_waits_is_committed_and_answered(desk: 
     await asyncio.sleep(0)
     gate.opened.set()
     await asyncio.wait([desk._running])
-    assert all(task.done() or await task for task in (*first, *rest))
+    assert await verdicts([*first, *rest]) == ["under way", "0", "1", "2"]
     assert await notes(desk) == ["under way", "0", "1", "2"]
     with pytest.raises(StoreUnavailable, match="stopped"):
         await desk.do(Note("too late"))

@@ -14,13 +14,15 @@ import uvicorn
 from sqlalchemy import Connection
 
 from billing.money import parse_amount
-from channels.sms.smpp.simulator import SmscBehaviour, SmscSimulator
+from channels.sms.smpp.behaviour import SmscBehaviour
+from channels.sms.smpp.simulator import SmscSimulator
 from gateway import administration as admin
 from gateway.api import application
 from gateway.app import build_channels, build_queue, load_settings
 from gateway.broker import Broker
 from gateway.clock import SystemClock
 from gateway.store.engine import Store, open_store
+from tests.peers.waiting import eventually
 
 T = TypeVar("T")
 SOON_S = 20.0
@@ -127,42 +129,47 @@ async def running(
     folder: Path, *, store_url: str | None = None, behaviour: SmscBehaviour | None = None, more: str = ""
 ) -> AsyncIterator[ApiDesk]:
     """A gateway that is ready, on a port of its own."""
-    smsc = SmscSimulator(behaviour or SmscBehaviour())
-    port = await smsc.start()
-    path = folder / "tocsin.toml"
-    path.write_text(SETTINGS.format(store=store_url or f"sqlite:///{folder}/t.db", port=port, more=more))
-    settings = load_settings(path)
-    store = await open_store(settings.store.url.get_secret_value())
-    broker = Broker(
-        settings=settings,
-        store=store,
-        queue=build_queue(settings),
-        channels=build_channels(settings),
-        clock=SystemClock(),
-    )
-    started = asyncio.Event()
-    work = asyncio.create_task(broker.run(started.set))
+    async with contextlib.AsyncExitStack() as started:
+        smsc = SmscSimulator(behaviour or SmscBehaviour())
+        port = await smsc.start()
+        started.push_async_callback(smsc.stop)
+        path = folder / "tocsin.toml"
+        path.write_text(SETTINGS.format(store=store_url or f"sqlite:///{folder}/t.db", port=port, more=more))
+        settings = load_settings(path)
+        store = await open_store(settings.store.url.get_secret_value())
+        started.push_async_callback(store.close)
+        broker = Broker(
+            settings=settings,
+            store=store,
+            queue=build_queue(settings),
+            channels=build_channels(settings),
+            clock=SystemClock(),
+        )
+        await started.enter_async_context(_working(broker))
+        await smsc.wait_for(lambda s: s.links > 0)
+        url = await started.enter_async_context(_serving(broker))
+        desk = ApiDesk(url=url, broker=broker, store=store, smsc=smsc)
+        started.push_async_callback(desk.close)
+        desk.administrator = await desk.key("administrator")
+        await desk.account("acme", "10")
+        await desk.price("0.045")
+        yield desk
+
+
+@contextlib.asynccontextmanager
+async def _working(broker: Broker) -> AsyncIterator[None]:
+    ready = asyncio.Event()
+    work = asyncio.create_task(broker.run(ready.set))
     try:
         async with asyncio.timeout(SOON_S):
-            await _first(started.wait(), work)
-            await smsc.wait_for(lambda s: s.links > 0)
-        async with _serving(broker) as url:
-            desk = ApiDesk(url=url, broker=broker, store=store, smsc=smsc)
-            desk.administrator = await desk.key("administrator")
-            await desk.account("acme", "10")
-            await desk.price("0.045")
-            try:
-                yield desk
-            finally:
-                await desk.close()
+            await _first(ready.wait(), work)
+        yield
     finally:
         died = work.done()
         work.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await work  # raises what the broker died of
         assert not died
-        await store.close()
-        await smsc.stop()
 
 
 async def _first(event: Awaitable[Any], work: asyncio.Task[None]) -> None:
@@ -179,13 +186,17 @@ async def _serving(broker: Broker) -> AsyncIterator[str]:
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
-    while not server.started and not task.done():
-        await asyncio.sleep(0.01)
+    listening = asyncio.create_task(_listening(server))
+    await asyncio.wait({listening, task}, timeout=SOON_S, return_when=asyncio.FIRST_COMPLETED)
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         await task
+
+
+async def _listening(server: uvicorn.Server) -> None:
+    await eventually(lambda: server.started, what="the server")
 
 
 class _Server(uvicorn.Server):

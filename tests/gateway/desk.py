@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
@@ -55,6 +57,7 @@ from gateway.store.engine import PostgresStore, SqliteStore, open_store
 from gateway.store.journal import Command, Journal
 from gateway.store.reading import read_tariffs
 from gateway.store.rows import Attempt, Part
+from tests.peers.postgresql import PostgresqlServer
 
 T = TypeVar("T")
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -145,7 +148,9 @@ class Desk:
             available=lambda provider: provider not in down,
             jitter=lambda: 0.0,
         )
-        planner = Planner(channels=channels(), routes=ROUTES, destinations={}, available=policy.available, text_for=text_for)
+        planner = Planner(
+            channels=channels(), routes=ROUTES, destinations={}, available=policy.available, text_for=text_for
+        )
         desk = cls(
             store=await open_store(url),
             url=url,
@@ -366,9 +371,7 @@ class Desk:
         return claims[0] if claims else None
 
     def claiming(self, *delivery_ids: str, provider: str = A) -> ClaimDeliveries:
-        return ClaimDeliveries(
-            provider=provider, delivery_ids=delivery_ids, policy=self.policy, tariffs=self.tariffs
-        )
+        return ClaimDeliveries(provider=provider, delivery_ids=delivery_ids, policy=self.policy, tariffs=self.tariffs)
 
     async def claimed(self, delivery_id: str, provider: str | None = None) -> Claim:
         claim = await self.claim(delivery_id, provider)
@@ -473,20 +476,45 @@ def enroute(*names: str) -> Receipt:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh database of each kind in turn."""
+    """A fresh database of each kind in turn, migrated and with the account `acme`: a copy of one made once."""
     if request.param == "sqlite":
+        source = request.getfixturevalue("tmp_path_factory").getbasetemp() / "tocsin-template.db"
+        if not source.exists():
+            asyncio.run(_prepare(f"sqlite:///{source}"))
+        shutil.copyfile(source, tmp_path / "tocsin.db")
         return f"sqlite:///{tmp_path}/tocsin.db"
-    url: str = request.getfixturevalue("postgresql_url")
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    if server.port not in _TEMPLATES:
+        template = server.create_database()
+        asyncio.run(_prepare(template))
+        _TEMPLATES[server.port] = template
+    template = _TEMPLATES[server.port]
+    url = f"{template.rpartition('/')[0]}/test_{uuid4().hex}"
+    names = (one.rpartition("/")[2] for one in (url, template))
+    server.execute('CREATE DATABASE "{}" TEMPLATE "{}"'.format(*names))
+    request.addfinalizer(lambda: server.drop_database(url))
     return url
+
+
+_TEMPLATES: dict[int, str] = {}
+
+
+async def _prepare(url: str) -> None:
+    async with seeded(url):
+        pass
 
 
 @pytest.fixture
 async def desk(store_url: str) -> AsyncIterator[Desk]:
     """A desk with the account `acme`; whatever a test did, the books agree at its end."""
-    async with seeded(store_url) as desk:
+    desk = await Desk.open(store_url)
+    try:
+        await desk.load_tariffs()
         yield desk
         await desk.escalator.drain()
         await desk.verify()
+    finally:
+        await desk.close()
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from channels.sms.smpp.simulator import SmscBehaviour
+from channels.sms.smpp.behaviour import SmscBehaviour
 from gateway.books import verify_ledger
 from tests.gateway.api_desk import ApiDesk, alert, problem, running
 
@@ -22,9 +22,9 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 @pytest.fixture
-async def silent(tmp_path: Path) -> AsyncIterator[ApiDesk]:
-    """A gateway whose provider never answers: what is sent stays under way."""
-    async with running(tmp_path, behaviour=SmscBehaviour(mute=True)) as found:
+async def slow(tmp_path: Path) -> AsyncIterator[ApiDesk]:
+    """A gateway whose provider takes its time: what is sent is seen under way."""
+    async with running(tmp_path, behaviour=SmscBehaviour(response_delay_s=1.0)) as found:
         yield found
 
 
@@ -40,7 +40,12 @@ async def test_an_alert_goes_the_whole_way_and_everything_is_told(desk: ApiDesk)
     assert shown["deliveries"][0]["state"] == "delivered"
 
     delivery = (await client.get(f"/v1/deliveries/{taken['deliveries'][0]['id']}")).json()
-    assert (delivery["units"], delivery["price"], delivery["charged"], delivery["held"]) == (1, "0.045", "0.045", "0.00")
+    assert (delivery["units"], delivery["price"], delivery["charged"], delivery["held"]) == (
+        1,
+        "0.045",
+        "0.045",
+        "0.00",
+    )
     attempt = delivery["attempts"][0]
     assert attempt["provider"] == "carrier-a"
     assert attempt["at"]
@@ -166,7 +171,13 @@ async def test_another_accounts_alert_does_not_exist(desk: ApiDesk) -> None:
     taken = (await owner.post("/v1/alerts", json=alert(priority="high"))).json()
     delivery = taken["deliveries"][0]["id"]
     here = f"/v1/alerts/{taken['id']}"
-    for path in (here, f"{here}/timeline", f"{here}/deliveries", f"/v1/deliveries/{delivery}", "/v1/alerts?account=acme"):
+    for path in (
+        here,
+        f"{here}/timeline",
+        f"{here}/deliveries",
+        f"/v1/deliveries/{delivery}",
+        "/v1/alerts?account=acme",
+    ):
         nothing = await other.get(path)
         problem(nothing, 404, "not-found")
     for verb in ("acknowledge", "cancel", "resolve", "release"):
@@ -195,8 +206,8 @@ async def test_somebody_acknowledges_and_hands_it_back(desk: ApiDesk) -> None:
     assert {"acknowledgement", "acknowledged", "active", "resolved"} <= set(kinds)
 
 
-async def test_a_cancelled_alert_sends_nothing_more(silent: ApiDesk) -> None:
-    client = silent.client(await silent.key("submitter", "acme"))
+async def test_a_cancelled_alert_sends_nothing_more(slow: ApiDesk) -> None:
+    client = slow.client(await slow.key("submitter", "acme"))
     body = alert(send_at="2126-01-01T00:00:00Z")
     refused = problem(await client.post("/v1/alerts", json=body), 422, "invalid-request")
     assert refused["errors"][0]["field"] == "send_at"
@@ -204,13 +215,13 @@ async def test_a_cancelled_alert_sends_nothing_more(silent: ApiDesk) -> None:
     assert taken["deliveries"] == []
     assert (await client.post(f"/v1/alerts/{taken['id']}/cancel")).json()["status"] == "cancelled"
     problem(await client.post(f"/v1/alerts/{taken['id']}/cancel"), 409, "alert-ended")
-    assert silent.smsc.counters.submits == 0
+    assert slow.smsc.counters.submits == 0
 
 
-async def test_what_is_under_way_is_shown_as_such(silent: ApiDesk) -> None:
-    client = silent.client(await silent.key("submitter", "acme"))
+async def test_what_is_under_way_is_shown_as_such(slow: ApiDesk) -> None:
+    client = slow.client(await slow.key("submitter", "acme"))
     taken = (await client.post("/v1/alerts", json=alert())).json()
-    await silent.smsc.wait_for(lambda s: s.counters.submits > 0)
+    await slow.smsc.wait_for(lambda s: s.counters.submits > 0)
     delivery = (await client.get(f"/v1/deliveries/{taken['deliveries'][0]['id']}")).json()
     assert (delivery["state"], delivery["held"], delivery["settled_at"]) == ("sending", "0.045", None)
     assert delivery["attempts"][0]["outcome"] == ""
@@ -234,4 +245,3 @@ async def test_many_recipients_are_planned_beside_the_loop(desk: ApiDesk) -> Non
         f"/v1/alerts/{shown['id']}/deliveries", params={"limit": 200, "cursor": rest.json()["next_cursor"]}
     )
     assert len(last.json()["items"]) == 60
-

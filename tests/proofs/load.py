@@ -18,7 +18,7 @@ BROADCAST_EVERY = 25  # every so many alerts one goes to 30 recipients
 BROADCAST = 30
 CALLED_BACK_EVERY = 3
 PRIORITIES = ("normal", "normal", "high", "bulk", "emergency")
-ASK_AGAIN_S = 0.05
+ASK_AGAIN_S = 0.2
 TRIES_AGAIN = (429, 500, 502, 503, 504)
 FIRST_NUMBER = 600_000_000
 

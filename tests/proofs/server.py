@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from sqlalchemy import Connection
 
+from gateway import administration
+from gateway.clock import SystemClock
+from gateway.store.engine import open_store
 from tests.peers.ports import LOOPBACK, free_port
 from tests.peers.processes import ChildProcess
 from tests.scenarios.installation import Table, write_settings
@@ -22,13 +24,11 @@ from tests.scenarios.installation import Table, write_settings
 ACCOUNT = "acme"
 PRICE_MICROS = 45_000
 CREDIT_MICROS = 1_000_000 * 10**6
-COMMAND_WITHIN_S = 60.0
 READY_WITHIN_S = 60.0
 TIMEOUT = aiohttp.ClientTimeout(total=30)
 
 QUICK = {"unsure_s": 2, "backoff_first_s": 0.1, "backoff_max_s": 1}
 _TOCSIN = Path(sys.executable).parent / "tocsin"
-_ROOT = Path(__file__).parents[2]
 
 
 class Server:
@@ -63,29 +63,13 @@ class Server:
             ready_within_s=READY_WITHIN_S,
         )
 
-    def command(self, *words: str) -> Any:
-        """Runs `tocsin WORDS --config … --json` and gives its answer. Raises AssertionError where it fails."""
-        done = subprocess.run(
-            [_TOCSIN, *words, "--config", self.settings, "--json"],
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_WITHIN_S,
-            check=False,
-            cwd=_ROOT,
-        )
-        assert done.returncode == 0, f"tocsin {' '.join(words)}: {done.stdout}{done.stderr}"
-        return json.loads(done.stdout)
-
-    def set_up(self) -> None:
-        """Creates the account, its credit, its price and its key, as an administrator does."""
-        self.command("accounts", "create", ACCOUNT, "--currency", "EUR")
-        self.command("accounts", "topup", ACCOUNT, str(CREDIT_MICROS // 10**6), "--reference", "INV-1")
-        self.command("tariffs", "set", "--channel", "sms", "--prefix", "+33", "--price", "0.045")
-        self.key = self.command("keys", "create", "--account", ACCOUNT, "--role", "submitter")["key"]
-
-    def ledger_verified(self) -> None:
-        """`tocsin ledger verify` finds nothing. Raises AssertionError."""
-        self.command("ledger", "verify")
+    async def set_up(self) -> None:
+        """Brings the schema up, and creates the account with its credit, its price and a submitter's key."""
+        store = await open_store(self.store_url)
+        try:
+            self.key = await store.write(_open_account)
+        finally:
+            await store.close()
 
     async def start(self) -> None:
         """Starts it and returns once it says that it is ready."""
@@ -131,3 +115,12 @@ class Server:
         """A session with the account's key."""
         headers = {"Authorization": f"Bearer {self.key}"}
         return aiohttp.ClientSession(self.url, headers=headers, timeout=TIMEOUT)
+
+
+def _open_account(connection: Connection) -> str:
+    now = SystemClock().now()
+    administration.create_account(connection, now, account_id=ACCOUNT, name="Acme", currency="EUR")
+    administration.top_up(connection, now, account_id=ACCOUNT, amount_micros=CREDIT_MICROS, reference="INV-1")
+    administration.set_tariff(connection, now, channel="sms", prefix="+33", price_micros=PRICE_MICROS)
+    _, token = administration.create_key(connection, now, account_id=ACCOUNT, role="submitter")
+    return token
