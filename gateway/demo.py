@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +61,6 @@ class _Run:
     def __init__(self, folder: DemoFolder, ports: Ports, show: Show, program: str, set_aside: bool) -> None:
         self._folder, self._ports, self._show, self._program = folder, ports, show, program
         self._set_aside = set_aside
-        self._began = time.monotonic()
         self._up: asyncio.Future[tuple[str, Broker]] = asyncio.get_running_loop().create_future()
 
     async def run(self, *, leave: bool) -> None:
@@ -107,12 +105,11 @@ class _Run:
             self._say_what_next(story)
 
     def _introduce(self, url: str) -> None:
-        took_s = time.monotonic() - self._began
         ports, folder = self._ports, self._folder
         lines = [
             "Tocsin demo: the real gateway on simulated providers. Simulated: nothing leaves this machine.",
             "",
-            f"  gateway      {url}, ready after {took_s:.1f} s; files and log in {folder.path}/",
+            f"  gateway      {url}, its files and log in {folder.path}/",
             f"  SMSC         {HOST}:{ports.smsc}, simulated (SMPP 3.4)",
             f"  mail server  {HOST}:{ports.mail}, simulated (SMTP)",
         ]
@@ -130,18 +127,26 @@ class _Run:
             {"event": "waiting", "url": story.url, "key": story.key, "curl": curl},
             [
                 "",
-                f"The gateway stays up at {story.url} with the key {story.key}. Try it:",
+                f"The gateway stays up: {story.url}, key {story.key}",
+                "Send another alert, then look at the account:",
                 "",
                 f"  {curl}",
                 f"  {program} --config {settings} accounts entries {ACCOUNT}",
                 "",
                 "To a first real provider:",
                 "",
-                f"  1. cp {settings} tocsin.toml      then put your carrier's host, port, system_id and password there",
-                f"  2. {program} check --connect       binds and greets, sends nothing",
-                f"  3. {program} providers test {SMS_PROVIDER} --to +33…       one real message to your own phone",
-                f"  4. {program} serve",
+                *_steps(
+                    (f"cp {settings} tocsin.toml", "and put your carrier and your mail server there"),
+                    (f"{program} check --connect", "greets them, sends nothing"),
+                    (f"{program} providers test {SMS_PROVIDER} --to +33…", "one real message to your own phone"),
+                    (f"{program} serve", "the gateway, and the account and key of this demo"),
+                ),
                 "",
                 "Ctrl-C stops it.",
             ],
         )
+
+
+def _steps(*steps: tuple[str, str]) -> list[str]:
+    width = max(len(command) for command, _ in steps)
+    return [f"  {n}. {command.ljust(width)}   {meaning}" for n, (command, meaning) in enumerate(steps, 1)]

@@ -109,9 +109,9 @@ class Story:
         """What a line says to people, or None for those that say little new (an attempt that its outcome follows)."""
         match line["kind"]:
             case "accepted":
-                return "accepted", "the alert is on disk; only now came the answer 202"
+                return "accepted", "written to disk, then answered with 202"
             case "hold":
-                return "held", f"{line['amount']} {CURRENCY}, the most that it can cost"
+                return "held", f"{line['amount']} {CURRENCY}, the most that this can cost"
             case "sent":
                 return "sent", f"{line['address']} over {line['provider']}"
             case "receipt":

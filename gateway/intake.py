@@ -294,7 +294,7 @@ def expand(
     alert = replace(alert, expanded=expanded, hold_left_micros=left, look_at=unit.now + EXPAND_AGAIN)
     if expanded >= alert.expanding:
         alert = replace(alert, look_at=next_look(alert))
-        if any(delivery.settled_at is not None for delivery in written):
+        if not written or any(delivery.settled_at is not None for delivery in written):
             unit.touch(alert.id)  # none of them may be under way
     unit.put(alert)
     return alert, written

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from gateway import alert as machine
 from gateway import delivery as deliveries
-from gateway.alert import Alert, Status
+from gateway.alert import Alert, Rule, Status
 from gateway.clock import rfc3339
 from gateway.delivery import Ignored, State
 from gateway.frozen import replace
@@ -116,6 +116,10 @@ def release(_unit: Unit, alert: Alert) -> Alert:
 
 def lapse(unit: Unit, alert: Alert) -> Alert:
     """Its deadline, or the time for taking it in charge, has passed."""
+    if alert.status is Status.ACTIVE and alert.rule is Rule.NONE and unit.now >= alert.expires_at:
+        unit.flush()
+        if unit.open_alerts([alert.id]):  # these have the same deadline, and what becomes of them tells how it ended
+            return alert
     after = machine.lapsed(machine.confirmation_lapsed(alert, unit.now), unit.now)
     return after if after != alert else replace(alert, look_at=machine.next_look(alert))
 

@@ -17,6 +17,7 @@ from gateway.delivery import Announce, Delivery, Event, Settle, advance
 from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.queue.port import Urgency
+from gateway.store.reading import read_tariffs
 from gateway.store.rows import Callback
 from gateway.store.unit import Unit
 
@@ -57,6 +58,9 @@ class Tariffs:
 
     def learn(self, tariffs: list[Tariff]) -> None:
         self._by_id.update({tariff.id: tariff for tariff in tariffs})
+
+    def knows(self, tariff_id: int | None) -> bool:
+        return tariff_id is None or tariff_id in self._by_id
 
     def get(self, tariff_id: int | None) -> Tariff | None:
         return None if tariff_id is None else self._by_id[tariff_id]
@@ -100,6 +104,8 @@ def _settle(unit: Unit, delivery: Delivery, tariffs: Tariffs) -> Delivery:
     """Captures what the settled units cost and releases the rest of the hold; both at most once for a delivery."""
     if delivery.hold_micros == 0:
         return delivery
+    if not tariffs.knows(delivery.tariff_id):  # another process set it after ours were loaded
+        tariffs.learn(read_tariffs(unit.connection))
     charge = charge_for(tariffs.get(delivery.tariff_id), settled_units(unit, delivery))
     balance = unit.balance(delivery.account_id)
     assert balance is not None, "a delivery's account has balances"

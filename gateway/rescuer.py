@@ -19,7 +19,7 @@ from gateway.progress import Announced, Tariffs, change_delivery
 from gateway.queue.port import Urgency
 from gateway.store import rows, tables
 from gateway.store.engine import Store
-from gateway.store.errors import StoreError
+from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.journal import Journal
 from gateway.store.unit import Unit, Wants
 
@@ -129,7 +129,12 @@ class Rescuer:
             await self._journal.do(LookAfter(delivery_ids=tuple(ids), policy=self._policy, tariffs=self._tariffs))
         alerts = await self._store.read(lambda connection: _due_alerts(connection, now))
         for alert_id in alerts:
-            await self._look_after_alert(alert_id)
+            try:
+                await self._look_after_alert(alert_id)
+            except StoreUnavailable:
+                raise
+            except Exception:
+                log.exception("alert_not_looked_after", alert=alert_id)  # the others must not wait for this one
         if self._clock.monotonic() - self._swept > SWEEP_S:
             self._swept = self._clock.monotonic()
             await self._store.write(lambda connection: _sweep(connection, now))

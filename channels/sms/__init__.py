@@ -1,0 +1,1 @@
+"""SMS: texts to parts, addresses, and the channel over SMPP."""

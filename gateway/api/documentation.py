@@ -106,6 +106,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     schemas.update(request.pop("$defs"))
     schemas["AlertRequest"] = request
     schemas["Problem"] = PROBLEM
+    document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        for operation in operations.values() if path.startswith("/v1/") else ():
+            operation["security"] = [{"key": []}]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     _allow_addresses(schemas)

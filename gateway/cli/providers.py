@@ -58,7 +58,9 @@ def providers() -> None:
 def test(name: str, to: str, text: str | None, wait_s: float) -> None:
     """Send one real message over the provider NAME, without retry and without a charge to any account.
 
-    It goes over the links of the server where one runs here, else over a link of its own. Status 0 when the provider took it and no receipt says that it failed.
+    It goes over the links of the server where one runs here, else over a link of its own.
+
+    Status 0 when the provider took it and no receipt says that it failed.
     """
     invocation = this_invocation()
     settings = invocation.settings()

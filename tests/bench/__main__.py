@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -74,18 +74,22 @@ def main(words: Sequence[str]) -> int:
 
 
 def measure(names: Sequence[str], scale: Scale, progress: Callable[[str], None] = lambda _: None) -> list[Row]:
-    """The rows of the named paths, measured in this order; one that says why for a path with an invalid run."""
+    """The rows of the named paths, measured in this order; one that says why for a path with an invalid run.
+
+    The databases are removed afterwards, those of an invalid run are left for whoever looks for the reason.
+    """
     rows: list[Row] = []
-    with contextlib.ExitStack() as started:
-        folder = started.enter_context(tempfile.TemporaryDirectory(prefix="tocsin-bench-"))
-        bench = Bench(sink=started.enter_context(Sink()), folder=Path(folder), scale=scale)
+    with Sink() as sink:
         for name in names:
             progress(name)
+            folder = Path(tempfile.mkdtemp(prefix=f"tocsin-bench-{name}-"))
             try:
-                rows += PATHS[name](bench)
+                rows += PATHS[name](Bench(sink=sink, folder=folder, scale=scale))
             except InvalidRunError as error:
-                notes = str(error).splitlines()
+                notes = [*str(error).splitlines(), f"its databases are left in {folder}"]
                 rows.append(Row(path=name, measured="-", verdict=Verdict.INVALID, notes=notes))
+            else:
+                shutil.rmtree(folder)
         progress("")
     return rows
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,11 @@ from tests.bench.table import Row, Verdict, at_least, at_most, lines
 from tests.bench.tools import InvalidRunError, Sink, post_many, post_request
 
 pytestmark = pytest.mark.xdist_group("bench")  # one after the other: each of them wants both cores
+
+
+@pytest.fixture(autouse=True)
+def _folders_of_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what an invalid run leaves is removed with the test's
 
 
 @pytest.mark.parametrize("name", ["single", "broadcast", "history", "smpp"])

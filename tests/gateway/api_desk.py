@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import httpx
 import uvicorn
 from sqlalchemy import Connection
+from starlette.types import ASGIApp
 
 from billing.money import parse_amount
 from channels.sms.smpp.behaviour import SmscBehaviour
@@ -147,7 +148,7 @@ async def running(
         )
         await started.enter_async_context(_working(broker))
         await smsc.wait_for(lambda s: s.links > 0)
-        url = await started.enter_async_context(_serving(broker))
+        url = await started.enter_async_context(serving(application(broker)))
         desk = ApiDesk(url=url, broker=broker, store=store, smsc=smsc)
         started.push_async_callback(desk.close)
         desk.administrator = await desk.key("administrator")
@@ -180,10 +181,9 @@ async def _first(event: Awaitable[Any], work: asyncio.Task[None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _serving(broker: Broker) -> AsyncIterator[str]:
-    config = uvicorn.Config(
-        application(broker), host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="off"
-    )
+async def serving(app: ASGIApp) -> AsyncIterator[str]:
+    """The URL of the application on a port of its own."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="off")
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     listening = asyncio.create_task(_listening(server))

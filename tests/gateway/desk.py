@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ from channels.outcome import (
 from channels.sms.channel import SmsChannel
 from channels.sms.settings import SmppSettings
 from gateway import administration
-from gateway.alert import Alert, Priority, Rule, default_rule
+from gateway.alert import Alert, Priority, default_rule
 from gateway.attempts import Claim, ClaimDeliveries, RecordOutcome
 from gateway.backoff import BackoffPolicy
 from gateway.books import verify_ledger
@@ -475,14 +475,15 @@ def enroute(*names: str) -> Receipt:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh database of each kind in turn, migrated and with the account `acme`: a copy of one made once."""
     if request.param == "sqlite":
         source = request.getfixturevalue("tmp_path_factory").getbasetemp() / "tocsin-template.db"
         if not source.exists():
             asyncio.run(_prepare(f"sqlite:///{source}"))
         shutil.copyfile(source, tmp_path / "tocsin.db")
-        return f"sqlite:///{tmp_path}/tocsin.db"
+        yield f"sqlite:///{tmp_path}/tocsin.db"
+        return
     server: PostgresqlServer = request.getfixturevalue("postgresql")
     if server.port not in _TEMPLATES:
         template = server.create_database()
@@ -492,8 +493,8 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url = f"{template.rpartition('/')[0]}/test_{uuid4().hex}"
     names = (one.rpartition("/")[2] for one in (url, template))
     server.execute('CREATE DATABASE "{}" TEMPLATE "{}"'.format(*names))
-    request.addfinalizer(lambda: server.drop_database(url))
-    return url
+    yield url
+    server.drop_database(url)
 
 
 _TEMPLATES: dict[int, str] = {}
@@ -526,6 +527,3 @@ async def seeded(url: str) -> AsyncIterator[Desk]:
         yield desk
     finally:
         await desk.close()
-
-
-__all__ = ["A", "B", "CREDIT_MICROS", "PRICE_MICROS", "START", "Desk", "MovedClock", "Rule", "desk", "store_url"]

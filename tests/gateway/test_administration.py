@@ -55,7 +55,7 @@ async def captured(store: Store, amount_micros: int) -> int:
         for row in rows:
             number = c.scalar(insert(tables.entries).values(row).returning(tables.entries.c.id))
         assert number is not None
-        return number
+        return int(number)
 
     return await store.write(write)
 

@@ -39,6 +39,7 @@ RECEIPT_MS = 80
 UP_S = (0.05, 2.0)  # a kill comes this long after the server said it was ready
 START_S = (0.1, 1.5)  # or, one time in eight, while it starts
 KILLED_STARTING = 0.125
+LEASE_S = 5  # PostgreSQL may have other processes: what a killed one was sending is taken over when its lease is lost
 END_WITHIN_S = 180.0
 
 
@@ -86,7 +87,7 @@ async def kill_loop(*, kills: int, store: str, seed: int, rate_per_s: float, fol
     chance = random.Random(seed)
     with _store(store) as store_url, _smsc() as smsc:
         provider = smpp("carrier-a", smsc.port, window=WINDOW, link_wait_s=5)
-        server = Server(folder, [provider], store_url=store_url, delivery={"attempts_max": 50})
+        server = Server(folder, [provider], store_url=store_url, delivery={"attempts_max": 50, "lease_s": LEASE_S})
         await server.set_up()
         callbacks = Callbacks()
         await callbacks.start()
@@ -183,9 +184,7 @@ def _read(connection: Connection) -> Found:
     )
 
 
-def _broken(
-    promises: Promises, found: Found, stats: dict[str, int], callbacks: Callbacks, kills: int
-) -> list[str]:
+def _broken(promises: Promises, found: Found, stats: dict[str, int], callbacks: Callbacks, kills: int) -> list[str]:
     """Every promise that does not hold, in words."""
     taken = set(promises.taken.values())
     owed = promises.deliveries * PRICE_MICROS

@@ -88,7 +88,13 @@ class Load:
     """`clients` that submit at `rate_per_s` together until told to stop, each asking until its order is answered 202."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, clients: int, rate_per_s: float, callback_url: str, chance: random.Random
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        clients: int,
+        rate_per_s: float,
+        callback_url: str,
+        chance: random.Random,
     ) -> None:
         self.promises = Promises()
         self._session = session
@@ -162,6 +168,6 @@ async def all_ended(session: aiohttp.ClientSession, within_s: float) -> None:
         async with session.get("/v1/alerts", params={"status": "active", "limit": "1"}) as answer:
             body = await answer.json()
             assert answer.status == 200, body
-            return body["items"] == []
+            return not body["items"]
 
     await eventually(none, within_s, what="the end of all alerts")

@@ -46,13 +46,13 @@ class Server:
     ) -> None:
         self.url = f"http://{LOOPBACK}:{(port := free_port())}"
         self.store_url = store_url or f"sqlite:///{folder}/tocsin.db"
-        settings: dict[str, Mapping[str, Any]] = {
+        settings: dict[str, Any] = {
             "store": {"url": self.store_url},
             "http": {"listen": f"{LOOPBACK}:{port}"},
             "delivery": {**QUICK, **sections.pop("delivery", {})},
             "callbacks": {"allow_private": True, "backoff_first_s": 0.1, "backoff_max_s": 1},
         }
-        self.settings = write_settings(folder / "tocsin.toml", providers, **{**settings, **sections})
+        self.settings = write_settings(folder / "tocsin.toml", providers, (), **{**settings, **sections})
         self.key = ""
         self._process = ChildProcess(
             [*wrapper, _TOCSIN, "serve", "--config", self.settings, "--json"],

@@ -211,7 +211,9 @@ class Desk:
         With `spent` also the exact amount, and that nothing is held any more.
         """
         assert await self.store.read(verify_ledger) == []
-        balance, held, revenue = [parse_amount(text) for text in (await self.balance(), await self.held(), await self.spent())]
+        balance, held, revenue = [
+            parse_amount(text) for text in (await self.balance(), await self.held(), await self.spent())
+        ]
         assert balance + held + revenue == parse_amount(CREDIT)
         if spent is not None:
             assert (format_amount(revenue), held) == (format_amount(parse_amount(spent)), 0)
@@ -275,7 +277,9 @@ async def open_desk(
         channels=build_channels(settings),
         clock=clock,
     )
-    submitter, administrator, secret = await store.write(lambda connection: _open_account(connection, clock.now(), credit))
+    submitter, administrator, secret = await store.write(
+        lambda connection: _open_account(connection, clock.now(), credit)
+    )
     http = httpx.AsyncClient(
         transport=httpx.ASGITransport(application(broker)),
         base_url="http://desk",

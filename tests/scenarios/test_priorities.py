@@ -17,9 +17,7 @@ async def test_an_emergency_passes_two_thousand_queued_bulk_messages(smsc: NodeS
     bulk = await desk.alert("The canteen is closed", to=numbers(BULK), priority="bulk")
     await smsc.received(100)
     before = (await smsc.stats())["submits"]
-    emergency = await desk.alert(
-        "FIRE IN HALL 3", to=ANNA, priority="emergency", acknowledgement={"rule": "none"}
-    )
+    emergency = await desk.alert("FIRE IN HALL 3", to=ANNA, priority="emergency", acknowledgement={"rule": "none"})
     await emergency.delivered()
     behind = (await smsc.stats())["submits"]
     assert behind < BULK / 2, "it was to overtake a queue, and the queue is gone"
@@ -35,9 +33,7 @@ async def test_bulk_goes_on_beside_more_urgent_messages(smsc: NodeSmsc, desk_wit
     desk = await desk_with(smpp("carrier-a", smsc.port, window=10))
     bulk = await desk.alert("bulk", to=numbers(200, 610_000_000), priority="bulk")
     await smsc.received(5)
-    high = await desk.alert(
-        "high", to=numbers(400, 620_000_000), priority="high", acknowledgement={"rule": "none"}
-    )
+    high = await desk.alert("high", to=numbers(400, 620_000_000), priority="high", acknowledgement={"rule": "none"})
     normal = await desk.alert("normal", to=numbers(400, 630_000_000), priority="normal")
     for alert in (high, normal, bulk):
         await alert.delivered(within_s=60)

@@ -66,9 +66,7 @@ async def test_parts_travel_as_the_provider_asks(smsc: NodeSmsc, desk_with: Open
     ]
 
 
-async def test_a_long_message_that_is_throttled_goes_on_where_it_stopped(
-    smsc: NodeSmsc, desk_with: OpenDesk
-) -> None:
+async def test_a_long_message_that_is_throttled_goes_on_where_it_stopped(smsc: NodeSmsc, desk_with: OpenDesk) -> None:
     await smsc.behave(throttle=300)
     desk = await desk_with(smpp("carrier-a", smsc.port))
     (delivery,) = await (await desk.alert(TEN_PARTS, to=f"sms:+{PHONE}")).delivered(within_s=60)

@@ -1,0 +1,351 @@
+"""The command line without a server: options, errors, and administration on the store itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from channels.sms.smpp.behaviour import SmscBehaviour
+from gateway.cli import installation as access
+from gateway.cli.root import COMMANDS, tocsin
+from gateway.cli.simulate import SMSC_OPTIONS, mail_behaviour
+from gateway.local_access import LocalAccess, path_beside
+from gateway.store.engine import SqliteStore
+from tests.gateway.cli_desk import Terminal, terminal_in
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    with terminal_in(tmp_path, capsys) as one:
+        yield one
+
+
+# --- usage -----------------------------------------------------------------------------------------------------------
+
+
+def commands(
+    group: click.Group = tocsin, words: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*words, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*words, name))
+
+
+def test_every_command_takes_config_and_json() -> None:
+    found = dict(commands())
+    for words, command in found.items():
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {"--config", "--json"} <= options, words
+        assert command.help, words
+    assert ("accounts", "topup") in found
+    assert ("simulate", "smsc") in found
+    assert len({words[0] for words in found}) == len(COMMANDS)
+
+
+def test_without_a_command_the_help_is_shown(terminal: Terminal) -> None:
+    answer = terminal.run(config=False)
+    assert answer.status == 2
+    assert "serve" in answer.err
+    assert terminal.run("--help").status == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nope",),
+        ("accounts", "nope"),
+        ("accounts", "create"),
+        ("accounts", "topup", "acme", "50.00"),
+        ("keys", "create", "--role", "king"),
+        ("serve", "--role", "some"),
+        ("simulate", "smsc", "--reject-status", "many"),
+        ("simulate", "mail", "--report-to", "here"),
+        ("simulate", "mail", "--action", "ann@example.org=lost"),
+        ("simulate", "mail", "--refuse", "ann"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(terminal: Terminal, words: tuple[str, ...]) -> None:
+    answer = terminal.run(*words)
+    assert answer.status == 2
+    assert answer.err.startswith("tocsin: ")
+    answer = terminal.run(*words, "--json")
+    assert answer.status == 2
+    assert answer.document["error"]
+
+
+def test_json_and_config_stand_before_or_after(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = str(terminal.config)
+    for words in (
+        ["--config", config, "--json", "accounts", "list"],
+        ["accounts", "--json", "list", "--config", config],
+        ["accounts", "--config", "absent.toml", "list", "--config", config, "--json"],
+    ):
+        answer = terminal.run(*words, config=False)
+        assert (answer.status, answer.document) == (0, {"accounts": []}), words
+    monkeypatch.setenv("TOCSIN_CONFIG", config)
+    assert terminal.run("accounts", "list", config=False).status == 0
+    monkeypatch.setenv("TOCSIN_CONFIG", "absent.toml")
+    assert terminal.run("accounts", "list").status == 0
+
+
+# --- the settings file -----------------------------------------------------------------------------------------------
+
+
+def test_without_a_settings_file_the_way_to_one_is_told(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(terminal.folder)
+    terminal.config.unlink()
+    answer = terminal.run("accounts", "list", config=False)
+    assert answer.status == 1
+    assert answer.err == "tocsin: there is no tocsin.toml here: name one with --config, or begin with `tocsin demo`\n"
+    answer = terminal.run("accounts", "list")
+    assert answer.status == 3
+    assert "cannot be read: No such file" in answer.err
+
+
+def test_a_wrong_settings_file_is_told_line_by_line(terminal: Terminal) -> None:
+    terminal.config.write_text('[http]\nlisten = 5\n[stor]\nurl = "x"\n')
+    for command in (["serve"], ["check"], ["accounts", "list"], ["migrate"]):
+        answer = terminal.run(*command)
+        assert answer.status == 3
+        assert [line.removeprefix(f"tocsin: {terminal.config}:")[:2] for line in answer.err.splitlines()] == [
+            "2:",
+            "3:",
+        ]
+    problems = terminal.run("check", "--json").document["problems"]
+    assert [(one["line"], one["key"]) for one in problems] == [(2, "http.listen"), (3, "stor")]
+
+
+def test_check_says_what_there_is_and_warns(terminal: Terminal) -> None:
+    answer = terminal.run("check")
+    assert answer.status == 0
+    assert answer.out == f"{terminal.config}: 1 provider, 0 routes, 0 rules\n"
+    assert answer.err == ""
+    terminal.config.write_text("")
+    answer = terminal.run("check")
+    assert answer.status == 0
+    assert "WARNING: no [last_resort] recipients" in answer.err
+    assert len(terminal.json("check")["warnings"]) == 2
+
+
+def test_check_connect_finds_the_dead_provider_and_sends_nothing(terminal: Terminal) -> None:
+    answer = terminal.run("check", "--connect")
+    assert answer.status == 1
+    assert answer.err == "tocsin: no answer from provider carrier\n"
+    assert "FAILED  provider carrier" in answer.out
+    assert "ok      store" in answer.out
+    assert not terminal.database.exists()
+    document = terminal.run("check", "--connect", "--json").document
+    assert {one["part"]: one["up"] for one in document["connections"]} == {
+        "store": True,
+        "queue": True,
+        "provider carrier": False,
+    }
+
+
+def test_check_connect_finds_a_missing_folder(terminal: Terminal) -> None:
+    text = terminal.config.read_text().replace("/tocsin.db", "/absent/tocsin.db")
+    terminal.config.write_text(text)
+    assert "does not exist" in terminal.run("check", "--connect").out
+    answer = terminal.run("migrate")
+    assert answer.status == 1
+    assert "does not exist" in answer.err
+
+
+# --- accounts, keys, tariffs, the ledger -----------------------------------------------------------------------------
+
+
+def test_an_account_from_its_creation_to_its_entries(terminal: Terminal) -> None:
+    created = terminal.json("accounts", "create", "acme", "--currency", "EUR")
+    assert created["id"] == "acme"
+    assert (created["currency"], created["balance"], created["held"]) == ("EUR", "0.00", "0.00")
+    for _ in range(2):  # the same reference counts once
+        answer = terminal.run("accounts", "topup", "acme", "50.00", "--reference", "INV-1")
+        assert answer.out == "account acme: 50.00 by INV-1, balance 50.00 EUR\n"
+    assert terminal.json("accounts", "show", "acme")["balance"] == "50.00"
+    assert [one["id"] for one in terminal.json("accounts", "list")["accounts"]] == ["acme"]
+    entries = terminal.json("accounts", "entries", "acme")["entries"]
+    assert [(one["kind"], one["amount"], one["cause"]["id"]) for one in entries] == [("topup", "50.00", "INV-1")]
+    assert "topup INV-1" in terminal.run("accounts", "entries", "acme").out
+    assert "50.00 EUR" in terminal.run("accounts", "show", "acme").out
+    assert terminal.run("accounts", "list").out.splitlines()[1].split() == ["acme", "50.00", "0.00", "EUR", "acme"]
+
+
+def test_lists_go_on_beyond_a_page(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.administration.PAGE_MAX", 2)
+    for name in "abcde":
+        terminal.json("accounts", "create", name)
+    assert [one["id"] for one in terminal.json("accounts", "list")["accounts"]] == list("abcde")
+    for n in range(5):
+        terminal.json("accounts", "topup", "a", "1.00", "--reference", f"R{n}")
+    latest = terminal.json("accounts", "entries", "a", "--limit", "3")["entries"]
+    assert [one["cause"]["id"] for one in latest] == ["R4", "R3", "R2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("accounts", "create", "acme"), "there is an account acme already"),
+        (("accounts", "create", "a b"), "id: expected 1 to 64 letters"),
+        (("accounts", "create", "b", "--currency", "euro"), "expected three upper-case letters"),
+        (("accounts", "topup", "acme", "60.00", "--reference", "INV-1"), "INV-1 was a top-up of 50.00, not 60.00"),
+        (("accounts", "topup", "acme", "5e1", "--reference", "INV-2"), "expected a decimal number"),
+        (("accounts", "topup", "nobody", "5", "--reference", "INV-2"), "there is no account nobody"),
+        (("accounts", "show", "nobody"), "there is no account nobody"),
+        (("accounts", "entries", "nobody"), "there is no account nobody"),
+        (("keys", "create", "--role", "submitter"), "account: expected the account of a key with the role submitter"),
+        (("keys", "create", "--role", "submitter", "--account", "nobody"), "there is no account nobody"),
+        (("keys", "revoke", "key_1"), "there is no key key_1"),
+        (("tariffs", "set", "--channel", "sms", "--price", "-1"), "expected a decimal number"),
+        (("tariffs", "set", "--channel", "", "--price", "1"), "expected the name of a channel"),
+        (("send", "--to", "sms:+33612345678", "--text", "Hi"), "no server runs on"),
+        (("send", "--to", "sms:1", "--text", "x", "--url", "ftp://x", "--key", "k"), "--url: expected a URL"),
+        (("serve", "--role", "worker"), "--role worker needs PostgreSQL"),
+        (
+            ("providers", "test", "nobody", "--to", "+33612345678"),
+            "there is no provider nobody; the settings have carrier",
+        ),
+        (("providers", "test", "carrier", "--to", "112"), "--to: "),
+        (("providers", "test", "carrier", "--to", "nonsense"), "--to: "),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_status_1(terminal: Terminal, words: tuple[str, ...], told: str) -> None:
+    terminal.json("accounts", "create", "acme")
+    terminal.json("accounts", "topup", "acme", "50.00", "--reference", "INV-1")
+    answer = terminal.run(*words)
+    assert answer.status == 1
+    assert answer.err.startswith(f"tocsin: {told}")
+    assert answer.err.count("\n") == 1
+    answer = terminal.run(*words, "--json")
+    assert answer.status == 1
+    assert told in answer.document["error"]
+
+
+def test_keys_are_shown_once_and_can_be_revoked(terminal: Terminal) -> None:
+    terminal.json("accounts", "create", "acme")
+    key = terminal.json("keys", "create", "--account", "acme", "--role", "submitter", "--label", "monitoring")
+    assert key["key"].startswith("tok_")
+    listed = terminal.json("keys", "list")["keys"]
+    assert [(one["id"], one["label"], one["revoked_at"]) for one in listed] == [(key["id"], "monitoring", None)]
+    assert key["key"] not in terminal.run("keys", "list").out
+    assert terminal.json("keys", "list", "--account", "other")["keys"] == []
+    assert terminal.run("keys", "revoke", key["id"]).out == f"{key['id']} revoked\n"
+    assert terminal.json("keys", "list")["keys"] == []
+    assert terminal.json("keys", "list", "--all")["keys"][0]["revoked_at"]
+    assert terminal.run("keys", "create", "--role", "auditor").out.splitlines()[1].startswith("tok_")
+
+
+def test_a_changed_tariff_is_a_new_version(terminal: Terminal) -> None:
+    words = ("tariffs", "set", "--channel", "sms", "--prefix", "+33", "--price")
+    assert terminal.run(*words, "0.045").out == "sms:+33 costs 0.045 a unit (version 1)\n"
+    assert terminal.json(*words, "0.045")["version"] == 1
+    assert terminal.json(*words, "0.05", "--charged-on", "delivered", "--unknown-end", "release")["version"] == 2
+    assert terminal.json("tariffs", "list")["tariffs"] == [
+        {
+            "channel": "sms",
+            "prefix": "+33",
+            "price": "0.05",
+            "charged_on": "delivered",
+            "unknown_end": "release",
+            "version": 2,
+        }
+    ]
+
+
+def test_ledger_verify_names_what_does_not_add_up(terminal: Terminal) -> None:
+    terminal.json("accounts", "create", "acme")
+    terminal.json("accounts", "topup", "acme", "50.00", "--reference", "INV-1")
+    assert terminal.run("ledger", "verify").out == "the ledger adds up\n"
+    with sqlite3.connect(terminal.database) as forger:
+        for (name,) in forger.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+            forger.execute(f'drop trigger "{name}"')
+        forger.execute("update balances set amount_micros = 99000000 where name = 'prepaid:acme'")
+    forger.close()
+    answer = terminal.run("ledger", "verify")
+    assert answer.status == 1
+    assert "prepaid:acme: stands at 99.00, its entries sum to 50.00" in answer.err
+    assert len(terminal.run("ledger", "verify", "--json").document["problems"]) == 2
+
+
+def test_migrate_makes_the_database(terminal: Terminal) -> None:
+    assert terminal.json("migrate") == {"migrated": True}
+    assert terminal.database.exists()
+
+
+# --- who owns the database -------------------------------------------------------------------------------------------
+
+
+def test_a_database_in_use_by_somebody_silent_is_told(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "LOCK_WAIT_S", 0.2)
+    terminal.json("migrate")
+    store = SqliteStore(str(terminal.database))
+    store.lock()
+    assert store._lock_fd is not None
+    try:
+        answer = terminal.run("accounts", "list")
+    finally:
+        os.close(store._lock_fd)
+    assert answer.status == 1
+    assert "is in use by a running tocsin" in answer.err
+    assert terminal.run("accounts", "list").status == 0
+
+
+def test_word_left_by_a_dead_server_is_not_believed(terminal: Terminal) -> None:
+    path = path_beside(f"sqlite:///{terminal.database}")
+    assert path is not None
+    for access_file in (
+        json.dumps({"url": "http://127.0.0.1:1", "token": "tok_x", "pid": 2**22 + 1}),
+        json.dumps({"url": "http://127.0.0.1:1", "token": "tok_x", "pid": os.getpid()}),
+        "{}",
+        "\x00",
+    ):
+        path.write_text(access_file)
+        assert terminal.run("accounts", "list").status == 0
+
+
+def test_the_access_file_is_its_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "tocsin.db.admin"
+    ours = LocalAccess(url="http://127.0.0.1:8080", token="tok_1", pid=os.getpid())
+    ours.write(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    newer = LocalAccess(url="http://127.0.0.1:8081", token="tok_2", pid=os.getpid())
+    newer.write(path)
+    ours.remove(path)  # somebody else's by now
+    assert path.exists()
+    newer.remove(path)
+    assert not path.exists()
+
+
+# --- simulators ------------------------------------------------------------------------------------------------------
+
+
+def test_every_setting_of_the_simulated_smsc_is_an_option() -> None:
+    assert list(SMSC_OPTIONS) == [each.name for each in fields(SmscBehaviour)]
+
+
+def test_the_options_of_the_simulated_mail_server_become_its_behaviour() -> None:
+    behaviour = mail_behaviour(
+        dsn=True,
+        report_to="127.0.0.1:2526",
+        action=("ann@example.org=delayed,delivered",),
+        default_action="failed",
+        refuse=("bob@example.org=550 5.1.1 No",),
+        drop=None,
+        greylist=True,
+    )
+    assert behaviour.report_to == ("127.0.0.1", 2526)
+    assert behaviour.actions == {"ann@example.org": ("delayed", "delivered")}
+    assert behaviour.default_actions == ("failed",)
+    assert behaviour.refuse == {"bob@example.org": "550 5.1.1 No"}
+    assert behaviour.greylist

@@ -1,0 +1,227 @@
+"""The command line beside a running server, and the programs it starts: real processes, real sockets, real signals."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.local_access import LABEL, LocalAccess, read
+from tests.gateway.cli_desk import Terminal, terminal_in
+from tests.peers.ports import free_port
+from tests.peers.processes import ChildProcess
+from tests.peers.waiting import eventually_sync
+
+PHONE = "sms:+33612345678"
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    with terminal_in(tmp_path, capsys) as one:
+        yield one
+
+
+@pytest.fixture
+def smsc(terminal: Terminal) -> Iterator[int]:
+    """A simulated SMSC; its port, which is in the settings from now on."""
+    with terminal.smsc() as one:
+        port = int(one.matched_line[1])
+        terminal.write_settings(smsc=port)
+        yield port
+
+
+@pytest.fixture
+def server(terminal: Terminal, smsc: int) -> Iterator[ChildProcess]:
+    assert smsc
+    with terminal.server() as one:
+        yield one
+
+
+def access_file(terminal: Terminal) -> Path:
+    return terminal.folder / "tocsin.db.admin"
+
+
+def test_commands_go_through_the_running_server(terminal: Terminal, server: ChildProcess) -> None:
+    assert terminal.json("accounts", "create", "acme", "--currency", "EUR")["balance"] == "0.00"
+    assert terminal.run("accounts", "create", "acme").status == 1
+    assert terminal.json("accounts", "topup", "acme", "50.00", "--reference", "INV-1")["balance"] == "50.00"
+    assert terminal.json("tariffs", "set", "--channel", "sms", "--prefix", "+33", "--price", "0.045")["version"] == 1
+    assert [one["price"] for one in terminal.json("tariffs", "list")["tariffs"]] == ["0.045"]
+    key = terminal.json("keys", "create", "--account", "acme", "--role", "submitter")
+    assert terminal.json("keys", "create", "--role", "auditor", "--label", "books")["account"] is None
+    assert {one["label"] for one in terminal.json("keys", "list")["keys"]} == {"", "books", LABEL}
+    assert terminal.json("accounts", "list")["accounts"][0]["id"] == "acme"
+
+    sent = terminal.json("send", "--to", PHONE, "--text", "Hello", "--priority", "normal", "--idempotency-key", "1")
+    again = terminal.json("send", "--to", PHONE, "--text", "Hello", "--account", "acme", "--idempotency-key", "1")
+    assert (sent["id"], sent["deliveries"][0]["address"]) == (again["id"], PHONE)
+    whose = ["--url", read_access(terminal).url, "--key", key["key"]]
+    assert terminal.run("send", "--to", PHONE, "--text", "Hi", *whose).out.startswith("alt_")
+    assert "nothing was sent" in terminal.run("send", "--to", PHONE, "--text", "Hi", "--dry-run").out
+    eventually_sync(lambda: terminal.json("accounts", "show", "acme")["held"] == "0.00", what="everything settled")
+    assert terminal.json("accounts", "show", "acme")["balance"] == "49.91"
+    kinds = [one["kind"] for one in terminal.json("accounts", "entries", "acme")["entries"]]
+    assert sorted(kinds) == ["capture", "capture", "hold", "hold", "topup"]
+    assert terminal.json("ledger", "verify") == {"ok": True, "problems": []}
+
+    assert terminal.json("keys", "revoke", key["id"])["revoked_at"]
+    refused = terminal.run("send", "--to", PHONE, "--text", "Hi", *whose)
+    assert (refused.status, "revoked" in refused.err) == (1, True)
+    assert server.running
+
+
+def read_access(terminal: Terminal) -> LocalAccess:
+    found = read(access_file(terminal))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("accounts", "show", "nobody"), "there is no such account"),
+        (("accounts", "topup", "nobody", "5.00", "--reference", "R"), "there is no"),
+        (("accounts", "create", "a b"), "id: "),
+        (("tariffs", "set", "--channel", "sms", "--price", "x"), "price: "),
+        (("send", "--to", PHONE, "--text", "Hi"), "there is no account yet"),
+        (("send", "--to", PHONE, "--text", "Hi", "--account", "nobody"), "account: there is no such account"),
+        (("providers", "test", "carrier", "--to", "+33899123456"), "--to: "),
+    ],
+)
+def test_what_the_server_refuses_is_one_line(
+    terminal: Terminal, server: ChildProcess, words: tuple[str, ...], told: str
+) -> None:
+    answer = terminal.run(*words)
+    assert answer.status == 1
+    assert told in answer.err
+    assert answer.err.count("\n") == 1
+    assert terminal.run(*words, "--json").document["error"]
+    assert server.running
+
+
+def test_a_second_server_is_refused(terminal: Terminal, server: ChildProcess) -> None:
+    answer = terminal.run("serve")
+    assert answer.status == 1
+    assert answer.err.splitlines()[-1] == f"tocsin: {terminal.database} is in use by a running tocsin"
+    assert terminal.run("migrate").err == answer.err.splitlines()[-1] + "\n"
+    assert server.running
+
+
+def test_a_port_in_use_is_told(terminal: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        terminal.write_settings(port=port)
+        answer = terminal.run("serve")
+    assert answer.status == 1
+    assert answer.err == f"tocsin: cannot listen at 127.0.0.1:{port} (http.listen): Address already in use\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_told_to_stop_ends_in_order(terminal: Terminal, smsc: int, number: signal.Signals) -> None:
+    terminal.write_settings(smsc=smsc, port=free_port())
+    with terminal.server() as server:
+        granted = read_access(terminal)
+        assert (granted.pid, access_file(terminal).stat().st_mode & 0o777) == (server.pid, 0o600)
+        server.send_signal(number)
+        assert server.wait(20) == 0
+        assert "Traceback" not in server.output
+    assert not access_file(terminal).exists()
+    ours = [one for one in terminal.json("keys", "list", "--all")["keys"] if one["label"] == LABEL]
+    assert [bool(one["revoked_at"]) for one in ours] == [True]
+    with terminal.server():  # and it starts again, with a new key
+        assert read_access(terminal).token_digest != granted.token_digest
+        refused = terminal.run(
+            "send", "--to", PHONE, "--text", "Hi", "--url", read_access(terminal).url, "--key", granted.token
+        )
+        assert refused.status == 1
+
+
+def test_after_a_kill_commands_work_on_the_store_again(terminal: Terminal, server: ChildProcess) -> None:
+    terminal.json("accounts", "create", "acme")
+    server.kill()
+    assert access_file(terminal).exists()
+    assert terminal.json("accounts", "show", "acme")["id"] == "acme"
+
+
+# --- providers -------------------------------------------------------------------------------------------------------
+
+
+def test_a_provider_is_tried_with_one_real_message(terminal: Terminal, smsc: int) -> None:
+    assert smsc
+    assert "ok      provider carrier" in terminal.run("check", "--connect").out
+    document = terminal.json("providers", "test", "carrier", "--to", PHONE, "--text", "Grüße €")
+    assert (document["ok"], document["outcome"], document["address"]) == (True, "accepted", PHONE)
+    assert [one["result"] for one in document["receipts"]] == ["delivered"]
+    assert "receipt: delivered (delivrd)" in terminal.run("providers", "test", "carrier", "--to", "+33612345678").out
+    long = terminal.json("providers", "test", "carrier", "--to", PHONE, "--text", "x" * 400)
+    assert (len(long["provider_message_ids"]), len(long["receipts"])) == (3, 3)
+
+
+def test_a_provider_is_tried_over_the_running_server(terminal: Terminal, server: ChildProcess) -> None:
+    document = terminal.json("providers", "test", "carrier", "--to", PHONE)
+    assert (document["ok"], len(document["provider_message_ids"]), document["receipts"]) == (True, 1, [])
+    assert server.running
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--reject-per-mille", "1000", "--reject-status", "0x0b"), "carrier did not deliver: failed"),
+        (("--undelivered-per-mille", "1000"), "carrier did not deliver: accepted (undeliv)"),
+        (("--password", "other"), "carrier did not deliver: retry_later (link_down)"),
+    ],
+)
+def test_a_provider_that_does_not_work_is_status_1(terminal: Terminal, options: tuple[str, ...], told: str) -> None:
+    with terminal.smsc(*options) as smsc:
+        terminal.write_settings(smsc=int(smsc.matched_line[1]))
+        answer = terminal.run("providers", "test", "carrier", "--to", PHONE)
+    assert answer.status == 1
+    assert told in answer.err
+    assert answer.err.splitlines()[-1].startswith("tocsin: ")
+
+
+def test_the_simulators_tell_what_they_got_and_end_on_a_signal(terminal: Terminal) -> None:
+    mail = terminal.child(
+        "simulate", "mail", "--port", "0", ready_line=r"at 127\.0\.0\.1:(\d+): nothing leaves this machine"
+    )
+    smsc = terminal.smsc()
+    with mail, smsc:
+        terminal.write_settings(smsc=int(smsc.matched_line[1]))
+        with terminal.config.open("a") as settings:
+            settings.write(
+                '[[providers]]\nname = "mail"\nchannel = "email"\nkind = "smtp"\nhost = "127.0.0.1"\n'
+                f'port = {mail.matched_line[1]}\nsender = "tocsin@example.org"\n'
+            )
+        assert terminal.run("providers", "test", "mail", "--to", "ann@example.org").status == 0
+        assert terminal.run("providers", "test", "carrier", "--to", PHONE, "--text", "Hello").status == 0
+        eventually_sync(lambda: "mail tocsin@example.org -> ann@example.org: Test of mail" in mail.output)
+        eventually_sync(lambda: '"text": "Hello"' in smsc.output)
+        for simulator in (mail, smsc):
+            simulator.send_signal(signal.SIGTERM)
+            assert simulator.wait(10) == 0
+    assert "Traceback" not in mail.output + smsc.output
+
+
+# --- PostgreSQL ------------------------------------------------------------------------------------------------------
+
+
+def test_on_postgresql_commands_work_on_the_store_beside_the_server(
+    terminal: Terminal, smsc: int, postgresql_url: str
+) -> None:
+    port = free_port()
+    terminal.write_settings(smsc=smsc, port=port)
+    text = terminal.config.read_text().replace(f"sqlite:///{terminal.database}", postgresql_url)
+    terminal.config.write_text(text)
+    assert "ok      store             PostgreSQL answers" in terminal.run("check", "--connect").out
+    assert "--role api needs Redis" in terminal.run("serve", "--role", "api").err
+    terminal.json("migrate")
+    with terminal.server():
+        terminal.json("accounts", "create", "acme")
+        terminal.json("accounts", "topup", "acme", "1.00", "--reference", "INV-1")
+        assert terminal.json("send", "--to", PHONE, "--text", "Hi")["id"].startswith("alt_")
+        assert terminal.json("ledger", "verify")["ok"]
+    assert [one["label"] for one in terminal.json("keys", "list", "--all")["keys"]] == [LABEL]
+    assert terminal.json("keys", "list")["keys"] == []

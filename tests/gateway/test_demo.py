@@ -1,0 +1,114 @@
+"""The demo as a stranger runs it: a real process, the whole way of one alert, again and again in the same folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway import demo
+from tests.gateway.cli_desk import TOCSIN, Terminal, terminal_in
+
+# one after the other: each demo looks for free ports and then listens there
+pytestmark = pytest.mark.xdist_group("demo")
+
+LINES_MAX = 40
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    with terminal_in(tmp_path, capsys) as one:
+        yield one
+
+
+def demo_once(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [TOCSIN, "demo", "--exit", *words],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def test_one_alert_goes_the_whole_way_and_again(tmp_path: Path) -> None:
+    first = demo_once(tmp_path)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "nothing leaves this machine" in first.stdout
+    told = [line.split()[2] for line in first.stdout.splitlines() if line.startswith("   ") and " s  " in line]
+    assert told[:2] == ["accepted", "held"]
+    assert sorted(told[2:]) == ["charged", "charged", "receipt", "receipt", "sent", "sent"]
+    assert "Completed: 2 of 2 delivered, each charged once. Balance 50.00 - 0.046 = 49.954 EUR." in first.stdout
+    key = (tmp_path / "demo" / "key").read_text()
+    assert (tmp_path / "demo" / "key").stat().st_mode & 0o777 == 0o600
+
+    second = demo_once(tmp_path, "--json")
+    assert (second.returncode, second.stderr) == (0, "")
+    events = [json.loads(line) for line in second.stdout.splitlines()]
+    assert events[-1] == {
+        "event": "completed",
+        "alert": events[-1]["alert"],
+        "delivered": True,
+        "charged_once": True,
+        "balance": "49.908",
+    }
+    assert (tmp_path / "demo" / "key").read_text() == key
+    assert not (tmp_path / "demo" / "tocsin.db.admin").exists()
+
+
+def test_it_stays_up_until_it_is_told_to_stop(terminal: Terminal) -> None:
+    running = terminal.child("demo", ready_line=r"Ctrl-C stops it")
+    with running:
+        output = running.output
+        assert len(output.splitlines()) < LINES_MAX
+        taken = pasted(output)
+        assert (taken["status"], taken["deliveries"][0]["address"]) == ("active", "sms:+33612345678")
+        settings = ("--config", str(terminal.folder / "demo" / "tocsin.toml"))
+        assert terminal.run(*settings, "check", "--connect", config=False).status == 0
+        assert terminal.run(*settings, "ledger", "verify", config=False).status == 0
+        refused = demo_once(terminal.folder)
+        assert (refused.returncode, "a demo runs in demo already" in refused.stderr) == (1, True)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(40) == 0
+    assert running.output.endswith("Stopped. What there was is kept for the next run.")
+    assert "Traceback" not in running.output
+
+
+def pasted(output: str) -> Any:
+    """What the curl line of the demo answers, taken word by word as a shell would."""
+    line = next(line.strip() for line in output.splitlines() if line.strip().startswith("curl "))
+    words = shlex.split(line)
+    headers = dict(words[n + 1].split(": ", 1) for n, word in enumerate(words) if word == "-H")
+    request = urllib.request.Request(words[1], words[words.index("-d") + 1].encode(), headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def test_changes_made_by_hand_are_not_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "tocsin.toml").write_text("# mine\n")
+    done = demo_once(tmp_path, "--directory", "elsewhere")
+    assert done.returncode == 0
+    assert "your changes to elsewhere/tocsin.toml are kept in elsewhere/tocsin.toml.yours" in done.stdout
+    assert (folder / "tocsin.toml.yours").read_text() == "# mine\n"
+    assert "your changes" not in demo_once(tmp_path, "--directory", "elsewhere").stdout
+    assert (folder / ".gitignore").read_text() == "*\n"
+
+
+def test_an_alert_that_does_not_arrive_is_a_failure(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "BEHAVIOUR", replace(demo.BEHAVIOUR, receipts=False))
+    monkeypatch.setattr(demo, "COMPLETE_S", 4.0)
+    answer = terminal.run("demo", "--exit", "--directory", str(terminal.folder / "demo"))
+    assert answer.status == 1
+    assert "the alert was not complete within 4 s; see " in answer.err
