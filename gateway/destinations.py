@@ -11,6 +11,8 @@ from urllib.parse import unquote
 import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, NumberParseException, PhoneNumber, PhoneNumberType
 
+from channels.e164 import parsed as parsed_e164
+
 PHONE_CHANNELS = frozenset({"sms", "voice", "fax"})
 """Channels whose addresses are telephone numbers (a voice address may also be a SIP URI)."""
 
@@ -136,7 +138,7 @@ def _global_number(number: str, policy: DestinationPolicy) -> Refusal | None:
     if digits in _UNIVERSAL_EMERGENCY or _reaches_emergency_exactly(digits, policy):
         return _emergency(number)
     try:
-        parsed = phonenumbers.parse(number)
+        parsed = parsed_e164(number)
     except NumberParseException:
         return _no_country(number)
     if any(

@@ -6,9 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 OCCURRENCES_MAX = 500  # steps times repeats of one alert: a step a minute for a working day
+
+
+PLANS_REMEMBERED = 64  # as JSON: nearly all alerts have one of a few plans
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +100,8 @@ def recipients_from_json(text: str) -> tuple[Recipient, ...]:
     return tuple(_recipient(stored) for stored in json.loads(text))
 
 
-def plan_to_json(plan: Sequence[Occurrence]) -> str:
+@lru_cache(maxsize=PLANS_REMEMBERED)
+def plan_to_json(plan: tuple[Occurrence, ...]) -> str:
     """Occurrences as the alert's row keeps them."""
     return json.dumps(
         [

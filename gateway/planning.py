@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from billing.pricing import hold_for
 from billing.tariff import Tariff, TariffTable
@@ -64,18 +65,9 @@ class Planner:
         self._destinations = destinations
         self._available = available
         self._text_for = text_for
-        self._remembered: dict[str, str] = {}
+        self.canonical: Callable[[str], str] = lru_cache(maxsize=ADDRESSES_REMEMBERED)(self._canonical)
+        """`_canonical`, remembered for the addresses that were used last."""
         self.tariffs = TariffTable([])
-
-    def canonical(self, raw: str) -> str:
-        """The address as stored, remembered for those that were used last. Raises AddressRefused as `_canonical`."""
-        found = self._remembered.get(raw)
-        if found is None:
-            found = self._canonical(raw)
-            if len(self._remembered) >= ADDRESSES_REMEMBERED:
-                del self._remembered[next(iter(self._remembered))]
-            self._remembered[raw] = found
-        return found
 
     def _canonical(self, raw: str) -> str:
         """The address as stored, ``channel:value``. Raises AddressRefused: not understood, not allowed, or nobody takes it."""

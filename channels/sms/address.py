@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import phonenumbers
 
 from channels.channel import InvalidAddressError
+from channels.e164 import parsed
 from channels.sms.encoding import GSM7_CHARACTERS, GSM7_EXTENSION
 
 SHORT_CODE_DIGITS_MAX = 6
@@ -62,7 +63,7 @@ def parse(raw: str, default_region: str | None) -> str:
 
 def _parse_number(written: str, default_region: str | None) -> str:
     try:
-        number = phonenumbers.parse(written, default_region)
+        number = parsed(written) if written.startswith("+") else phonenumbers.parse(written, default_region)
     except phonenumbers.NumberParseException as error:
         where = f", or one of the region {default_region}" if default_region else "; no default region is set"
         raise InvalidAddressError(f"{_shown(written)}: {_EXPECTED}{where}") from error

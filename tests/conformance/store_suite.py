@@ -180,13 +180,15 @@ def put(connection: Connection, table: str, change: dict[str, Any] | None = None
     connection.execute(insert(tables.metadata.tables[table]).values({**_ROWS[table], **(change or {})}))
 
 
-async def write(store: Opened, table: str, change: dict[str, Any]) -> None:
-    """An alert, what the row depends on, and the row."""
+async def write(store: Opened, table: str, change: dict[str, Any], *, raising: bool = False) -> None:
+    """An alert, what the row depends on, and the row; `raising` takes them back by a ZeroDivisionError."""
 
     def work(connection: Connection) -> None:
         for one in ("accounts", "alerts", *_BEFORE.get(table, ())):
             put(connection, one)
         put(connection, table, change)
+        if raising:
+            raise ZeroDivisionError
 
     await store.write(work)
 
@@ -197,15 +199,21 @@ async def count(store: Opened, table: str) -> int:
 
 
 class StoreSuite:
-    @pytest.mark.parametrize(("table", "change"), LEGAL, ids=str)
-    async def test_a_legal_row_is_taken(self, store: Opened, table: str, change: dict[str, Any]) -> None:
-        await write(store, table, change)
+    async def test_every_legal_row_is_taken(self, store: Opened) -> None:
+        for table, change in LEGAL:
+            with pytest.raises(ZeroDivisionError):  # nothing refused it; the next one is to find an empty table
+                await write(store, table, change, raising=True)
 
-    @pytest.mark.parametrize(("table", "change"), ILLEGAL, ids=str)
-    async def test_an_illegal_row_is_refused(self, store: Opened, table: str, change: dict[str, Any]) -> None:
-        with pytest.raises(StoreConflict):
-            await write(store, table, change)
-        assert await count(store, "alerts") == 0
+    async def test_every_illegal_row_is_refused(self, store: Opened) -> None:
+        taken = []
+        for table, change in ILLEGAL:
+            try:
+                await write(store, table, change, raising=True)
+            except StoreConflict:
+                continue
+            except ZeroDivisionError:
+                taken.append((table, change))
+        assert taken == []
 
     async def test_what_raises_writes_nothing(self, store: Opened) -> None:
         def work(connection: Connection) -> None:

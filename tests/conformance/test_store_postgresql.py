@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -23,7 +24,8 @@ async def store(url: str) -> AsyncIterator[PostgresStore]:
     opened = await open_store(url)
     assert isinstance(opened, PostgresStore)
     yield opened
-    await opened.close()
+    with contextlib.suppress(RuntimeError):  # the test has closed it
+        await opened.close()
 
 
 class TestPostgresStore(StoreSuite):

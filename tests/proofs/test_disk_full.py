@@ -58,6 +58,8 @@ async def test_a_full_disk_refuses_and_loses_nothing(smsc: NodeSmsc, small_disk:
             await ready(session, 503)
             await refused(session)
             assert json.loads(await text(session, "/health/live"))["status"] == "live"
+            if left == 0:
+                await eventually(lambda: "outcome_not_recorded" in server.output, 20, what="a commit that failed")
             ballast.unlink()
             await ready(session, 200)
             await smsc.behave(answer_delay_ms=0)

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from tests.peers.smsc import NodeSmsc
 from tests.scenarios.desk import Desk, open_desk
 from tests.scenarios.installation import Table
 
 OpenDesk = Callable[..., Awaitable[Desk]]
+StartSmsc = Callable[..., NodeSmsc]
 
 
 @pytest.fixture

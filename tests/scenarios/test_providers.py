@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from tests.peers.smsc import NodeSmsc
-from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.conftest import OpenDesk, StartSmsc
 from tests.scenarios.installation import smpp
 
-StartSmsc = Callable[..., NodeSmsc]
 BOTH = {"channel": "sms", "prefix": "+33", "providers": ["carrier-a", "carrier-b"]}
 QUICK_LINK = {"link_wait_s": 0.2}
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from tests.peers.smsc import NodeSmsc
-from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.conftest import OpenDesk, StartSmsc
 from tests.scenarios.installation import smpp
 
 ANNA = "sms:+33612345678"
-StartSmsc = Callable[..., NodeSmsc]
 
 
 def numbers(count: int, first: int = 600_000_000) -> list[str]:

@@ -72,3 +72,11 @@ async def _confirmed(smsc: NodeSmsc, count: int) -> None:
     """Every message was answered to the SMSC, none is kept there."""
     stats = await smsc.stats()
     assert (stats["mo_answered"], stats["waiting"], stats["in_flight"]) == (count, 0, 0)
+
+
+async def test_the_api_shows_what_people_answered(smsc: NodeSmsc, desk_with: OpenDesk) -> None:
+    desk = await desk_with(smpp("carrier-a", smsc.port))
+    await smsc.send_mo(source=ANNA, destination=LINE, text="OK, on my way")
+    await desk.inbound(1)
+    (shown,) = (await desk.shown("/v1/inbound"))["items"]
+    assert (shown["text"], shown["channel"], shown["provider"]) == ("OK, on my way", "sms", "carrier-a")

@@ -1,0 +1,149 @@
+"""The alert machine, pure: rules of acknowledgement, what ends an alert and what cannot, when it is looked at next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gateway import alert as machine
+from gateway.alert import ENDED, Alert, AlreadyEnded, Priority, Rule, Standing, Status
+
+NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+ALERT = Alert(
+    id="alt_1",
+    account_id="acme",
+    key_id="key_1",
+    text="Fire",
+    created_at=NOW,
+    start_at=NOW,
+    expires_at=LATER,
+    look_at=NOW,
+)
+OPEN, REACHED, NOBODY = (
+    Standing(open=True, reached=True),
+    Standing(open=False, reached=True),
+    Standing(open=False, reached=False),
+)
+
+
+def an_alert(status: Status = Status.ACTIVE, **changes: object) -> Alert:
+    ended_at = NOW if status in ENDED else None
+    return replace(ALERT, status=status, ended_at=ended_at, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_emergency_and_high_ask_for_anybody(priority: Priority) -> None:
+    assert machine.default_rule(priority) is (Rule.ANY if priority <= Priority.HIGH else Rule.NONE)
+
+
+@pytest.mark.parametrize(
+    ("rule", "quorum", "people", "needed"),
+    [
+        (Rule.NONE, 0, 3, 1),
+        (Rule.ANY, 0, 3, 1),
+        (Rule.ALL, 0, 3, 3),
+        (Rule.ALL, 0, 0, 1),
+        (Rule.QUORUM, 2, 3, 2),
+        (Rule.QUORUM, 0, 3, 1),
+    ],
+)
+def test_how_many_people_a_rule_needs(rule: Rule, quorum: int, people: int, needed: int) -> None:
+    alert = an_alert(rule=rule, quorum=quorum, people=people)
+    assert machine.required(alert) == needed
+    names = [f"p{n}" for n in range(needed)]
+    assert machine.acknowledged(alert, names[:-1], NOW) == (alert, False)
+    met, for_good = machine.acknowledged(alert, names, NOW)
+    assert (met.status, met.ended_at, for_good) == (Status.ACKNOWLEDGED, NOW, True)
+
+
+def test_received_and_then_taken_in_charge() -> None:
+    received, for_good = machine.acknowledged(an_alert(rule=Rule.ANY, confirm_within_s=60), {"ada"}, NOW)
+    assert (received.status, received.ended_at, for_good) == (Status.ACKNOWLEDGED, None, False)
+    assert received.confirm_by_at == NOW + timedelta(seconds=60)
+    assert machine.confirmation_lapsed(received, NOW + timedelta(seconds=59)) is received
+    lapsed = machine.confirmation_lapsed(received, NOW + timedelta(seconds=60))
+    assert (lapsed.status, lapsed.confirm_by_at) == (Status.ACTIVE, None)
+    taken, for_good = machine.acknowledged(received, {"ada"}, NOW)
+    assert (taken.ended_at, taken.confirm_by_at, for_good) == (NOW, None, True)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_who_may_still_acknowledge(status: Status) -> None:
+    alert = an_alert(status, rule=Rule.ANY)
+    if status in (Status.RESOLVED, Status.CANCELLED, Status.COMPLETED):
+        with pytest.raises(AlreadyEnded):
+            machine.acknowledged(alert, {"ada"}, LATER)
+    else:
+        met, _ = machine.acknowledged(alert, {"ada"}, LATER)
+        assert (met.status, met.ended_at) == (Status.ACKNOWLEDGED, alert.ended_at or LATER)
+
+
+VERBS: dict[str, tuple[Callable[[Alert], Alert], Status, frozenset[Status]]] = {
+    "cancel": (lambda a: machine.cancelled(a, NOW), Status.CANCELLED, frozenset({Status.ACTIVE})),
+    "resolve": (
+        lambda a: machine.resolved(a, NOW),
+        Status.RESOLVED,
+        frozenset({Status.ACTIVE, Status.ACKNOWLEDGED}),
+    ),
+    "release": (machine.released, Status.ACTIVE, frozenset({Status.ACKNOWLEDGED})),
+}
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_in_every_status(verb: str, status: Status) -> None:
+    apply, to, allowed = VERBS[verb]
+    if status not in allowed:
+        with pytest.raises(AlreadyEnded):
+            apply(an_alert(status))
+        return
+    after = apply(an_alert(status, step_at=LATER, confirm_by_at=LATER))
+    assert (after.status, after.confirm_by_at) == (to, None)
+    assert (after.ended_at is not None) == (to in ENDED)
+
+
+@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize(
+    ("standing", "step_at", "ended"),
+    [(OPEN, None, False), (REACHED, LATER, False), (NOBODY, LATER, False), (REACHED, None, True), (NOBODY, None, True)],
+)
+def test_what_settled_deliveries_make_of_it(
+    rule: Rule, standing: Standing, step_at: datetime | None, ended: bool
+) -> None:
+    alert = an_alert(rule=rule, step_at=step_at)
+    after = machine.settled(alert, standing, NOW)
+    if not ended or (standing.reached and rule is not Rule.NONE):
+        assert after is alert
+    else:
+        assert after.status is (Status.COMPLETED if standing.reached else Status.FAILED)
+        assert after.ended_at == NOW
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.ACTIVE])
+def test_only_an_active_alert_is_ended_by_its_deliveries(status: Status) -> None:
+    alert = an_alert(status)
+    assert machine.settled(alert, NOBODY, NOW) is alert
+
+
+def test_the_deadline() -> None:
+    assert machine.lapsed(an_alert(), NOW).status is Status.ACTIVE
+    assert machine.lapsed(an_alert(), LATER).status is Status.EXPIRED
+    received = an_alert(Status.ACKNOWLEDGED, confirm_by_at=LATER)
+    over = machine.lapsed(received, LATER)
+    assert (over.status, over.ended_at, over.confirm_by_at) == (Status.ACKNOWLEDGED, LATER, None)
+    for status in ENDED:
+        ended = an_alert(status)
+        assert machine.lapsed(ended, LATER) is ended
+
+
+def test_the_next_look_is_at_whatever_comes_first() -> None:
+    soon, sooner = NOW + timedelta(minutes=2), NOW + timedelta(minutes=1)
+    assert machine.next_look(an_alert()) == LATER
+    assert machine.next_look(an_alert(step_at=soon)) == soon
+    assert machine.next_look(an_alert(step_at=soon, confirm_by_at=sooner)) == sooner
+    assert machine.next_look(an_alert(expanded=1, expanding=2, look_at=sooner, step_at=soon)) == sooner
+    assert machine.next_look(an_alert(Status.ACKNOWLEDGED, step_at=sooner)) == LATER
