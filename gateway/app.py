@@ -1,4 +1,7 @@
-"""The composition root: settings become store, queue, channels, broker and HTTP. The one module that names concrete channels."""
+"""The composition root: settings become store, queue, channels, broker and HTTP. The one module that names concrete channels.
+
+What only some installations use is imported when it is built: each saves time at the start, and memory for ever.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,12 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp
 
 from channels.channel import Channel
-from channels.email.channel import EmailChannel
 from channels.email.settings import SmtpSettings
-from channels.sms.channel import SmsChannel
 from channels.sms.settings import SmppSettings
 from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
 from gateway.queue.memory import MemoryQueue
 from gateway.queue.port import Queue
-from gateway.queue.redis_streams import RedisStreamsQueue
 from gateway.settings import Provider, Settings, load
 from gateway.store.engine import open_store
 
@@ -48,8 +48,12 @@ def build_channel(provider: Provider) -> Channel:
     """The channel of one configured provider."""
     match provider.settings:
         case SmppSettings() as settings:
+            from channels.sms.channel import SmsChannel
+
             return SmsChannel(settings)
         case SmtpSettings() as settings:
+            from channels.email.channel import EmailChannel
+
             return EmailChannel(settings)
     raise AssertionError(f"no channel for {provider.channel}/{provider.kind}")
 
@@ -62,7 +66,11 @@ def build_channels(settings: Settings) -> Mapping[str, Channel]:
 def build_queue(settings: Settings) -> Queue:
     """The queue that the settings name."""
     url = settings.queue.url.get_secret_value()
-    return MemoryQueue() if url == "memory:" else RedisStreamsQueue(url)
+    if url == "memory:":
+        return MemoryQueue()
+    from gateway.queue.redis_streams import RedisStreamsQueue
+
+    return RedisStreamsQueue(url)
 
 
 async def serve(
@@ -157,8 +165,8 @@ class _Server(uvicorn.Server):
 
 
 async def _wait_listening(server: uvicorn.Server, tasks: Sequence[asyncio.Task[Any]]) -> None:
-    while not server.started and not any(task.done() for task in tasks):
-        await asyncio.sleep(0.01)  # noqa: ASYNC110 - uvicorn offers a flag and no event
+    while not server.started and not any(task.done() for task in tasks):  # noqa: ASYNC110 - uvicorn has a flag, no event
+        await asyncio.sleep(0.01)
 
 
 def _port(server: uvicorn.Server) -> int:

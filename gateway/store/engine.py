@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, inspect
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool, QueuePool
 
 from gateway.store.errors import StoreConflict, StoreError, StoreLocked, StoreUnavailable
@@ -28,6 +25,7 @@ from gateway.store.errors import StoreConflict, StoreError, StoreLocked, StoreUn
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
+SCHEMA_VERSION = "0002"  # the newest migration; a test holds it and the folder together
 READERS = 4  # threads that read SQLite beside the writer: more would only contend for two cores
 CHECKPOINT_BYTES = 16 * 1024 * 1024  # the write-ahead log is folded back beyond this, between two batches
 CHECKPOINT_WAIT_MS = 50  # how long a batch may wait for readers before the log is folded back another time
@@ -189,6 +187,8 @@ class PostgresStore:
     exclusive = False
 
     def __init__(self, url: str, *, pool_size: int = PG_POOL, pool_wait_s: float = PG_POOL_WAIT_S) -> None:
+        from sqlalchemy.ext.asyncio import create_async_engine  # not needed, and not small, on SQLite
+
         # `postgresql://` is what people write; the driver is ours to choose
         self._url = make_url(url).set(drivername="postgresql+asyncpg")
         self._engine = create_async_engine(
@@ -220,6 +220,8 @@ class PostgresStore:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7023614)")
             _upgrade(connection)
 
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         engine = create_async_engine(self._url, poolclass=NullPool)
         try:
             with _translating():
@@ -230,10 +232,23 @@ class PostgresStore:
 
 
 def _upgrade(connection: Connection) -> None:
+    """Brings the schema up to date. Alembic is imported only where there is something to do: it is a fifth of a start."""
+    if _schema_version(connection) == SCHEMA_VERSION:
+        return
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _schema_version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return version
 
 
 async def open_store(

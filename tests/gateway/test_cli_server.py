@@ -12,7 +12,7 @@ import pytest
 from gateway.local_access import LABEL, LocalAccess, read
 from tests.gateway.cli_desk import Terminal, terminal_in
 from tests.peers.ports import free_port
-from tests.peers.processes import ChildProcess
+from tests.peers.processes import ChildProcess, find_binary
 from tests.peers.waiting import eventually_sync
 
 PHONE = "sms:+33612345678"
@@ -225,3 +225,40 @@ def test_on_postgresql_commands_work_on_the_store_beside_the_server(
         assert terminal.json("ledger", "verify")["ok"]
     assert [one["label"] for one in terminal.json("keys", "list", "--all")["keys"]] == [LABEL]
     assert terminal.json("keys", "list")["keys"] == []
+
+
+def test_the_two_roles_work_as_two_processes(terminal: Terminal, smsc: int, postgresql_url: str) -> None:
+    redis_port = free_port()
+    redis = ChildProcess(
+        [find_binary("redis-server", "redis-server"), "--port", str(redis_port), "--bind", "127.0.0.1", "--save", ""],
+        cwd=terminal.folder,
+        ready_port=redis_port,
+    )
+
+    def settings_with(port: int, name: str) -> Path:
+        terminal.write_settings(smsc=smsc, port=port)
+        text = terminal.config.read_text().replace(f"sqlite:///{terminal.database}", postgresql_url)
+        path = terminal.folder / name
+        path.write_text(text + f'[queue]\nurl = "redis://127.0.0.1:{redis_port}/0"\n')
+        terminal.config.write_text(path.read_text())
+        return path
+
+    def serving(role: str, path: Path) -> ChildProcess:
+        return terminal.child("serve", "--role", role, "--config", str(path), "--json", ready_line='"ready": true')
+
+    worker = settings_with(free_port(), "worker.toml")
+    api = settings_with(free_port(), "api.toml")  # commands use this one from now on
+    terminal.json("migrate")
+    with redis, serving("api", api) as taking, serving("worker", worker) as sending:
+        assert "ok      queue             Redis answers" in terminal.run("check", "--connect").out
+        terminal.json("accounts", "create", "acme")
+        terminal.json("accounts", "topup", "acme", "1.00", "--reference", "INV-1")
+        terminal.json("tariffs", "set", "--channel", "sms", "--price", "0.045")
+        sent = terminal.json("send", "--to", PHONE, "--text", "Hi")
+        assert sent["deliveries"][0]["state"] in ("queued", "sending")
+        eventually_sync(lambda: "smpp_link_bound" in sending.output)
+        eventually_sync(lambda: terminal.json("accounts", "show", "acme")["held"] == "0.00", what="it is settled")
+        assert "smpp_link_bound" not in taking.output
+        for process in (taking, sending):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(40) == 0

@@ -159,7 +159,14 @@ class Desk:
     what only the inside knows."""
 
     def __init__(
-        self, broker: Broker, clock: MovedClock, http: httpx.AsyncClient, administrator: str, callback_secret: str
+        self,
+        broker: Broker,
+        clock: MovedClock,
+        http: httpx.AsyncClient,
+        *,
+        administrator: str,
+        callback_secret: str,
+        credit: str,
     ) -> None:
         self.broker = broker
         self.store = broker.store
@@ -167,6 +174,7 @@ class Desk:
         self.http = http
         self._administrator = administrator
         self.callback_secret = callback_secret
+        self._credit = credit
 
     async def alert(
         self, text: str, *, to: str | Sequence[str], idempotency_key: str | None = None, **more: Any
@@ -211,10 +219,9 @@ class Desk:
         With `spent` also the exact amount, and that nothing is held any more.
         """
         assert await self.store.read(verify_ledger) == []
-        balance, held, revenue = [
-            parse_amount(text) for text in (await self.balance(), await self.held(), await self.spent())
-        ]
-        assert balance + held + revenue == parse_amount(CREDIT)
+        amounts = (await self.balance(), await self.held(), await self.spent())
+        balance, held, revenue = (parse_amount(amount, allow_negative=True) for amount in amounts)
+        assert balance + held + revenue == parse_amount(self._credit)
         if spent is not None:
             assert (format_amount(revenue), held) == (format_amount(parse_amount(spent)), 0)
 
@@ -293,7 +300,7 @@ async def open_desk(
         if task.done():
             started.cancel()
             task.result()
-        desk = Desk(broker, clock, http, administrator, secret)
+        desk = Desk(broker, clock, http, administrator=administrator, callback_secret=secret, credit=credit)
         for provider in providers:
             await desk.link_up(provider["name"])
         yield desk
