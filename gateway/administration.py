@@ -91,7 +91,6 @@ class Account:
     balance_micros: Micros
     held_micros: Micros
     floor_micros: Micros | None
-    low_balance_micros: Micros | None
     created_at: datetime
 
 
@@ -133,7 +132,6 @@ def create_account(
     name: str,
     currency: str,
     floor_micros: Micros | None = None,
-    low_balance_micros: Micros | None = None,
 ) -> Account:
     """A new account with nothing in its four ledger accounts, and a random secret that signs its callbacks.
 
@@ -147,14 +145,11 @@ def create_account(
         raise InvalidFieldError("name", f"expected 1 to {NAME_CHARS_MAX} characters on one line")
     if floor_micros is not None and not -MICROS_MAX <= floor_micros <= 0:
         raise InvalidFieldError("floor", "expected an amount of 0 or below")
-    if low_balance_micros is not None and not 0 <= low_balance_micros <= MICROS_MAX:
-        raise InvalidFieldError("low_balance", "expected an amount of 0 or more")
     row = {
         "id": account_id,
         "name": name,
         "currency": parse_currency(currency),
         "floor_micros": floor_micros,
-        "low_balance_micros": low_balance_micros,
         "callback_secret": secrets.token_urlsafe(KEY_BYTES),
         "created_at": to_micros(now),
     }
@@ -193,7 +188,7 @@ def _accounts() -> Select[Any]:
     a = tables.accounts
     free, held = tables.balances.alias("free"), tables.balances.alias("held")
     return (
-        select(a.c.id, a.c.name, a.c.currency, a.c.floor_micros, a.c.low_balance_micros, a.c.created_at,
+        select(a.c.id, a.c.name, a.c.currency, a.c.floor_micros, a.c.created_at,
                free.c.amount_micros.label("balance_micros"), held.c.amount_micros.label("held_micros"))
         .join(free, free.c.name == literal("prepaid:") + a.c.id)
         .join(held, held.c.name == literal("held:") + a.c.id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 
 from channels.email.sink import MailSink, SinkBehaviour
@@ -14,7 +13,7 @@ from gateway import logs
 from gateway.app import load_settings
 from gateway.broker import Broker
 from gateway.client import UnreachableError
-from gateway.demo_folder import HOST, PREFERRED, SMS_PROVIDER, DemoFolder, Ports, free_port
+from gateway.demo_folder import HOST, PREFERRED, SMS_PROVIDER, DemoFolder, Ports, free_port, only_demo
 from gateway.demo_story import ACCOUNT, PHONE, DemoFailedError, Show, Story
 from gateway.local_access import path_beside, running_server
 from gateway.serving import run_gateway
@@ -45,14 +44,21 @@ async def run_demo(directory: Path, show: Show, *, program: str, leave: bool) ->
 
 async def _start_simulators(open_things: AsyncExitStack) -> Ports:
     """Starts the providers and finds ports for the rest."""
+    alone = only_demo()
+    if alone is not None:
+        open_things.callback(alone.close)
+
+    def port_like(preferred: int) -> int:
+        return free_port(preferred if alone is not None else None)
+
     smsc = SmscSimulator(BEHAVIOUR)
-    ports = replace(PREFERRED, smsc=await smsc.start(HOST, free_port(PREFERRED.smsc)))
+    smsc_port = await smsc.start(HOST, port_like(PREFERRED.smsc))
     open_things.push_async_callback(smsc.stop)
-    ports = replace(ports, http=free_port(PREFERRED.http), bounces=free_port(PREFERRED.bounces))
-    sink = MailSink(SinkBehaviour(report_to=(HOST, ports.bounces)))
-    ports = replace(ports, mail=await sink.start(HOST, free_port(PREFERRED.mail)))
+    bounces_port = port_like(PREFERRED.bounces)
+    sink = MailSink(SinkBehaviour(report_to=(HOST, bounces_port)))
+    mail_port = await sink.start(HOST, port_like(PREFERRED.mail))
     open_things.push_async_callback(sink.stop)
-    return ports
+    return Ports(http=port_like(PREFERRED.http), smsc=smsc_port, mail=mail_port, bounces=bounces_port)
 
 
 class _Run:

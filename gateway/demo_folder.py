@@ -28,9 +28,25 @@ PREFERRED = Ports(http=8080, smsc=2775, mail=2525, bounces=2526)
 """The customary ones, so that a line that was pasted yesterday works today; a taken one is replaced by any free one."""
 
 
-def free_port(preferred: int) -> int:
+ONLY_DEMO = "\0tocsin-demo"
+"""A name (unix(7), abstract: no file, gone with the process) that one demo of a machine has."""
+
+
+def only_demo() -> socket.socket | None:
+    """Held by one demo on this machine at a time, until it is closed; None for the others. Two that start at once would
+    find the same ports free."""
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(ONLY_DEMO)
+    except OSError:
+        name.close()
+        return None
+    return name
+
+
+def free_port(preferred: int | None) -> int:
     """The preferred port if nobody listens there, else one that the system chooses. Raises OSError."""
-    for port in (preferred, 0):
+    for port in (preferred or 0, 0):
         with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -100,7 +100,7 @@ def running_server(path: Path | None) -> ApiClient | None:
 
 def grant(now: datetime) -> Callable[[Connection], str]:
     """Store work: a fresh key of the local command line, any former one revoked; gives the key's text."""
-    from gateway.administration import create_key  # noqa: PLC0415 - reading the file must not load the store
+    from gateway.administration import create_key
 
     def work(connection: Connection) -> str:
         withdraw(now)(connection)
@@ -112,10 +112,10 @@ def grant(now: datetime) -> Callable[[Connection], str]:
 
 def withdraw(now: datetime) -> Callable[[Connection], None]:
     """Store work: every key of the local command line is revoked."""
-    from sqlalchemy import update  # noqa: PLC0415
+    from sqlalchemy import update
 
-    from gateway.clock import to_micros  # noqa: PLC0415
-    from gateway.store.tables import keys  # noqa: PLC0415
+    from gateway.clock import to_micros
+    from gateway.store.tables import keys
 
     def work(connection: Connection) -> None:
         ours = (keys.c.label == LABEL, keys.c.account_id.is_(None), keys.c.revoked_at.is_(None))

@@ -32,9 +32,13 @@ class AddressTakenError(OSError):
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs the coroutine on the event loop that the gateway is measured with."""
+    """Runs the coroutine on the event loop that the gateway is measured with. Raises AddressTakenError where somebody
+    took the address after it was found free: the HTTP server would end the process then."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        try:
+            return runner.run(work)
+        except SystemExit as error:
+            raise AddressTakenError("cannot listen at http.listen: somebody was quicker; try again") from error
 
 
 async def run_gateway(

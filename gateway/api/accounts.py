@@ -38,7 +38,6 @@ class AccountIn(BaseModel):
     name: str | None = Field(default=None, min_length=1, max_length=200, pattern=LINE_PATTERN)
     currency: str = Field(pattern=r"^([A-Z]{3}|credit)$", examples=["EUR"])
     floor: DebtIn | None = Field(default=None, description="how far below zero an emergency may take it")
-    low_balance: AmountIn | None = Field(default=None, description="tell the admins when the balance falls below it")
 
 
 class TopUpIn(BaseModel):
@@ -70,7 +69,6 @@ class AccountView(View):
     balance: Amount
     held: Amount
     floor: Amount | None
-    low_balance: Amount | None
     created_at: Time
 
 
@@ -103,7 +101,7 @@ class EntryView(View):
 
 def account_view(account: Account) -> AccountView:
     """The account as shown."""
-    floor, low = account.floor_micros, account.low_balance_micros
+    floor = account.floor_micros
     return AccountView(
         id=account.id,
         name=account.name,
@@ -111,7 +109,6 @@ def account_view(account: Account) -> AccountView:
         balance=format_amount(account.balance_micros),
         held=format_amount(account.held_micros),
         floor=None if floor is None else format_amount(floor),
-        low_balance=None if low is None else format_amount(low),
         created_at=rfc3339(account.created_at),
     )
 
@@ -163,7 +160,6 @@ def _add_accounts(routes: APIRouter, api: ApiContext) -> None:
         """A new account, with nothing in it."""
         api.storage.require_room()
         floor = None if body.floor is None else parse_amount(body.floor, allow_negative=True)
-        low = None if body.low_balance is None else parse_amount(body.low_balance)
         account = await api.store.write(
             lambda connection: admin.create_account(
                 connection,
@@ -172,7 +168,6 @@ def _add_accounts(routes: APIRouter, api: ApiContext) -> None:
                 name=body.name or body.id,
                 currency=body.currency,
                 floor_micros=floor,
-                low_balance_micros=low,
             )
         )
         return account_view(account)

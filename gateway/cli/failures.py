@@ -37,13 +37,13 @@ class Failure:
 def failure_of(error: Exception) -> Failure | None:
     """How to tell of the error; None for those that are faults of the program."""
     # only here, where something has failed already: a command that works need not load what it does not use
-    from billing.ledger import InsufficientCredit  # noqa: PLC0415
-    from billing.money import AmountError, CurrencyError  # noqa: PLC0415
-    from billing.tariff import TariffError  # noqa: PLC0415
-    from gateway.administration import AdministrationError, InvalidFieldError  # noqa: PLC0415
-    from gateway.client import ApiError, UnreachableError  # noqa: PLC0415
-    from gateway.settings import SettingsError  # noqa: PLC0415
-    from gateway.store.errors import StoreError  # noqa: PLC0415
+    from billing.ledger import InsufficientCredit
+    from billing.money import AmountError, CurrencyError
+    from billing.tariff import TariffError
+    from gateway.administration import AdministrationError, InvalidFieldError
+    from gateway.client import ApiError, UnreachableError
+    from gateway.settings import SettingsError
+    from gateway.store.errors import StoreError
 
     match error:
         case Refused():

@@ -33,9 +33,9 @@ class Invocation:
 
     def settings(self) -> Settings:
         """The settings in the file; logging is set up for a command (warnings only). Raises SettingsError, Refused."""
-        from gateway import logs  # noqa: PLC0415 - `tocsin --help` needs none of it
-        from gateway.app import load_settings  # noqa: PLC0415
-        from gateway.cli.failures import Refused  # noqa: PLC0415
+        from gateway import logs
+        from gateway.app import load_settings
+        from gateway.cli.failures import Refused
 
         path = self.config_path
         if self.config is None and not path.exists():

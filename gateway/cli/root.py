@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
@@ -63,6 +64,9 @@ def tocsin() -> None:
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Runs a command and ends the process: 0, 1 (failed), 2 (wrong usage), 3 (wrong settings file), 130 (interrupted)."""
     words = list(sys.argv[1:] if args is None else args)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter is no reason to fail
     try:
         status = tocsin.main(words, "tocsin", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

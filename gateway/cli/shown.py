@@ -21,7 +21,6 @@ def account(one: Account) -> Json:
         "balance": format_amount(one.balance_micros),
         "held": format_amount(one.held_micros),
         "floor": None if one.floor_micros is None else format_amount(one.floor_micros),
-        "low_balance": None if one.low_balance_micros is None else format_amount(one.low_balance_micros),
         "created_at": rfc3339(one.created_at),
     }
 

@@ -39,7 +39,6 @@ accounts = Table(
     Column("name", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("floor_micros", BigInteger),
-    Column("low_balance_micros", BigInteger),
     Column("callback_secret", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     CheckConstraint("floor_micros is null or floor_micros <= 0", name="a debt floor is not above zero"),
@@ -339,6 +338,13 @@ callbacks = Table(
     Column("ended_at", BigInteger),
     PrimaryKeyConstraint("alert_id", "n"),
     CheckConstraint("state in ('pending', 'done', 'parked')", name="a callback has a known state"),
+    Index(
+        "callbacks_parked",
+        "alert_id",
+        "n",
+        sqlite_where=text("state = 'parked'"),
+        postgresql_where=text("state = 'parked'"),
+    ),
     Index(
         "callbacks_due", "due_at", sqlite_where=text("state = 'pending'"), postgresql_where=text("state = 'pending'")
     ),

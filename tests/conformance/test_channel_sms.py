@@ -86,7 +86,7 @@ class SmppCounterpart:
         changes = {"connect_s": connect_s, "response_s": response_s, "password": password or PASSWORD}
         return SmsChannel(smpp(port or self.port, **changes))
 
-    def send_within_s(self, connect_s: float, response_s: float) -> float:  # noqa: ARG002 - links connect by themselves
+    def send_within_s(self, connect_s: float, response_s: float) -> float:
         """`link_wait_s`, then `response_s` for a slot and again for the answer."""
         return LINK_WAIT_S + 2 * response_s
 

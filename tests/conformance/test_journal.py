@@ -15,7 +15,8 @@ from gateway.store.errors import StoreConflict, StoreUnavailable
 from gateway.store.journal import PENDING_MAX, REPLAYS, Command
 from gateway.store.unit import Unit, Wants
 from tests.gateway import desk as desks
-from tests.gateway.desk import Desk, accepted, delivered
+from tests.gateway.answers import accepted, delivered
+from tests.gateway.desk import Desk
 from tests.peers.postgresql import PostgresqlServer
 
 desk = desks.desk
@@ -216,7 +217,7 @@ async def test_what_may_wait_is_bounded(desk: Desk) -> None:
 
 
 def _pending(command: Command[Any]) -> Any:
-    from gateway.store.journal import _Pending  # noqa: PLC0415 - a line that is full is made by hand
+    from gateway.store.journal import _Pending
 
     return _Pending(command, asyncio.get_running_loop().create_future())
 

@@ -22,7 +22,8 @@ from gateway.lifecycle import cancel
 from gateway.store import tables
 from gateway.store.errors import StoreConflict
 from tests.gateway import desk as desks
-from tests.gateway.desk import CREDIT_MICROS, PRICE_MICROS, A, Desk, accepted, delivered, unanswered, undelivered
+from tests.gateway.answers import accepted, delivered, unanswered, undelivered
+from tests.gateway.desk import CREDIT_MICROS, PRICE_MICROS, A, Desk
 
 desk = desks.desk
 store_url = desks.store_url

@@ -20,18 +20,7 @@ from pydantic import SecretStr
 from sqlalchemy import Connection, select
 
 from billing.tariff import ChargedOn, TariffTable, UnknownEnd
-from channels.outcome import (
-    Accepted,
-    Outcome,
-    Reason,
-    Receipt,
-    ReceiptDelivered,
-    ReceiptFailed,
-    ReceiptIntermediate,
-    Report,
-    RetryLater,
-    SentPart,
-)
+from channels.outcome import Outcome, Report
 from channels.sms.channel import SmsChannel
 from channels.sms.settings import SmppSettings
 from gateway import administration
@@ -57,6 +46,7 @@ from gateway.store.engine import PostgresStore, SqliteStore, open_store
 from gateway.store.journal import Command, Journal
 from gateway.store.reading import read_tariffs
 from gateway.store.rows import Attempt, Part
+from tests.gateway.answers import accepted
 from tests.peers.postgresql import PostgresqlServer
 
 T = TypeVar("T")
@@ -436,39 +426,6 @@ class Desk:
     def announced(self, delivery_id: str) -> int:
         """How often the delivery was announced."""
         return sum(isinstance(s, Announced) and s.delivery_id == delivery_id for s in self.signals)
-
-
-# --- what providers say -----------------------------------------------------------------------------------------------
-
-
-def accepted(*names: str, first: int = 1) -> Accepted:
-    """The provider took the parts from number `first` on, under these ids."""
-    return Accepted(parts=parts(*names, first=first))
-
-
-def parts(*names: str, first: int = 1) -> tuple[SentPart, ...]:
-    return tuple(SentPart(n=n, provider_message_id=name) for n, name in enumerate(names, first))
-
-
-def unanswered(*names: str) -> RetryLater:
-    """The link died after bytes left; the parts under `names` had been taken before."""
-    return RetryLater(reason=Reason(code="no_answer"), maybe_sent=True, parts=parts(*names))
-
-
-def throttled(*names: str) -> RetryLater:
-    return RetryLater(reason=Reason(code="throttled"), throttled=True, parts=parts(*names))
-
-
-def delivered(*names: str, address: str = "") -> Receipt:
-    return Receipt(provider_message_ids=names, result=ReceiptDelivered(), code="delivrd", address=address)
-
-
-def undelivered(*names: str, address: str = "") -> Receipt:
-    return Receipt(provider_message_ids=names, result=ReceiptFailed(), code="undeliv", address=address)
-
-
-def enroute(*names: str) -> Receipt:
-    return Receipt(provider_message_ids=names, result=ReceiptIntermediate(), code="enroute")
 
 
 # --- fixtures --------------------------------------------------------------------------------------------------------

@@ -22,12 +22,12 @@ async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 async def test_an_account_is_made_and_shown(desk: ApiDesk) -> None:
     client = desk.client()
-    body = {"id": "plant", "currency": "EUR", "floor": "-20.00", "low_balance": "5"}
+    body = {"id": "plant", "currency": "EUR", "floor": "-20.00"}
     answer = await client.post("/v1/accounts", json=body)
     assert answer.status_code == 201
     shown = answer.json()
     assert (shown["id"], shown["name"], shown["currency"]) == ("plant", "plant", "EUR")
-    assert (shown["balance"], shown["held"], shown["floor"], shown["low_balance"]) == ("0.00", "0.00", "-20.00", "5.00")
+    assert (shown["balance"], shown["held"], shown["floor"]) == ("0.00", "0.00", "-20.00")
     assert (await client.get("/v1/accounts/plant")).json() == shown
     problem(await client.post("/v1/accounts", json=body), 409, "account-exists")
     assert [one["id"] for one in (await client.get("/v1/accounts")).json()["items"]] == ["acme", "plant"]
@@ -44,7 +44,6 @@ async def test_what_an_account_refuses(desk: ApiDesk) -> None:
         ({"id": "a", "currency": "euro"}, "currency"),
         ({"id": "a", "currency": "EUR", "floor": "5"}, "floor"),
         ({"id": "a", "currency": "EUR", "name": "x\x00"}, "name"),
-        ({"id": "a", "currency": "EUR", "low_balance": 5}, "low_balance"),
     ):
         assert (
             problem(await client.post("/v1/accounts", json=body), 422, "invalid-request")["errors"][0]["field"] == field

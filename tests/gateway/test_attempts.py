@@ -13,20 +13,8 @@ from gateway.delivery import Fenced, Ignored, State
 from gateway.intake import Shortfall
 from gateway.lifecycle import cancel
 from tests.gateway import desk as desks
-from tests.gateway.desk import (
-    CREDIT_MICROS,
-    EXPIRES_S,
-    LEASE_S,
-    PRICE_MICROS,
-    UNSURE_S,
-    A,
-    B,
-    Desk,
-    accepted,
-    delivered,
-    throttled,
-    unanswered,
-)
+from tests.gateway.answers import accepted, delivered, throttled, unanswered
+from tests.gateway.desk import CREDIT_MICROS, EXPIRES_S, LEASE_S, PRICE_MICROS, UNSURE_S, A, B, Desk
 
 desk = desks.desk
 store_url = desks.store_url
@@ -188,7 +176,9 @@ async def test_an_outcome_after_the_deadline_is_evidence_and_moves_no_money(desk
     assert await desk.spent() == (0, 0)
 
 
-@pytest.mark.parametrize("outcome", [accepted("id-1"), BUSY, REFUSED, throttled("id-1")], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize(
+    "outcome", [accepted("id-1"), BUSY, REFUSED, throttled("id-1")], ids=lambda o: type(o).__name__
+)
 async def test_an_outcome_recorded_twice_counts_once(desk: Desk, outcome: object) -> None:
     """The commit went through and its answer was lost: the worker tells it again."""
     one = await desk.one(text="x" * 200)

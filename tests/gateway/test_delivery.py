@@ -134,7 +134,9 @@ def test_delivered_is_final_and_the_other_ends_take_late_proof_alone() -> None:
         assert TRANSITIONS[state] == {machine.Proved: frozenset({State.DELIVERED})}
 
 
-@pytest.mark.parametrize("kind", [k for k in EVENTS if "epoch" in {f.name for f in fields(k)}], ids=lambda k: k.__name__)
+@pytest.mark.parametrize(
+    "kind", [k for k in EVENTS if "epoch" in {f.name for f in fields(k)}], ids=lambda k: k.__name__
+)
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("epoch", [EPOCH - 1, EPOCH + 1])
 def test_a_writer_of_another_claim_is_fenced_off(state: State, kind: type[Event], epoch: int) -> None:
@@ -290,4 +292,6 @@ def test_a_disproof_while_the_next_attempt_waits_or_runs_changes_nothing() -> No
 
 def test_the_committed_diagram_is_drawn_from_the_table() -> None:
     page = Path(__file__).parents[2] / "docs" / "explanation" / "delivery-machine.md"
-    assert delivery_diagram() in page.read_text(), "run `python -m gateway.diagram docs/explanation/delivery-machine.md`"
+    assert delivery_diagram() in page.read_text(), (
+        "run `python -m gateway.diagram docs/explanation/delivery-machine.md`"
+    )

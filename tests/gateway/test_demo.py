@@ -17,7 +17,7 @@ import pytest
 from gateway import demo
 from tests.gateway.cli_desk import TOCSIN, Terminal, terminal_in
 
-# one after the other: each demo looks for free ports and then listens there
+# one after the other: all of them want the customary ports
 pytestmark = pytest.mark.xdist_group("demo")
 
 LINES_MAX = 40
@@ -99,7 +99,7 @@ def test_changes_made_by_hand_are_not_lost(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "tocsin.toml").write_text("# mine\n")
     done = demo_once(tmp_path, "--directory", "elsewhere")
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "")
     assert "your changes to elsewhere/tocsin.toml are kept in elsewhere/tocsin.toml.yours" in done.stdout
     assert (folder / "tocsin.toml.yours").read_text() == "# mine\n"
     assert "your changes" not in demo_once(tmp_path, "--directory", "elsewhere").stdout
@@ -112,3 +112,15 @@ def test_an_alert_that_does_not_arrive_is_a_failure(terminal: Terminal, monkeypa
     answer = terminal.run("demo", "--exit", "--directory", str(terminal.folder / "demo"))
     assert answer.status == 1
     assert "the alert was not complete within 4 s; see " in answer.err
+
+
+def test_two_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None:
+    words = [TOCSIN, "demo", "--exit", "--json", "--directory"]
+    both = [
+        subprocess.Popen([*words, name], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        for name in ("one", "two")
+    ]
+    outputs = [process.communicate(timeout=90)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    urls = {json.loads(output.splitlines()[0])["url"] for output in outputs}
+    assert len(urls) == 2

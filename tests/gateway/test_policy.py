@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def policy(*down: str, providers: tuple[str, ...] = ("a", "b", "c")) -> RetryPol
     )
 
 
-def tried(tries: int = 0, **changes: object) -> Delivery:
+def tried(tries: int = 0, **changes: Any) -> Delivery:
     return a_delivery(tries=tries, **changes)
 
 

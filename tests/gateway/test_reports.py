@@ -6,25 +6,12 @@ import asyncio
 
 import pytest
 
-from channels.outcome import Inbound, InboundPart, PermanentFailure, Reason
+from channels.outcome import PermanentFailure, Reason
 from gateway.alert import Status
 from gateway.delivery import State
 from tests.gateway import desk as desks
-from tests.gateway.desk import (
-    EXPIRES_S,
-    LEASE_S,
-    UNSURE_S,
-    A,
-    B,
-    Desk,
-    accepted,
-    delivered,
-    enroute,
-    parts,
-    throttled,
-    unanswered,
-    undelivered,
-)
+from tests.gateway.answers import accepted, delivered, enroute, parts, throttled, unanswered, undelivered
+from tests.gateway.desk import EXPIRES_S, LEASE_S, UNSURE_S, A, B, Desk
 
 desk = desks.desk
 store_url = desks.store_url
@@ -482,33 +469,3 @@ async def test_what_may_have_left_beside_known_parts_has_an_unknown_end(desk: De
     await desk.tick()
     assert await desk.state(one) == State.FAILED
     assert await desk.spent() == (0, 2)
-
-
-# --- what people send ------------------------------------------------------------------------------------------------
-
-
-async def test_inbound_parts_in_any_order_make_one_message(desk: Desk) -> None:
-    def part(n: int) -> InboundPart:
-        return InboundPart(source="+33611", destination="38000", reference=9, n=n, total=3, text="abc"[n - 1])
-
-    await desk.report(part(3), part(3))
-    await desk.report(part(1))
-    assert await desk.count("inbound_messages") == 0
-    await desk.report(part(2), Inbound(source="+33611", destination="38000", text="STOP"))
-    assert await desk.count("inbound_parts") == 0
-    assert await desk.count("inbound_messages", text="abc") == 1
-    assert await desk.count("inbound_messages", text="STOP") == 1
-
-
-async def test_what_providers_write_is_stored_whatever_it_contains(desk: Desk) -> None:
-    """NUL is no text for PostgreSQL; a receipt or a reply with one must neither be lost nor hold up its neighbours."""
-    one = await desk.one()
-    claim = await desk.claimed(one)
-    await desk.record(claim, accepted("id-1"))
-    receipt = delivered("id-1")
-    odd = type(receipt)(
-        provider_message_ids=receipt.provider_message_ids, result=receipt.result, code="delivrd", raw="stat:\0DELIVRD"
-    )
-    await desk.report(odd, Inbound(source="+33611", destination="38000", text="ok\0"))
-    assert await desk.state(one) == State.DELIVERED
-    assert await desk.count("inbound_messages", text="ok") == 1

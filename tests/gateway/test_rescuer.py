@@ -12,7 +12,8 @@ from gateway.escalation import Occurrence
 from gateway.intake import CHUNK, EXPAND_AGAIN, ExpandAlert, Shortfall
 from gateway.lifecycle import cancel, release, resolve
 from tests.gateway import desk as desks
-from tests.gateway.desk import CREDIT_MICROS, EXPIRES_S, LEASE_S, PRICE_MICROS, Desk, delivered, undelivered
+from tests.gateway.answers import delivered, undelivered
+from tests.gateway.desk import CREDIT_MICROS, EXPIRES_S, LEASE_S, PRICE_MICROS, Desk
 
 desk = desks.desk
 store_url = desks.store_url

@@ -238,8 +238,10 @@ def test_any_content_loads_or_is_refused(tmp_path_factory: pytest.TempPathFactor
         (
             '{addresses = ["sms:+338"]}',
             '{name = "Ann"}',
-            "11: rules[0].recipients[1].addresses: missing, expected a list of 1 to 20 elements, "
-            "each text of at most 320 characters",
+            (
+                "11: rules[0].recipients[1].addresses: missing, expected a list of 1 to 20 elements, "
+                "each text of at most 320 characters"
+            ),
         ),
         ('{addresses = ["sms:+338"]}', "4", "11: rules[0].recipients[1]: expected text or a table, got 4"),
         (

@@ -16,6 +16,7 @@ import random
 import sys
 import tempfile
 import time
+from bisect import bisect
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ class Found:
     held_micros: int
     revenue_micros: int
     callbacks_not_done: int
-    attempts_in_flight: int
+    left_in_flight: list[float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,8 +73,8 @@ class Verdict:
     deliveries: int
     asked_again: int
     attempts_in_flight: int
+    in_flight_per_kill: list[int]
     duplicates: int
-    duplicates_per_kill: list[int]
     duplicates_bound: int
     captured_micros: int
     callbacks_heard: int
@@ -95,7 +96,7 @@ async def kill_loop(*, kills: int, store: str, seed: int, rate_per_s: float, fol
             async with server.client() as session:
                 load = Load(session, clients=CLIENTS, rate_per_s=rate_per_s, callback_url=callbacks.url, chance=chance)
                 loading = asyncio.create_task(load.run())
-                per_kill = await _kill(server, smsc, kills, chance, loading)
+                killed_at = await _kill(server, kills, chance, loading)
                 load.stop()
                 await loading
                 print(f"{len(load.promises.taken)} alerts were answered 202", file=sys.stderr)
@@ -112,7 +113,9 @@ async def kill_loop(*, kills: int, store: str, seed: int, rate_per_s: float, fol
     promises = load.promises
     heard = sum(len(numbers) for numbers in callbacks.numbers.values())
     distinct = sum(len(set(numbers)) for numbers in callbacks.numbers.values())
-    per_kill.append(stats["duplicates"] - sum(per_kill))
+    in_flight = [0] * (kills + 1)
+    for started_at in found.left_in_flight:
+        in_flight[bisect(killed_at, started_at)] += 1
     return Verdict(
         store=store,
         seed=seed,
@@ -121,36 +124,33 @@ async def kill_loop(*, kills: int, store: str, seed: int, rate_per_s: float, fol
         alerts=len(promises.taken),
         deliveries=promises.deliveries,
         asked_again=promises.asked_again,
-        attempts_in_flight=found.attempts_in_flight,
+        attempts_in_flight=sum(in_flight),
+        in_flight_per_kill=in_flight[:kills],
         duplicates=stats["duplicates"],
-        duplicates_per_kill=per_kill,
         duplicates_bound=WINDOW * kills,
         captured_micros=found.captured_micros,
         callbacks_heard=distinct,
         callbacks_repeated=heard - distinct,
-        broken=[*_broken(promises, found, stats, callbacks, kills), *ledger_problems],
+        broken=[*_broken(promises, found, stats, callbacks, in_flight), *ledger_problems],
     )
 
 
-async def _kill(
-    server: Server, smsc: NodeSmsc, kills: int, chance: random.Random, loading: asyncio.Task[None]
-) -> list[int]:
-    """Kills and starts again; gives the duplicates that came between one kill and the next."""
-    per_kill: list[int] = []
+async def _kill(server: Server, kills: int, chance: random.Random, loading: asyncio.Task[None]) -> list[float]:
+    """Kills and starts again; gives when it killed, as seconds since 1970."""
+    killed_at: list[float] = []
     await server.start()
-    for n in range(1, kills + 1):
-        if chance.random() < KILLED_STARTING:
-            await server.kill()
+    while len(killed_at) < kills:
+        await asyncio.sleep(chance.uniform(*UP_S))
+        killed_at.append(time.time())
+        await server.kill()
+        if chance.random() < KILLED_STARTING and len(killed_at) < kills:
             await server.start_and_kill(chance.uniform(*START_S))
-        else:
-            await asyncio.sleep(chance.uniform(*UP_S))
-            await server.kill()
-        per_kill.append((await smsc.stats())["duplicates"] - sum(per_kill))
+            killed_at.append(time.time())
         if loading.done():
             await loading  # a client found what must not be
         await server.start()
-        print(f"kill {n} of {kills}", file=sys.stderr)
-    return per_kill
+        print(f"kill {len(killed_at)} of {kills}", file=sys.stderr)
+    return killed_at
 
 
 async def _found(store_url: str) -> tuple[Found, list[str]]:
@@ -180,11 +180,15 @@ def _read(connection: Connection) -> Found:
         held_micros=balances[f"held:{ACCOUNT}"],
         revenue_micros=balances[f"revenue:{ACCOUNT}"],
         callbacks_not_done=count(c.state != "done"),
-        attempts_in_flight=count(t.outcome.in_(("", "unsure"))),
+        left_in_flight=[
+            micros / 10**6 for micros in connection.scalars(select(t.started_at).where(t.outcome.in_(("", "unsure"))))
+        ],
     )
 
 
-def _broken(promises: Promises, found: Found, stats: dict[str, int], callbacks: Callbacks, kills: int) -> list[str]:
+def _broken(
+    promises: Promises, found: Found, stats: dict[str, int], callbacks: Callbacks, in_flight: list[int]
+) -> list[str]:
     """Every promise that does not hold, in words."""
     taken = set(promises.taken.values())
     owed = promises.deliveries * PRICE_MICROS
@@ -207,9 +211,9 @@ def _broken(promises: Promises, found: Found, stats: dict[str, int], callbacks: 
         f"{found.callbacks_not_done} callbacks are not done": found.callbacks_not_done == 0,
         f"callbacks of {len(gaps)} alerts have gaps": not gaps,
         f"the SMSC has {stats['distinct']} different messages": stats["distinct"] == promises.deliveries,
-        f"{stats['duplicates']} duplicates of {found.attempts_in_flight} in flight": (
-            stats["duplicates"] <= found.attempts_in_flight <= WINDOW * kills
-        ),
+        f"{stats['duplicates']} duplicates, {sum(in_flight)} attempts in flight": stats["duplicates"] <= sum(in_flight),
+        f"{max(in_flight)} attempts in flight at one kill": max(in_flight[:-1]) <= WINDOW,
+        f"{in_flight[-1]} attempts without an answer after the last kill": in_flight[-1] == 0,
     }
     return [words for words, holds in checks.items() if not holds]
 

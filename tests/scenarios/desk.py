@@ -30,6 +30,7 @@ from gateway.store.engine import open_store
 from tests.peers.waiting import eventually
 from tests.scenarios.installation import Table, write_settings
 
+ANNA = "sms:+33612345678"
 ACCOUNT = "acme"
 CREDIT = "1000.00"
 SMS_PRICE = "0.045"
@@ -39,6 +40,11 @@ WITHIN_S = 30.0
 
 QUICK = {"backoff_first_s": 0.1, "backoff_max_s": 1, "unsure_s": 1}
 """Waits of an installation under test: as short as the settings allow."""
+
+
+def numbers(count: int, first: int = 600_000_000) -> list[str]:
+    """So many French mobile numbers."""
+    return [f"sms:+33{first + n}" for n in range(count)]
 
 
 class MovedClock(SystemClock):

@@ -9,9 +9,9 @@ import pytest
 from tests.peers.smsc import NodeSmsc
 from tests.peers.waiting import eventually
 from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.desk import ANNA, PlacedAlert, numbers
 from tests.scenarios.installation import smpp
 from tests.scenarios.receiver import Receiver, receiving
-from tests.scenarios.test_sms_delivery import ANNA, numbers
 
 
 @pytest.fixture
@@ -67,10 +67,10 @@ async def test_a_failed_callback_is_sent_again_before_the_next_one(
     desk = await desk_with(smpp("carrier-a", smsc.port, window=2))
     alert = await desk.alert("Smoke", to=numbers(6), callback_url=upstream.url)
     await alert.delivered()
-    last = await _all_done(alert_callbacks=alert.callbacks)
+    count = await _all_done(alert)
     numbers_taken = [call.number for call in upstream.calls if call.answered == 204]
     assert [call.number for call in upstream.calls[:3]] == [1, 1, 1]
-    assert numbers_taken == list(range(1, len(last) + 1))
+    assert numbers_taken == list(range(1, count + 1))
     assert len({call.raw for call in upstream.calls[:3]}) == 1  # the same notice, however often
     assert all(call.signed_with(desk.callback_secret) for call in upstream.calls)
 
@@ -82,18 +82,13 @@ async def test_a_callback_nobody_takes_is_parked_and_the_next_one_goes_out(
     desk = await desk_with(smpp("carrier-a", smsc.port), callbacks={"attempts_max": 3})
     alert = await desk.alert("Smoke", to=ANNA, callback_url=upstream.url)
     await alert.delivered()
-
-    async def parked() -> bool:
-        return [state for _, state, _, _ in await alert.callbacks()] == ["parked"]
-
-    await eventually(parked, 20, what="parking")
-    assert await alert.callbacks() == [(1, "parked", 3, "http_500")]
+    assert await _callbacks_are("parked", alert) == [(1, "parked", 3, "http_500")]
     assert len(upstream.calls) == 3
     assert ("callback_parked", "1 http_500") in await alert.timeline()
     upstream.always = 204
     other = await desk.alert("Fire", to=ANNA, callback_url=upstream.url)
     await other.delivered()
-    await _all_done(alert_callbacks=other.callbacks)
+    await _all_done(other)
 
 
 async def test_a_callback_survives_that_nobody_listens(smsc: NodeSmsc, desk_with: OpenDesk) -> None:
@@ -102,19 +97,20 @@ async def test_a_callback_survives_that_nobody_listens(smsc: NodeSmsc, desk_with
     desk = await desk_with(smpp("carrier-a", smsc.port), callbacks={"attempts_max": 2})
     alert = await desk.alert("Smoke", to=ANNA, callback_url=url)
     await alert.delivered()
-
-    async def parked() -> bool:
-        return [state for _, state, _, _ in await alert.callbacks()] == ["parked"]
-
-    await eventually(parked, 20, what="parking")
+    await _callbacks_are("parked", alert)
 
 
-async def _all_done(alert_callbacks: object) -> list[tuple[int, str, int, str]]:
+async def _all_done(alert: PlacedAlert) -> int:
+    """Waits until all callbacks of the alert were taken. Gives how many there are."""
+    return len(await _callbacks_are("done", alert))
+
+
+async def _callbacks_are(state: str, alert: PlacedAlert) -> list[tuple[int, str, int, str]]:
     found: list[tuple[int, str, int, str]] = []
 
-    async def done() -> bool:
-        found[:] = await alert_callbacks()  # type: ignore[operator]
-        return bool(found) and all(state == "done" for _, state, _, _ in found)
+    async def so() -> bool:
+        found[:] = await alert.callbacks()
+        return bool(found) and all(each == state for _, each, _, _ in found)
 
-    await eventually(done, 20, what="the end of all callbacks")
+    await eventually(so, 20, what=f"all callbacks {state}")
     return found

@@ -8,9 +8,10 @@ import pytest
 
 from tests.peers.smsc import NodeSmsc
 from tests.scenarios.conftest import OpenDesk
-from tests.scenarios.desk import Refused
+from tests.scenarios.desk import ANNA, Refused, numbers
 from tests.scenarios.installation import smpp
-from tests.scenarios.test_sms_delivery import ANNA, numbers
+
+TOLD = ["accepted", "hold", "queued", "attempt", "sent", "outcome", "receipt", "settled", "capture", "completed"]
 
 
 async def test_without_credit_nothing_is_sent(smsc: NodeSmsc, desk_with: OpenDesk) -> None:
@@ -72,6 +73,9 @@ async def test_the_api_tells_the_whole_story(smsc: NodeSmsc, desk_with: OpenDesk
     whole = await desk.shown(f"/v1/deliveries/{delivery.id}")
     (attempt,) = whole["attempts"]
     assert (attempt["provider"], attempt["outcome"]) == ("carrier-a", "accepted")
-    for line in (await alert.shown("timeline"))["items"]: print(line)
+    lines = (await alert.shown("timeline"))["items"]
+    assert [line["kind"] for line in lines] == TOLD
+    times = [line["at"] for line in lines]
+    assert times == sorted(times)
     account = await desk.shown("/v1/accounts/acme")
     assert (account["balance"], account["held"]) == ("999.955", "0.00")

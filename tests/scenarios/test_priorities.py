@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.peers.smsc import NodeSmsc
 from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.desk import ANNA, numbers
 from tests.scenarios.installation import smpp
-from tests.scenarios.test_sms_delivery import ANNA, numbers
 
 BULK = 2_000
 WINDOW = 20

@@ -6,15 +6,8 @@ import pytest
 
 from tests.peers.smsc import NodeSmsc
 from tests.scenarios.conftest import OpenDesk, StartSmsc
+from tests.scenarios.desk import ANNA, numbers
 from tests.scenarios.installation import smpp
-
-ANNA = "sms:+33612345678"
-
-
-def numbers(count: int, first: int = 600_000_000) -> list[str]:
-    """So many French mobile numbers."""
-    return [f"sms:+33{first + n}" for n in range(count)]
-
 
 BOTH = {"channel": "sms", "prefix": "+33", "providers": ["carrier-a", "carrier-b"]}
 

@@ -8,8 +8,8 @@ from gateway.clock import rfc3339
 from tests.peers.smsc import NodeSmsc
 from tests.peers.waiting import eventually
 from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.desk import ANNA, numbers
 from tests.scenarios.installation import smpp
-from tests.scenarios.test_sms_delivery import ANNA, numbers
 
 
 async def test_an_alert_for_later_goes_out_then(smsc: NodeSmsc, desk_with: OpenDesk) -> None:

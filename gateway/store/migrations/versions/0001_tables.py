@@ -19,7 +19,6 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("floor_micros", sa.BigInteger(), nullable=True),
-        sa.Column("low_balance_micros", sa.BigInteger(), nullable=True),
         sa.Column("callback_secret", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.CheckConstraint("floor_micros is null or floor_micros <= 0", name="a debt floor is not above zero"),
@@ -275,6 +274,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state = 'pending'"),
         postgresql_where=sa.text("state = 'pending'"),
+    )
+    op.create_index(
+        "callbacks_parked",
+        "callbacks",
+        ["alert_id", "n"],
+        unique=False,
+        sqlite_where=sa.text("state = 'parked'"),
+        postgresql_where=sa.text("state = 'parked'"),
     )
     op.create_table(
         "deliveries",
