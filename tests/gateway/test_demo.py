@@ -115,7 +115,7 @@ def test_an_alert_that_does_not_arrive_is_a_failure(terminal: Terminal, monkeypa
 
 
 def test_two_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None:
-    words = [TOCSIN, "demo", "--exit", "--json", "--directory"]
+    words = [str(TOCSIN), "demo", "--exit", "--json", "--directory"]
     both = [
         subprocess.Popen([*words, name], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         for name in ("one", "two")

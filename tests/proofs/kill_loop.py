@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -83,7 +84,10 @@ class Verdict:
 
 
 async def kill_loop(*, kills: int, store: str, seed: int, rate_per_s: float, folder: Path) -> Verdict:
-    """Runs the whole proof in `folder`."""
+    """Runs the whole proof in `folder`. SIGTERM ends it, and what it started."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     started = time.monotonic()
     chance = random.Random(seed)
     with _store(store) as store_url, _smsc() as smsc:

@@ -25,7 +25,7 @@ async def test_nothing_that_was_answered_202_is_lost(store: str) -> None:
             out, said = await loop.communicate()
     finally:
         if loop.returncode is None:
-            loop.kill()
+            loop.terminate()  # it ends its server and its SMSC
             await loop.wait()
     assert out, said.decode()
     verdict = json.loads(out)
