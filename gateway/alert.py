@@ -51,6 +51,10 @@ class Rule(StrEnum):
     QUORUM = "quorum"
 
 
+ENDS_BY_ITSELF = frozenset({"api", "last_resort"})
+"""Sources that never say that a trouble is over, but by name of the alert."""
+
+
 def default_rule(priority: Priority) -> Rule:
     """Emergency and high ask for anybody, the rest for nobody."""
     return Rule.ANY if priority <= Priority.HIGH else Rule.NONE
@@ -86,6 +90,7 @@ class Alert:
     callback_url: str | None = None
     callback_n: int = 0
     people: int = 0
+    files: int = 0
     recipients: str = "[]"
     steps: str = "[]"
     step: int = 0
@@ -125,22 +130,28 @@ def _end(alert: Alert, status: Status, now: datetime) -> Alert:
     return replace(alert, status=status, ended_at=now, step_at=None, confirm_by_at=None)
 
 
+def _stays_open(alert: Alert) -> bool:
+    """Whether the alert stands for a trouble that upstream will tell the end of: repeats join it until then."""
+    return alert.group_key is not None and alert.source not in ENDS_BY_ITSELF
+
+
 def settled(alert: Alert, standing: Standing, now: datetime) -> Alert:
     """The alert after its deliveries changed. It ends when nothing is left to try and no acknowledgement can come any more."""
     if alert.status is not Status.ACTIVE or standing.open or alert.step_at is not None:
         return alert
     if not standing.reached:
         return _end(alert, Status.FAILED, now)
-    if alert.rule is Rule.NONE:
+    if alert.rule is Rule.NONE and not _stays_open(alert):
         return _end(alert, Status.COMPLETED, now)
     return alert  # somebody was reached: a human may still act, until the deadline
 
 
 def lapsed(alert: Alert, now: datetime) -> Alert:
     """The deadline passed: an alert that asked for acknowledgement and has none is expired; one that asked for none ends
-    once its deliveries, whose deadline is the same, are settled."""
+    once its deliveries, whose deadline is the same, are settled. One that only waited for the end of its trouble is completed."""
     if alert.status is Status.ACTIVE and now >= alert.expires_at:
-        return _end(alert, Status.EXPIRED, now)
+        told = alert.rule is Rule.NONE and _stays_open(alert)
+        return _end(alert, Status.COMPLETED if told else Status.EXPIRED, now)
     if alert.status is Status.ACKNOWLEDGED and now >= alert.expires_at and alert.ended_at is None:
         return replace(alert, ended_at=now, step_at=None, confirm_by_at=None)
     return alert
@@ -161,22 +172,22 @@ def required(alert: Alert) -> int:
             return max(1, alert.quorum)
 
 
-def acknowledged(alert: Alert, people: Collection[str], now: datetime) -> tuple[Alert, bool]:
+def acknowledged(alert: Alert, people: Collection[str], now: datetime) -> Alert:
     """The alert after one more acknowledgement, `people` being all the distinct people who have given one.
 
-    The second value tells whether the rule is met for good, so that what is queued is cancelled. With
-    `confirm_within_s`, the first time the rule is met only suspends the alert until somebody takes it in charge (the second time).
+    Where the rule is met for good the alert has ended, so that what is queued is cancelled. With `confirm_within_s`, the
+    first time the rule is met only suspends the alert until somebody takes it in charge (the second time).
     Raises AlreadyEnded where the alert was resolved, cancelled or completed.
     """
     if alert.status in (Status.RESOLVED, Status.CANCELLED, Status.COMPLETED):
         raise AlreadyEnded(f"the alert is {alert.status}")
     if len(people) < required(alert):
-        return alert, False
+        return alert
     if alert.confirm_within_s is not None and alert.status is Status.ACTIVE:
         by = now + timedelta(seconds=alert.confirm_within_s)
-        return replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=by), False
+        return replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=by)
     met = replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=None)  # `step_at` stays: it may be handed back
-    return replace(met, ended_at=now if met.ended_at is None else met.ended_at), True
+    return replace(met, ended_at=now if met.ended_at is None else met.ended_at)
 
 
 def confirmation_lapsed(alert: Alert, now: datetime) -> Alert:
@@ -186,10 +197,12 @@ def confirmation_lapsed(alert: Alert, now: datetime) -> Alert:
     return alert
 
 
-def released(alert: Alert) -> Alert:
+def released(alert: Alert, now: datetime) -> Alert:
     """Handed back by whoever had it: active again, while the deadline has not passed. Raises AlreadyEnded otherwise."""
     if alert.status is not Status.ACKNOWLEDGED:
         raise AlreadyEnded(f"the alert is {alert.status}, nobody has it in charge")
+    if now >= alert.expires_at:
+        raise AlreadyEnded("the alert's deadline has passed")
     return replace(alert, status=Status.ACTIVE, confirm_by_at=None, ended_at=None)
 
 

@@ -27,19 +27,33 @@ class Breaker:
         self.failures = 0
         self._open_s = OPEN_S_FIRST
         self._until = 0.0
+        self._trial = False
 
     def available(self, now: float) -> bool:
         """Whether deliveries should be given to the provider; asking changes nothing."""
+        if self.circuit is Circuit.HALF_OPEN:
+            return not self._trial
         return self.circuit is not Circuit.OPEN or now >= self._until
 
     def allows(self, now: float) -> bool:
         """Whether attempts may start now; the first time after the pause lets the next ones through as a trial."""
         if self.circuit is Circuit.OPEN and now >= self._until:
             self.circuit = Circuit.HALF_OPEN
-        return self.circuit is not Circuit.OPEN
+            self._trial = False
+        if self.circuit is Circuit.HALF_OPEN:
+            if self._trial:
+                return False
+            self._trial = True
+            return True
+        return self.circuit is Circuit.CLOSED
+
+    def not_tried(self) -> None:
+        """What `allows` let through was not needed after all: the next one may be the trial."""
+        self._trial = False
 
     def saw(self, outcome: Outcome, now: float) -> None:
         """Counts an attempt. An answer of any kind, even a refusal or a throttle, shows that the provider is there."""
+        self._trial = False
         dead = isinstance(outcome, RetryLater) and (outcome.unreachable or outcome.maybe_sent)
         if not dead:
             self.circuit = Circuit.CLOSED

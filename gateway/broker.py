@@ -43,7 +43,6 @@ from gateway.store.unit import Unit
 log = structlog.get_logger(__name__)
 
 DRAIN_S = 35.0  # a graceful stop waits this long for attempts under way: an SMPP answer may take 30 s
-CALLBACK_WORKERS = 32
 REPORTS_REFUSED = Counter(
     "tocsin_reports_refused_total", "Reports that could not be applied: a fault of ours", ["provider"]
 )
@@ -112,7 +111,7 @@ class Broker:
             allow_http=rules.allow_http,
             allowed_networks=rules.allowed_networks,
         )
-        self.outbound = OutboundClient(self.outbound_policy)
+        self.outbound = OutboundClient(self.outbound_policy, connections_max=rules.connections_max)
         self.callbacks = CallbackSender(
             store=store,
             journal=self.journal,
@@ -121,7 +120,7 @@ class Broker:
             backoff=rules.backoff,
             policy=self.policy,
             response_s=rules.response_s,
-            concurrent=min(CALLBACK_WORKERS, rules.connections_max),
+            concurrent=rules.connections_max,
         )
         self.dispatchers = {
             provider: Dispatcher(
@@ -158,35 +157,36 @@ class Broker:
         """Runs until cancelled, then ends gracefully: no new attempts, those under way are waited for, links unbound."""
         journal = asyncio.create_task(self.journal.run(), name="journal")
         links: list[asyncio.Task[None]] = []
-        drain_s = DRAIN_S
         loops: list[asyncio.Task[None]] = []
+        drain_s = DRAIN_S
         try:
-            async with self.outbound:
-                await self.queue.start()
-                await self.reload_tariffs()
-                if self.store.exclusive:
-                    await self.rescuer.adopt_orphans()
-                work = [self.callbacks.run(), self._watch_tariffs()]
-                if self.role != "api":
-                    if not self.queue.shared:
-                        await self._rebuild_queue()
-                    links = [asyncio.create_task(self._link(channel), name=p) for p, channel in self.channels.items()]
-                    work += [self.rescuer.run(), *(dispatcher.run() for dispatcher in self.dispatchers.values())]
-                loops = [asyncio.create_task(coroutine) for coroutine in work]
-                self.ready = True
-                started()
-                done, _ = await asyncio.wait([journal, *links, *loops], return_when=asyncio.FIRST_COMPLETED)
-                drain_s = 0.0  # nothing can be written any more, or not all of it: the sooner a new process takes over
-                for task in done:
-                    if task.exception() is not None:
-                        log.error("part_died", part=task.get_name(), error=repr(task.exception()))
-                    task.result()  # a loop that ends has failed: the process is to end with its error
+            await self.outbound.__aenter__()
+            await self.queue.start()
+            await self.reload_tariffs()
+            if self.store.exclusive:
+                await self.rescuer.adopt_orphans()
+            work = [self.callbacks.run(), self._watch_tariffs()]
+            if self.role != "api":
+                if not self.queue.shared:
+                    await self._rebuild_queue()
+                links += [asyncio.create_task(self._link(channel), name=p) for p, channel in self.channels.items()]
+                work += [self.rescuer.run(), *(dispatcher.run() for dispatcher in self.dispatchers.values())]
+            loops += [asyncio.create_task(coroutine) for coroutine in work]
+            self.ready = True
+            started()
+            done, _ = await asyncio.wait([journal, *links, *loops], return_when=asyncio.FIRST_COMPLETED)
+            drain_s = 0.0  # nothing can be written any more, or not all of it: the sooner a new process takes over
+            for task in done:
+                if task.exception() is not None:
+                    log.error("part_died", part=task.get_name(), error=repr(task.exception()))
+                task.result()  # a loop that ends has failed: the process is to end with its error
         finally:
             self.ready = False
             await self._stop(loops, drain_s)
             await self._stop(links, drain_s)
             if drain_s:
                 await self.escalator.drain()
+            await self.outbound.__aexit__(None, None, None)
             await self.queue.close()
             await self._stop([journal], DRAIN_S)
 
@@ -296,7 +296,7 @@ class Broker:
         channel, _, value = delivery.address.partition(":")
         subject, text = rendered(claim, channel)
         # files would tell what a sensitive alert does not say
-        files = channel in CARRIES_FILES and not alert.sensitive
+        files = alert.files and channel in CARRIES_FILES and not alert.sensitive
         attachments = await self.store.read(attachments_of(alert.id)) if files else ()
         return Message(
             address=value,

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+from collections import Counter as Counted
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select, update
 
 from gateway.backoff import BackoffPolicy, next_due
 from gateway.clock import Clock, to_micros
@@ -28,6 +33,8 @@ from gateway.store.unit import Unit, Wants
 log = structlog.get_logger(__name__)
 
 LANES_MAX = 10_000  # alerts with a callback in memory; further ones are found in the store
+HOST_SHARE = 4  # one receiver gets at most a quarter of the workers
+LEASE_MARGIN = timedelta(seconds=30)  # beyond the response time-out, before another process may send a taken callback
 SCAN_S = 1.0
 PAGE = 200
 
@@ -50,15 +57,24 @@ class RecordCallback:
         pass
 
     def apply(self, unit: Unit) -> None:
-        callback = self.callback
-        ended = unit.now if callback.state != "pending" else None
-        unit.put(replace(callback, ended_at=ended))
+        ended = unit.now if self.callback.state != "pending" else None
+        callback = replace(self.callback, ended_at=ended)
+        if unit.exclusive:
+            unit.put(callback)
+        elif not _still_pending(unit.connection, callback):
+            return  # its lease was lost, and another process has sent it meanwhile
+        else:
+            unit.put(callback)
         if callback.state == "parked":
             unit.event(callback.alert_id, "callback_parked", f"{callback.n} {callback.code}")
 
 
 class CallbackSender:
-    """Sends callbacks as they are committed, and finds in the store those that were left over."""
+    """Sends callbacks as they are committed, and finds in the store those that were left over.
+
+    Where only this process writes the database, what it commits it sends at once. Where several do, each takes the lowest due
+    callback of an alert for itself (a lease on the row) before it sends it, so that they stay in order and one at a time.
+    """
 
     def __init__(
         self,
@@ -79,15 +95,22 @@ class CallbackSender:
         self._backoff = backoff
         self._policy = policy
         self._response_s = response_s
+        self._concurrent = concurrent
+        self._per_host = max(1, concurrent // HOST_SHARE)
         self._lanes: dict[str, deque[Callback]] = {}
         self._blocked: set[str] = set()
         self._ready: deque[str] = deque()
         self._wake = asyncio.Semaphore(0)
-        self._concurrent = concurrent
+        self._look = asyncio.Event()
+        self._busy: Counted[str] = Counted()
+        self._held: dict[str, deque[str]] = {}
         self._secrets: dict[str, str] = {}
 
     def written(self, callback: Callback) -> None:
         """A callback was committed: it is sent after those of its alert that came before."""
+        if not self._store.exclusive:
+            self._look.set()
+            return
         if callback.alert_id in self._blocked or (
             callback.alert_id not in self._lanes and len(self._lanes) >= LANES_MAX
         ):
@@ -98,10 +121,30 @@ class CallbackSender:
         lane = self._lanes.get(callback.alert_id)
         if lane is None:
             self._lanes[callback.alert_id] = deque([callback])
-            self._ready.append(callback.alert_id)
-            self._wake.release()
+            self._offer(callback.alert_id, _host(callback.url))
         elif all(waiting.n != callback.n for waiting in lane):
             lane.append(callback)
+
+    def _offer(self, alert_id: str, host: str) -> None:
+        """To the workers, or behind others of its host: one dead receiver occupies a share of them and never all."""
+        if self._busy[host] < self._per_host:
+            self._busy[host] += 1
+            self._ready.append(alert_id)
+            self._wake.release()
+        else:
+            self._held.setdefault(host, deque()).append(alert_id)
+
+    def _left(self, host: str) -> None:
+        """A worker is done with an alert of this host."""
+        held = self._held.get(host)
+        if held:
+            self._ready.append(held.popleft())
+            self._wake.release()
+            return
+        self._held.pop(host, None)
+        self._busy[host] -= 1
+        if self._busy[host] == 0:
+            del self._busy[host]
 
     async def run(self) -> None:
         """Sends until cancelled. What was not answered by then is sent again at the next start: at least once."""
@@ -115,11 +158,15 @@ class CallbackSender:
             await self._wake.acquire()
             alert_id = self._ready.popleft()
             lane = self._lanes[alert_id]
+            host = _host(lane[0].url)
             while lane:
                 if not await self._send(lane[0]):
                     break
                 lane.popleft()
             del self._lanes[alert_id]
+            self._left(host)
+            if not self._store.exclusive:
+                self._look.set()  # the alert's next number may be taken now
 
     async def _send(self, callback: Callback) -> bool:
         """One request; True where the next of the alert may follow."""
@@ -175,42 +222,88 @@ class CallbackSender:
         return self._secrets[account_id]
 
     async def _scan(self) -> None:
-        first = True
+        early = FIRST_DUE  # at the start of the only process nobody else is about to send what is pending
         while True:
             try:
-                now = self._clock.now() + (FIRST_DUE if first else timedelta())
-                for callback in await self._store.read(lambda connection, now=now: due(connection, now)):  # type: ignore[misc]
-                    self._blocked.discard(callback.alert_id)
+                now = self._clock.now()
+                if self._store.exclusive:
+                    found = await self._store.read(partial(due, now=now + early))
+                    self._blocked.difference_update(callback.alert_id for callback in found)
+                    early = timedelta()
+                else:
+                    lease = timedelta(seconds=self._response_s) + LEASE_MARGIN
+                    found = await self._store.write(partial(taken, now=now, until=now + lease))
+                for callback in found:
                     self._enqueue(callback)
-                first = False
             except StoreError as error:
                 log.warning("callbacks_not_read", error=str(error))
-            await asyncio.sleep(SCAN_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SCAN_S):
+                    await self._look.wait()
+            self._look.clear()
+
+
+def _lowest_due(now: datetime) -> Select[Any]:
+    """The lowest pending callback of each alert, where it is due: the others of the alert have to wait for it."""
+    t, earlier = tables.callbacks.c, tables.callbacks.alias("earlier")
+    in_front = (
+        select(earlier.c.n)
+        .where(earlier.c.alert_id == t.alert_id, earlier.c.state == "pending", earlier.c.n < t.n)
+        .exists()
+    )
+    return (
+        select(*rows.callbacks.columns)
+        .where(t.state == "pending", t.due_at <= to_micros(now), ~in_front)
+        .order_by(t.due_at)
+        .limit(PAGE)
+    )
 
 
 def due(connection: Connection, now: datetime) -> list[Callback]:
-    """The lowest pending callback of each alert, where it is due; the others of the alert follow it."""
+    """What is to be sent now by the only process: the lowest due callback of each alert, and those due behind it."""
     t = tables.callbacks.c
-    found = connection.execute(
-        select(*rows.callbacks.columns)
-        .where(t.state == "pending", t.due_at <= to_micros(now))
-        .order_by(t.due_at, t.n)
-        .limit(PAGE)
-    )
-    candidates = [rows.callbacks.from_row(row) for row in found]
-    alert_ids = {callback.alert_id for callback in candidates}
-    everything = connection.execute(
+    alert_ids = [row.alert_id for row in connection.execute(_lowest_due(now))]
+    pending = connection.execute(
         select(*rows.callbacks.columns)
         .where(t.alert_id.in_(alert_ids), t.state == "pending")
         .order_by(t.alert_id, t.n)
         .limit(PAGE * 10)
     )
-    result: list[Callback] = []
-    due_now: dict[str, bool] = {}
-    for callback in (rows.callbacks.from_row(row) for row in everything):
-        if due_now.setdefault(callback.alert_id, callback.due_at <= now):  # the lowest one decides for those behind it
-            result.append(callback)
-    return result
+    found: list[Callback] = []
+    late: set[str] = set()
+    for callback in (rows.callbacks.from_row(row) for row in pending):
+        if callback.due_at > now:
+            late.add(callback.alert_id)
+        if callback.alert_id not in late:
+            found.append(callback)
+    return found
+
+
+def taken(connection: Connection, now: datetime, until: datetime) -> list[Callback]:
+    """What this process takes for itself: the lowest due callback of each alert, no longer due for others before `until`."""
+    t = tables.callbacks
+    found = []
+    for row in connection.execute(_lowest_due(now).with_for_update(of=t, skip_locked=True)).all():
+        callback = replace(rows.callbacks.from_row(row), due_at=until)
+        connection.execute(
+            update(t)
+            .where(t.c.alert_id == callback.alert_id, t.c.n == callback.n)
+            .values(due_at=to_micros(callback.due_at))
+        )
+        found.append(callback)
+    return found
+
+
+def _still_pending(connection: Connection, callback: Callback) -> bool:
+    t = tables.callbacks.c
+    state = connection.scalar(
+        select(t.state).where(t.alert_id == callback.alert_id, t.n == callback.n).with_for_update()
+    )
+    return state == "pending"
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc
 
 
 def _swallow(future: asyncio.Future[None]) -> None:

@@ -15,15 +15,14 @@ from prometheus_client import Counter, Gauge
 from channels.channel import Channel, Message
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, Reason, RetryLater
 from gateway.attempts import Claim, ClaimDeliveries, RecordOutcome, RenewLeases
-from gateway.breaker import Breaker
+from gateway.breaker import Breaker, Circuit
 from gateway.clock import Clock
 from gateway.delivery import Fenced, Ignored
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs
 from gateway.queue.port import Queue, QueueUnavailable, Ticket
-from gateway.rate import Rate
 from gateway.reroute import RerouteDeliveries
-from gateway.store.errors import StoreError, StoreStopped
+from gateway.store.errors import StoreError, StoreStopped, StoreUnavailable
 from gateway.store.journal import Journal
 
 log = structlog.get_logger(__name__)
@@ -31,7 +30,7 @@ log = structlog.get_logger(__name__)
 CLAIM_MAX = 200  # deliveries of one claim: one commit for them, and the first is on the wire soon
 EMERGENCY_SHARE = 10  # one slot in ten of a provider's window, at least one, is kept for emergencies
 RECORD_AGAIN_S = 1.0  # pause before an outcome is recorded once more while the store cannot write
-IDLE_WHEN_DOWN_S = 1.0  # how long an unavailable provider's queue rests before its tickets are looked at again
+IDLE_WHEN_DOWN_S = 0.1  # how long an unavailable provider's queue rests before its tickets are looked at again
 
 ATTEMPTS = Counter("tocsin_attempts_total", "Attempts by provider and outcome", ["provider", "outcome"])
 IN_FLIGHT = Gauge("tocsin_attempts_in_flight", "Attempts under way", ["provider"])
@@ -84,7 +83,6 @@ class Dispatcher:
         self._clock = clock
         self._render = render
         self._slots = _Slots(limit=max(1, channel.capabilities.concurrent_sends))
-        self._rate = Rate(channel.capabilities.rate_per_s, clock.monotonic())
         self._waiting = False
         self._attempts: set[asyncio.Task[None]] = set()
         self._sending: dict[str, tuple[Claim, float]] = {}
@@ -163,21 +161,32 @@ class Dispatcher:
         if not self.breaker.allows(self._clock.monotonic()):
             await self._journal.do(RerouteDeliveries(provider=self.provider, delivery_ids=ids, policy=self._policy,
                                                      tariffs=self._tariffs))  # fmt: skip
-            await asyncio.sleep(IDLE_WHEN_DOWN_S / 10)
+            await asyncio.sleep(IDLE_WHEN_DOWN_S)
             return
-        wait_s = self._rate.take(len(ids), self._clock.monotonic())
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+        if self.breaker.circuit is Circuit.HALF_OPEN and len(tickets) > 1:
+            await self._queue.announce(
+                self.provider, tickets[1:]
+            )  # one attempt tries the provider, the others wait for it
+            ids = ids[:1]
         urgent = min(ticket.urgency for ticket in tickets) == 0
         command = ClaimDeliveries(provider=self.provider, delivery_ids=ids, policy=self._policy, tariffs=self._tariffs)
-        for claim in await self._journal.do(command, urgent=urgent):
+        claiming = asyncio.ensure_future(self._journal.do(command, urgent=urgent))
+        try:
+            claims = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            for claim in await claiming:  # they are on record, so they are sent: stopping waits for attempts under way
+                self.begin(claim)
+            raise
+        if not claims:
+            self.breaker.not_tried()
+        for claim in claims:
             self.begin(claim)
 
     def reserve(self, n: int) -> bool:
         """Takes `n` slots for deliveries that are being accepted, so that they are claimed in the same commit and need no
         ticket. Only while nothing waits in front of them; what is not begun is to be given back."""
         idle = self._waiting and self._slots.free - n >= self._slots.reserve
-        if not idle or not self.breaker.allows(self._clock.monotonic()) or self.channel.capabilities.rate_per_s:
+        if not idle or self.breaker.circuit is not Circuit.CLOSED:
             return False
         self._slots.taken += n
         return True
@@ -211,6 +220,9 @@ class Dispatcher:
     async def _send(self, claim: Claim) -> Outcome:
         try:
             message = await self._render(claim)
+        except StoreError as error:
+            # an attachment could not be read just now: nothing has left, and nothing is wrong with the message
+            return RetryLater(reason=Reason(code="store_unavailable", detail=str(error)))
         except Exception as error:
             log.exception("message_not_rendered", delivery=claim.delivery.id)
             return PermanentFailure(reason=Reason(code="not_rendered", detail=str(error), alarm=True))
@@ -241,11 +253,14 @@ class Dispatcher:
                 log.error(
                     "outcome_lost", delivery=claim.delivery.id
                 )  # its lease is lost, and the next process doubts it
-            except StoreError as error:
+            except StoreUnavailable as error:
                 # it happened: it has to be written down, however long the disk is full
                 log.warning("outcome_not_recorded", delivery=claim.delivery.id, error=str(error))
                 await asyncio.sleep(RECORD_AGAIN_S)
                 continue
+            except Exception:
+                # a fault of ours: the lease is not renewed any more, so the rescuer doubts the attempt and goes on
+                log.exception("outcome_refused", delivery=claim.delivery.id, provider=self.provider)
             return
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from billing import ledger
 from billing.ledger import InsufficientCredit
 from gateway import delivery as machine
-from gateway.alert import Alert, Priority, Status, next_look
+from gateway.alert import Alert, Priority, Rule, Status, next_look
 from gateway.attempts import Claim, claim_one
 from gateway.clock import rfc3339, to_micros
 from gateway.delivery import ANNOUNCED_AGAIN, Delivery
@@ -21,7 +21,7 @@ from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.planning import PlannedDelivery
 from gateway.policy import RetryPolicy
-from gateway.progress import Announced, Tariffs, change_delivery
+from gateway.progress import Announced, Tariffs, change_alert, change_delivery
 from gateway.queue.port import Urgency
 from gateway.store.unit import Unit, Wants
 
@@ -160,16 +160,28 @@ class AcceptAlert:
         return None
 
     def _join(self, unit: Unit, same: Alert) -> Taken:
-        """The same trouble again: a line on the timeline. A higher priority is taken over and escalates anew."""
+        """The same trouble again: a line on the timeline. A higher priority is taken over, with its deadline and, where nobody
+        was asked to acknowledge so far, its rule; it escalates anew."""
         unit.event(same.id, "repeated", self.alert.text[:500])
         rises = self.alert.priority < same.priority
         if rises:
             unit.event(same.id, "priority_raised", self.alert.priority.name.lower())
-            again = same if same.status is Status.ACTIVE else replace(same, status=Status.ACTIVE, ended_at=None)
-            anew = replace(again, step=0, step_at=unit.now, start_at=unit.now, expanded=0, expanding=0)
-            same = replace(anew, priority=self.alert.priority, confirm_by_at=None)
-            same = replace(same, look_at=next_look(same))
-            unit.put(same)
+            anew = replace(
+                same,
+                status=Status.ACTIVE,
+                ended_at=None,
+                priority=self.alert.priority,
+                rule=self.alert.rule if same.rule is Rule.NONE else same.rule,
+                quorum=self.alert.quorum if same.rule is Rule.NONE else same.quorum,
+                confirm_by_at=None,
+                expires_at=max(same.expires_at, self.alert.expires_at),
+                step=0,
+                step_at=unit.now,
+                start_at=unit.now,
+                expanded=0,
+                expanding=0,
+            )
+            same = change_alert(unit, same, anew)
         return self._answer(unit, same, [], joined=True)
 
     def _answer(self, unit: Unit, alert: Alert, written: Sequence[Delivery], *, joined: bool = False) -> Taken:

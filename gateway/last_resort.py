@@ -39,14 +39,15 @@ class LastResort:
         unit.flush()
 
     def _notice(self, unit: Unit, alert: Alert) -> Alert:
+        what = "Nobody was reached" if alert.status is Status.FAILED else "Nobody acknowledged in time"
         quoted = alert.text if not alert.sensitive else ""
         return Alert(
             id=new_id("alt"),
             account_id=alert.account_id,
             key_id=alert.key_id,
             priority=alert.priority,
-            subject=f"Nobody was reached: alert {alert.status}",
-            text=f"Nobody was reached ({alert.status}), alert {alert.id}: {quoted[:QUOTED_MAX]}",
+            subject=what,
+            text=f"{what}, alert {alert.id}: {quoted[:QUOTED_MAX]}",
             language=alert.language,
             reference=None,
             source=SOURCE,

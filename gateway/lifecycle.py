@@ -14,7 +14,8 @@ from gateway.clock import rfc3339
 from gateway.delivery import Ignored, State
 from gateway.frozen import replace
 from gateway.ids import new_id
-from gateway.progress import Tariffs, change_alert, change_delivery
+from gateway.progress import Announced, Tariffs, change_alert, change_delivery
+from gateway.queue.port import Urgency
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
 
@@ -51,7 +52,7 @@ class Acknowledge:
         alert = _mine(unit, self.alert_id, self.account_id)
         unit.flush()  # acknowledgements of this batch count
         people = acknowledgers(unit, alert.id) | {self.by}
-        after, _ = machine.acknowledged(alert, people, unit.now)
+        after = machine.acknowledged(alert, people, unit.now)
         acknowledgement_id = new_id("ack")
         unit.insert(
             "acknowledgements", acknowledgement_id, alert.id, self.by, self.comment, self.via, self.key_id,
@@ -96,7 +97,23 @@ class ChangeAlert:
             return alert
         if self.by:
             unit.event(alert.id, "by", self.by)
-        return change_alert(unit, alert, after)
+        after = change_alert(unit, alert, after)
+        if alert.status is Status.ACKNOWLEDGED and after.status is Status.ACTIVE:
+            _announce_suspended(unit, after)
+        return after
+
+
+def _announce_suspended(unit: Unit, alert: Alert) -> None:
+    """What waited while somebody had the alert goes on at once; of a broadcast the rest follows with the rescuer."""
+    t = tables.deliveries.c
+    queued = (
+        select(t.id, t.provider, t.urgency)
+        .where(t.alert_id == alert.id, t.state == State.QUEUED.value, t.due_at <= unit.now_micros)
+        .order_by(t.id)
+        .limit(CANCEL_CHUNK)
+    )
+    for row in unit.connection.execute(queued):
+        unit.signal(Announced(row.provider, row.id, Urgency(row.urgency), unit.now))
 
 
 def cancel(unit: Unit, alert: Alert) -> Alert:
@@ -109,9 +126,9 @@ def resolve(unit: Unit, alert: Alert) -> Alert:
     return machine.resolved(alert, unit.now)
 
 
-def release(_unit: Unit, alert: Alert) -> Alert:
+def release(unit: Unit, alert: Alert) -> Alert:
     """Handed back."""
-    return machine.released(alert)
+    return machine.released(alert, unit.now)
 
 
 def lapse(unit: Unit, alert: Alert) -> Alert:
@@ -163,7 +180,3 @@ class StopDeliveries:
             except Ignored:
                 continue
         return len(found) == CANCEL_CHUNK
-
-
-STOPS = frozenset({Status.ACKNOWLEDGED, Status.CANCELLED, Status.RESOLVED, Status.EXPIRED, Status.FAILED})
-"""Ends after which nothing that is still queued goes out."""

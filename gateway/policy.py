@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gateway.backoff import NOT_BEFORE_S_MAX, BackoffPolicy, GiveUp, next_due
+from gateway.backoff import NOT_BEFORE_S_MAX, BackoffPolicy, GiveUp
 from gateway.backoff import RetryAt as SameProvider
 from gateway.backoff import decide as decide_same
 from gateway.delivery import Decision, Delivery, NextAttempt
@@ -100,7 +100,3 @@ class RetryPolicy:
             return None
         provider = next_provider(self.route_of(delivery), {*delivery.exhausted, delivery.provider}, self.available)
         return provider if provider is not None and self.available(provider) else None
-
-    def next_callback(self, now: datetime, tries: int, backoff: BackoffPolicy) -> datetime:
-        """When a callback is tried again after `tries` attempts."""
-        return next_due(now, tries, backoff, self.jitter())

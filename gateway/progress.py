@@ -154,9 +154,9 @@ def change_alert(unit: Unit, before: Alert, after: Alert) -> Alert:
 
 
 def _release_rest(unit: Unit, alert: Alert) -> Alert:
-    """What was held for deliveries that were never written goes back."""
+    """What was held for deliveries that were never written goes back, and they never will be."""
     if alert.hold_left_micros == 0:
-        return alert
+        return replace(alert, expanding=alert.expanded)
     balance = unit.balance(alert.account_id)
     assert balance is not None, "an alert's account has balances"
     hold_id = (
@@ -166,7 +166,7 @@ def _release_rest(unit: Unit, alert: Alert) -> Alert:
         balance, delivery_id=hold_id, hold_micros=alert.hold_left_micros, capture_micros=0
     )
     unit.move(after, [dataclasses.replace(entry, cause_type=ledger.CAUSE_ALERT) for entry in entries])
-    return replace(alert, hold_left_micros=0)
+    return replace(alert, hold_left_micros=0, expanding=alert.expanded)
 
 
 def finish(unit: Unit) -> None:
@@ -210,7 +210,7 @@ def _call_back(unit: Unit, alert_id: str, notes: list[dict[str, object]]) -> Non
             account_id=alert.account_id,
             url=alert.callback_url,
             body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
-            due_at=unit.now + FIRST_DUE,
+            due_at=unit.now + FIRST_DUE if unit.exclusive else unit.now,
             created_at=unit.now,
         )
         unit.add(callback)

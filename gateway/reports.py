@@ -249,6 +249,33 @@ def _chain_delivered(unit: Unit, delivery: Delivery, part: Part) -> bool:
     return bool(attempts) and attempts[-1].outcome == "accepted"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MatchEarly:
+    """Command: looks once more at early receipts whose answers were committed beside them, by another process."""
+
+    provider: str
+    provider_message_ids: tuple[str, ...]
+    policy: RetryPolicy
+    tariffs: Tariffs
+
+    @property
+    def weight(self) -> int:
+        return 4 * len(self.provider_message_ids)
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.named.setdefault(self.provider, set()).update(self.provider_message_ids)
+        wants.early.setdefault(self.provider, set()).update(self.provider_message_ids)
+
+    def apply(self, unit: Unit) -> None:
+        for name in self.provider_message_ids:
+            awaited = [part for part in unit.parts_named(self.provider, name) if part.state == "accepted"]
+            for part in awaited[:1]:  # the latest: ids are used again
+                attempt = unit.attempt(part.delivery_id, part.epoch)
+                apply_early(
+                    unit, [part], part.sent_at if attempt is None else attempt.started_at, self.policy, self.tariffs
+                )
+
+
 def apply_early(unit: Unit, parts: Sequence[Part], since: datetime, policy: RetryPolicy, tariffs: Tariffs) -> None:
     """Matches receipts that overtook the answers naming these parts. Those from before the attempt began (`since`) are about
     an earlier message with the same id."""

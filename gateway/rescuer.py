@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,6 +17,7 @@ from gateway.delivery import ANNOUNCED_AGAIN, Delivery, Event, Ignored, State
 from gateway.policy import RetryPolicy
 from gateway.progress import Announced, Tariffs, change_delivery
 from gateway.queue.port import Urgency
+from gateway.reports import MatchEarly
 from gateway.store import rows, tables
 from gateway.store.engine import Store
 from gateway.store.errors import StoreError, StoreUnavailable
@@ -28,6 +29,7 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.5  # how late a retry or a step may be
 PAGE = 500  # deliveries looked after by one command
 SWEEP_S = 600.0  # how often old rows are deleted
+SWEEP_CHUNK = 1_000  # rows of a table deleted by one transaction
 EARLY_KEPT = timedelta(hours=24)  # receipts of which nothing was ever known
 IDEMPOTENCY_KEPT = timedelta(hours=48)  # the contract says 24 h at least
 INBOUND_PARTS_KEPT = timedelta(hours=48)  # parts of a message of which others never came
@@ -126,7 +128,9 @@ class Rescuer:
         now = self._clock.now()
         ids = await self._store.read(lambda connection: _due_deliveries(connection, now))
         if ids:
-            await self._journal.do(LookAfter(delivery_ids=tuple(ids), policy=self._policy, tariffs=self._tariffs))
+            await self._look_after(ids)
+        if not self._store.exclusive:
+            await self._match_early()
         alerts = await self._store.read(lambda connection: _due_alerts(connection, now))
         for alert_id in alerts:
             try:
@@ -137,8 +141,35 @@ class Rescuer:
                 log.exception("alert_not_looked_after", alert=alert_id)  # the others must not wait for this one
         if self._clock.monotonic() - self._swept > SWEEP_S:
             self._swept = self._clock.monotonic()
-            await self._store.write(lambda connection: _sweep(connection, now))
+            while await self._store.write(lambda connection: _sweep(connection, now)):
+                pass  # chunk by chunk: what is accepted meanwhile does not wait for all of it
         return len(ids) == PAGE
+
+    async def _look_after(self, ids: Sequence[str]) -> None:
+        """All in one command; where that fails one by one, so that one of them does not hold up the others."""
+        try:
+            await self._journal.do(LookAfter(delivery_ids=tuple(ids), policy=self._policy, tariffs=self._tariffs))
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("deliveries_not_looked_after", deliveries=len(ids))
+            for delivery_id in ids:
+                command = LookAfter(delivery_ids=(delivery_id,), policy=self._policy, tariffs=self._tariffs)
+                try:
+                    await self._journal.do(command)
+                except StoreUnavailable:
+                    raise
+                except Exception:
+                    log.exception("delivery_not_looked_after", delivery=delivery_id)
+
+    async def _match_early(self) -> None:
+        """Receipts that another process stored while this one, or a third, was committing the answer that names them."""
+        found = await self._store.read(_early_with_parts)
+        for provider, names in found.items():
+            command = MatchEarly(
+                provider=provider, provider_message_ids=tuple(names), policy=self._policy, tariffs=self._tariffs
+            )
+            await self._journal.do(command)
 
     async def adopt_orphans(self) -> None:
         """At the start of the only process: what was being sent has no worker any more, its doubt begins now."""
@@ -160,8 +191,32 @@ def _due_deliveries(connection: Connection, now: datetime) -> list[str]:
 
 def _due_alerts(connection: Connection, now: datetime) -> list[str]:
     t = tables.alerts.c
-    due = select(t.id).where(t.ended_at.is_(None), t.look_at <= to_micros(now)).order_by(t.look_at).limit(PAGE)
+    due = (
+        select(t.id)
+        .where(t.ended_at.is_(None), t.look_at <= to_micros(now))
+        .order_by(t.priority, t.look_at)
+        .limit(PAGE)
+    )
     return list(connection.scalars(due))
+
+
+def _early_with_parts(connection: Connection) -> dict[str, list[str]]:
+    """By provider, the ids of early receipts whose answers are stored by now."""
+    early, part = tables.early_receipts.c, tables.parts.c
+    found = connection.execute(
+        select(early.provider, early.provider_message_id)
+        .distinct()
+        .join(
+            tables.parts,
+            (part.provider == early.provider) & (part.provider_message_id == early.provider_message_id),
+        )
+        .where(part.state == "accepted")
+        .limit(PAGE)
+    )
+    by_provider: dict[str, list[str]] = {}
+    for provider, name in found:
+        by_provider.setdefault(provider, []).append(name)
+    return by_provider
 
 
 def _sending(connection: Connection, after: str) -> list[str]:
@@ -182,10 +237,20 @@ def queued(connection: Connection, now: datetime, after: str) -> list[Delivery]:
     return [rows.deliveries.from_row(row) for row in connection.execute(found)]
 
 
-def _sweep(connection: Connection, now: datetime) -> None:
+def _sweep(connection: Connection, now: datetime) -> bool:
+    """Deletes a chunk of the rows that are too old; True where there are more."""
+    more = False
     for table, column, kept in (
         (tables.early_receipts, tables.early_receipts.c.at, EARLY_KEPT),
         (tables.idempotency, tables.idempotency.c.created_at, IDEMPOTENCY_KEPT),
         (tables.inbound_parts, tables.inbound_parts.c.at, INBOUND_PARTS_KEPT),
     ):
-        connection.execute(delete(table).where(column < to_micros(now - kept)))
+        until = to_micros(now - kept)
+        last = select(column).where(column < until).order_by(column).offset(SWEEP_CHUNK - 1).limit(1)
+        boundary = connection.scalar(last)
+        if boundary is None:
+            connection.execute(delete(table).where(column < until))
+        else:
+            connection.execute(delete(table).where(column <= boundary))
+            more = True
+    return more

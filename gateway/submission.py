@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 from collections import Counter
@@ -36,6 +37,11 @@ from gateway.rendering import TemplateError, render_named
 RECIPIENTS_MAX = 100_000  # what a settings file can allow at the most
 ADDRESSES_MAX = 20  # of one recipient
 STEPS_MAX = 50
+DELIVERIES_MAX = (
+    200_000  # of one alert, over all steps and repeats: twice the most recipients, so that each can be tried again
+)
+SHOWN_MAX = 100  # deliveries that a dry run lists; the totals are of all
+IN_THREAD = 500  # recipients from which planning (10 µs each) leaves the event loop to others
 ATTACHMENTS_MAX = 10
 ATTACHMENT_BYTES_MAX = 5 * 1024 * 1024  # all attachments of an alert, decoded: most mail servers take 10 MB encoded
 AT_ONCE_MAX = 20  # deliveries of one alert that may be claimed in the commit that accepts it
@@ -180,12 +186,13 @@ class Submissions:
             raise FieldError("recipients", "too_many", f"expected at most {limits.recipients_max} recipients")
         recipients = self._recipients(request.recipients, "recipients")
         plan = self._plan(request)
+        self._bound(recipients, plan)
         if request.callback_url is not None:
             wrong = self._broker.outbound_policy.check_url(request.callback_url)
             if wrong is not None:
                 raise FieldError("callback_url", "invalid_url", wrong)
         alert = self._alert(request, recipients, plan, account_id, key_id, source, group_key)
-        alert = replace(alert, subject=request.subject or subject, text=text)
+        alert = replace(alert, subject=request.subject or subject, text=text, files=len(request.attachments))
         return Submission(alert=alert, plan=plan, recipients=recipients, attachments=_attachments(request))
 
     def _recipients(self, given: Sequence[RecipientIn], field: str) -> tuple[Recipient, ...]:
@@ -201,6 +208,20 @@ class Submissions:
             person = recipient.name or addresses[0]
             found.append(Recipient(person=person, language=recipient.language, addresses=tuple(addresses)))
         return tuple(found)
+
+    def _bound(self, recipients: Sequence[Recipient], plan: Sequence[Occurrence]) -> None:
+        """All steps and repeats together: what one request can make the gateway plan, and pay, has an end."""
+        total = 0
+        for occurrence in plan:
+            own = recipients if occurrence.recipients is None else occurrence.recipients
+            if len(own) > self._settings.alerts.recipients_max:
+                most = self._settings.alerts.recipients_max
+                raise FieldError("steps", "too_many", f"expected at most {most} recipients of a step")
+            total += sum(len(recipient.addresses) for recipient in own)
+        if total > DELIVERIES_MAX:
+            raise FieldError(
+                "steps", "too_many", f"expected at most {DELIVERIES_MAX} deliveries, steps and repeats included"
+            )
 
     def _plan(self, request: AlertRequest) -> tuple[Occurrence, ...]:
         steps = []
@@ -280,7 +301,7 @@ class Submissions:
         planned: list[PlannedDelivery] = []
         first_at = due_at(submission.plan, 0, alert.start_at)
         if first_at is not None and first_at <= alert.created_at:
-            planned = broker.planner.plan(submission.plan[0], submission.recipients, alert)
+            planned = await self._planned(submission)
         reservation = self._reserve(planned)
         command = AcceptAlert(
             alert=alert,
@@ -302,6 +323,12 @@ class Submissions:
             broker.escalator.expand(alert.id, planned)
         return taken
 
+    async def _planned(self, submission: Submission) -> list[PlannedDelivery]:
+        planner = self._broker.planner
+        if len(submission.recipients) < IN_THREAD:
+            return planner.plan(submission.plan[0], submission.recipients, submission.alert)
+        return await asyncio.to_thread(planner.plan, submission.plan[0], submission.recipients, submission.alert)
+
     def _reserve(self, planned: Sequence[PlannedDelivery]) -> Reservation | None:
         """Slots for all planned deliveries, or none: a few go out at once, many through the queue."""
         wanted = Counter(delivery.provider for delivery in planned if delivery.provider)
@@ -315,28 +342,35 @@ class Submissions:
         return reservation
 
     def dry_run(self, submission: Submission) -> dict[str, Any]:
-        """Who would be tried when, over what, at what price. Nothing is written."""
+        """Who would be tried when, over what, at what price: the first of them, and totals of all. Nothing is written.
+
+        Takes 10 µs for each delivery: large ones are for a thread.
+        """
         alert = submission.alert
-        tries = []
-        total = 0
+        shown: list[dict[str, Any]] = []
+        total = count = 0
         for n, occurrence in enumerate(submission.plan):
             at = due_at(submission.plan, n, alert.start_at)
             assert at is not None
             for planned in self._broker.planner.plan(occurrence, submission.recipients, alert):
                 total += planned.hold_micros
-                tries.append(
-                    {
-                        "at": rfc3339(at),
-                        "step": n,
-                        "person": planned.person,
-                        "address": planned.address,
-                        "provider": planned.provider,
-                        "units": planned.units,
-                        "price": format_amount(planned.price_micros),
-                        "hold": format_amount(planned.hold_micros),
-                    }
-                )
-        return {"dry_run": True, "deliveries": tries, "total": format_amount(total)}
+                count += 1
+                if count <= SHOWN_MAX:
+                    shown.append(_foreseen(planned, n, at))
+        return {"dry_run": True, "deliveries": shown, "deliveries_total": count, "total": format_amount(total)}
+
+
+def _foreseen(planned: PlannedDelivery, step: int, at: datetime) -> dict[str, Any]:
+    return {
+        "at": rfc3339(at),
+        "step": step,
+        "person": planned.person,
+        "address": planned.address,
+        "provider": planned.provider,
+        "units": planned.units,
+        "price": format_amount(planned.price_micros),
+        "hold": format_amount(planned.hold_micros),
+    }
 
 
 SHORTFALLS = {

@@ -18,7 +18,7 @@ BindModeName = Literal["transceiver", "transmitter_receiver", "transmitter", "re
 class SmppSettings(BaseModel):
     """One `[[providers]]` table with `channel = "sms"` and `kind = "smpp"`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: str = Field(min_length=1, max_length=64, description="The provider's name, as routes and reports name it.")
     channel: Literal["sms"] = "sms"

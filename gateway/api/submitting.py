@@ -43,7 +43,8 @@ class Submit:
         else:
             submission, dry = await asyncio.to_thread(self._prepare, body, caller, account_id)
         if dry:
-            return Response(json.dumps(api.submissions.dry_run(submission), ensure_ascii=False), media_type=JSON)
+            foreseen = await asyncio.to_thread(api.submissions.dry_run, submission)
+            return Response(json.dumps(foreseen, ensure_ascii=False), media_type=JSON)
         key = idempotency_key(scope["headers"], account_id=account_id, route=ROUTE, body=body)
         taken = await api.accept(submission, idempotency=key)
         return Response(taken.answer, 202, REPLAYED if taken.replayed else None, JSON)

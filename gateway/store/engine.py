@@ -30,7 +30,8 @@ READERS = 4  # threads that read SQLite beside the writer: more would only conte
 CHECKPOINT_BYTES = 16 * 1024 * 1024  # the write-ahead log is folded back beyond this, between two batches
 CHECKPOINT_WAIT_MS = 50  # how long a batch may wait for readers before the log is folded back another time
 BUSY_MS = 10_000  # how long SQLite waits for another process's lock before it gives up
-PG_POOL = 10  # connections of one process: one writes, the others read
+PG_POOL = 10  # connections of one process that read
+PG_WRITERS = 2  # and that write: the journal and, beside it, administration; slow readers never stand in their way
 PG_POOL_WAIT_S = 10.0
 UNFIT = (OverflowError, UnicodeEncodeError)  # SQLite's driver: a number beyond 64 bits, half a surrogate pair
 
@@ -191,14 +192,10 @@ class PostgresStore:
 
         # `postgresql://` is what people write; the driver is ours to choose
         self._url = make_url(url).set(drivername="postgresql+asyncpg")
-        self._engine = create_async_engine(
-            self._url,
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=pool_wait_s,
-            pool_pre_ping=True,
-            connect_args={"timeout": 10, "command_timeout": 60},
-        )
+        rules: dict[str, Any] = {"max_overflow": 0, "pool_timeout": pool_wait_s, "pool_pre_ping": True}
+        rules["connect_args"] = {"timeout": 10, "command_timeout": 60}
+        self._engine = create_async_engine(self._url, pool_size=pool_size, **rules)
+        self._writer = create_async_engine(self._url, pool_size=PG_WRITERS, **rules)
         self.dialect = self._engine.dialect
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -208,11 +205,12 @@ class PostgresStore:
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         with _translating():
-            async with self._engine.begin() as connection:
+            async with self._writer.begin() as connection:
                 return await connection.run_sync(work)
 
     async def close(self) -> None:
         await self._engine.dispose()
+        await self._writer.dispose()
 
     async def migrate(self) -> None:
         def upgrade(connection: Connection) -> None:

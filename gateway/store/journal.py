@@ -165,19 +165,22 @@ class Journal:
             self._signalled(signals)
 
     async def _write(self, commands: list[Command[Any]]) -> _Written:
+        way = self._together
         for _ in range(DEADLOCK_TRIES):
             try:
-                return await self._store.write(lambda connection: self._together(connection, commands))
+                return await self._store.write(lambda connection, way=way: way(connection, commands))  # type: ignore[misc]
             except _Deadlock:
                 continue
             except StoreUnavailable:
                 raise
             except Exception as error:
+                if way == self._one_by_one:
+                    raise
                 # a constraint, or a fault of ours: whichever command it is, the others are not to suffer
                 log.warning("batch_replayed", commands=len(commands), error=repr(error))
                 REPLAYS.inc()
                 self._forget()  # each command is to see in the database what the one before it wrote there
-                return await self._store.write(lambda connection: self._one_by_one(connection, commands))
+                way = self._one_by_one
         raise StoreUnavailable("the database ended the transaction again and again")
 
     def _forget(self) -> None:
@@ -187,7 +190,9 @@ class Journal:
 
     def _together(self, connection: Connection, commands: list[Command[Any]]) -> _Written:
         with _deadlocks():
-            unit = Unit(connection, self._statements, self._clock.now(), self._cache)
+            unit = Unit(
+                connection, self._statements, self._clock.now(), exclusive=self._store.exclusive, cache=self._cache
+            )
             wants = Wants()
             for command in commands:
                 command.prefetch(wants)
@@ -201,11 +206,16 @@ class Journal:
         verdicts: list[_Result | Exception] = []
         units: list[Unit] = []
         for command in commands:
-            unit = Unit(connection, self._statements, self._clock.now())
+            unit = Unit(connection, self._statements, self._clock.now(), exclusive=self._store.exclusive)
+            wants = Wants()
+            command.prefetch(wants)
             try:
-                with connection.begin_nested():
+                with _deadlocks(), connection.begin_nested():
+                    unit.prefetch(wants)
                     verdict = _verdict(unit, command)
                     self._finish(unit)
+            except _Deadlock:
+                raise
             except (DBAPIError, *UNFIT) as error:
                 refused = translated(error)
                 if not isinstance(refused, StoreConflict):

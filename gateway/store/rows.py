@@ -149,8 +149,8 @@ deliveries = Mapper(
 alerts = Mapper(
     tables.alerts,
     Alert,
-    fixed=("account_id", "key_id", "subject", "text", "language", "reference", "source", "group_key", "rule", "quorum",
-           "confirm_within_s", "resend", "exercise", "sensitive", "callback_url", "recipients", "steps", "created_at"),
+    fixed=("account_id", "key_id", "subject", "text", "language", "reference", "source", "group_key",
+           "confirm_within_s", "resend", "exercise", "sensitive", "callback_url", "recipients", "steps", "files", "created_at"),
     converted={"status": (str, Status), "priority": (int, Priority), "rule": (str, Rule), "resend": (int, bool),
                "exercise": (int, bool), "sensitive": (int, bool)},
 )  # fmt: skip

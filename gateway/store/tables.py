@@ -142,6 +142,7 @@ alerts = Table(
     Column("callback_url", Text),
     Column("callback_n", Integer, nullable=False),
     Column("people", Integer, nullable=False),
+    Column("files", Integer, nullable=False),
     Column("recipients", Text, nullable=False),
     Column("steps", Text, nullable=False),
     Column("step", Integer, nullable=False),
@@ -164,9 +165,13 @@ alerts = Table(
     CheckConstraint("expanded <= expanding", name="no more deliveries than recipients"),
     CheckConstraint("hold_left_micros >= 0", name="no more is split than was held"),
     Index("alerts_account", "account_id", "id"),
-    Index("alerts_reference", "account_id", "reference", sqlite_where=text("reference is not null"),
+    Index("alerts_reference",
+        "reference",
+        "account_id", sqlite_where=text("reference is not null"),
           postgresql_where=text("reference is not null")),
-    Index("alerts_group", "account_id", "group_key", sqlite_where=text("group_key is not null"),
+    Index("alerts_group",
+        "group_key",
+        "account_id", sqlite_where=text("group_key is not null"),
           postgresql_where=text("group_key is not null")),
     Index("alerts_look", "look_at", sqlite_where=text("ended_at is null"), postgresql_where=text("ended_at is null")),
 )  # fmt: skip
@@ -281,6 +286,7 @@ early_receipts = Table(
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("provider", "provider_message_id", "id"),
     Index("early_receipts_at", "at"),
+    Index("early_receipts_id", "id"),
 )
 
 events = Table(
@@ -317,7 +323,7 @@ idempotency = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("answer", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    PrimaryKeyConstraint("account_id", "route", "key"),
+    PrimaryKeyConstraint("key", "account_id", "route"),
     Index("idempotency_created", "created_at"),
     sqlite_with_rowid=False,
 )

@@ -25,6 +25,10 @@ from gateway.store.writing import MAPPERS, PLAIN, WriteStatements
 
 T = TypeVar("T")
 
+_LOCK_NAMES = (
+    "SELECT pg_advisory_xact_lock(h) FROM"
+    " (SELECT DISTINCT hashtextextended(name, 0) AS h FROM unnest($1::text[]) AS name ORDER BY h) AS locks"
+)
 _LAST = object()  # in the undo log: the last item of a list, or a key that was not there
 _EARLY_USED = delete(tables.early_receipts).where(tables.early_receipts.c.id.in_(bindparam("ids", expanding=True)))
 
@@ -68,7 +72,13 @@ class Unit:
     """The rows of one transaction. `now` is the one time of everything that is written in it."""
 
     def __init__(
-        self, connection: Connection, statements: WriteStatements, now: datetime, cache: OpenRows | None = None
+        self,
+        connection: Connection,
+        statements: WriteStatements,
+        now: datetime,
+        *,
+        exclusive: bool,
+        cache: OpenRows | None = None,
     ) -> None:
         self.connection = connection
         self.now = now
@@ -76,6 +86,8 @@ class Unit:
         self.signals: list[object] = []
         self.touched: dict[str, None] = {}
         self.notes: dict[str, list[dict[str, Any]]] = {}
+        self.exclusive = exclusive
+        """Whether this process is the only one that writes the database."""
         self._cache = cache
         self._statements = statements
         self._lookups = statements.lookups
@@ -132,8 +144,7 @@ class Unit:
                 wants.deliveries.update(part[0] for part in self._named[provider, name])
         self._load_same("reference", wants.references)
         self._load_same("group_key", wants.group_keys)
-        if self._named:  # a part's delivery names its alert, which is to be locked first
-            self._want_owners(wants)
+        self._want_owners(wants)  # every command locks alerts before deliveries before balances
         self._load(rows.alerts, self._lookups.alerts, wants.alerts)
         self._load(rows.deliveries, self._lookups.deliveries, wants.deliveries)
         several = {key for key in self._children["parts"] if not self._has_all_parts(key)}
@@ -206,6 +217,9 @@ class Unit:
     def _load_same(self, column: str, names: Collection[str]) -> None:
         missing = [name for name in names if (column, name) not in self._same]
         self._same.update((column, name) for name in missing)
+        if missing and not self.exclusive:
+            # two processes that are told of the same trouble at once: the second sees what the first wrote
+            self.connection.exec_driver_sql(_LOCK_NAMES, (sorted(f"{column}:{name}" for name in missing),))
         for row in self._lookups.same[column].rows(self.connection, missing):
             alert = self._known["alerts"].setdefault(row[0], rows.alerts.from_row(row))
             self._know_trouble(alert)

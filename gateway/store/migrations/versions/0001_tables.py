@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("provider", "provider_message_id", "id"),
     )
     op.create_index("early_receipts_at", "early_receipts", ["at"], unique=False)
+    op.create_index("early_receipts_id", "early_receipts", ["id"], unique=False)
     op.create_table(
         "events",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
@@ -58,7 +59,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("answer", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("account_id", "route", "key"),
+        sa.PrimaryKeyConstraint("key", "account_id", "route"),
         sqlite_with_rowid=False,
     )
     op.create_index("idempotency_created", "idempotency", ["created_at"], unique=False)
@@ -125,6 +126,7 @@ def upgrade() -> None:
         sa.Column("callback_url", sa.Text(), nullable=True),
         sa.Column("callback_n", sa.Integer(), nullable=False),
         sa.Column("people", sa.Integer(), nullable=False),
+        sa.Column("files", sa.Integer(), nullable=False),
         sa.Column("recipients", sa.Text(), nullable=False),
         sa.Column("steps", sa.Text(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
@@ -156,7 +158,7 @@ def upgrade() -> None:
     op.create_index(
         "alerts_group",
         "alerts",
-        ["account_id", "group_key"],
+        ["group_key", "account_id"],
         unique=False,
         sqlite_where=sa.text("group_key is not null"),
         postgresql_where=sa.text("group_key is not null"),
@@ -172,7 +174,7 @@ def upgrade() -> None:
     op.create_index(
         "alerts_reference",
         "alerts",
-        ["account_id", "reference"],
+        ["reference", "account_id"],
         unique=False,
         sqlite_where=sa.text("reference is not null"),
         postgresql_where=sa.text("reference is not null"),
