@@ -244,12 +244,14 @@ def refund(
     """
     if not _is_line(reason_id, REFERENCE_CHARS_MAX):
         raise InvalidFieldError("reason", f"expected 1 to {REFERENCE_CHARS_MAX} characters on one line")
+    if account_id is not None:
+        _locked(connection, account_id)
     t = tables.entries.c
     row = None
     if 0 < entry_id < 2**63:  # what the column can hold
         row = connection.execute(select(tables.entries).where(t.id == entry_id)).first()
     if row is None or account_id not in (None, row.account_id):
-        raise NotFoundError(f"there is no entry {entry_id}")
+        raise InvalidFieldError("entry", f"expected the id of an entry of the account, there is no {entry_id}")
     if row.kind != EntryKind.CAPTURE:
         raise RefundConflict(f"entry {entry_id} is a {row.kind}; only a capture can be refunded")
     balance = _locked(connection, row.account_id)

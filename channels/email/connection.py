@@ -175,6 +175,17 @@ async def open_connection(settings: SmtpSettings) -> Connection:
     return Connection(client, settings, ("verified" if verified else "unverified") if encrypted else "none")
 
 
+def end_if_cancelled() -> None:
+    """Raises CancelledError where the current task was cancelled and did not notice.
+
+    Before Python 3.12 `asyncio.wait_for`, which aiosmtplib waits with, loses a cancellation that comes in the same turn of
+    the loop as the answer. A loop that talks to a server for ever asks here after each dialogue.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
     """The client context for these settings. Reads `tls_ca`, so it may block. Raises LostError if it is no PEM."""
     try:

@@ -68,7 +68,15 @@ class SmtpServer:
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listens, with TLS from the first byte if `tls` is given; gives the port (0: a free one). Raises OSError."""
-        self._server = await asyncio.get_running_loop().create_server(self._accept, host, port, ssl=tls)
+        loop = asyncio.get_running_loop()
+        # In two steps: cancelled in the second, which lets the loop turn, `create_server` would leave a port open that
+        # nobody can close.
+        self._server = await loop.create_server(self._accept, host, port, ssl=tls, start_serving=False)
+        try:
+            await self._server.start_serving()
+        except BaseException:
+            self.stop_listening()
+            raise
         return int(self._server.sockets[0].getsockname()[1])
 
     def stop_listening(self) -> None:

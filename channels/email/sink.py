@@ -22,6 +22,7 @@ import structlog
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from aiosmtplib.errors import SMTPException
 
+from channels.email.connection import end_if_cancelled
 from channels.email.envelope import xtext_decoded
 from channels.email.server import SmtpServer, TrackedSmtp
 
@@ -200,7 +201,9 @@ class MailSink:
                 for _ in range(REPORT_TRIES_MAX):
                     if client is None:
                         client = self._client()
-                    if await _handed_in(client, recipient, report):
+                    handed_in = await _handed_in(client, recipient, report)
+                    end_if_cancelled()
+                    if handed_in:
                         break
                     client.close()
                     client = None

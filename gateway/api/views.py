@@ -82,6 +82,8 @@ class DryRun(View):
 
     dry_run: Literal[True]
     deliveries: list[PlannedTry]
+    """The first hundred."""
+    deliveries_total: int
     total: Amount
 
 

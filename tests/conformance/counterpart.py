@@ -46,7 +46,7 @@ class Counterpart(Protocol):
 
     to: str
     """A recipient whom it serves."""
-    secrets: Sequence[str]
+    secrets: tuple[str, ...]
     """What nobody may read, in every spelling that is on the wire; WRONG_PASSWORD is another one."""
     ends_within_s: float
     """The bound on the end of `run`: what constants and settings add up to."""

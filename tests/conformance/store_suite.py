@@ -27,7 +27,7 @@ ALERT: dict[str, Any] = {
     "rule": "none",
     "quorum": 0,
     "callback_n": 0,
-    "people": 1,
+    "people": 1, "files": 0,
     "recipients": "[]",
     "steps": "[]",
     "step": 1,

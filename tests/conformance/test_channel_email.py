@@ -10,18 +10,20 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from channels.channel import Channel
 from channels.email import listener, pool, server
 from channels.email.channel import EmailChannel
-from channels.email.connection import QUIT_S
+from channels.email.connection import QUIT_S, Connection, LostError
 from channels.email.settings import SmtpSettings
 from channels.email.sink import MailSink, SinkBehaviour
+from channels.email.status import Stage
 from tests.channels.email.wire import BOUNCES, RECIPIENT, SENDER, self_signed
 from tests.conformance.channel_suite import ChannelSuite
-from tests.conformance.counterpart import PATIENT_S, SLOTS, SLOW_S, WRONG_PASSWORD, Counterpart, Mood
+from tests.conformance.counterpart import PATIENT_S, SLOTS, SLOW_S, WRONG_PASSWORD, Counterpart, Mood, Reports
 from tests.peers.ports import LOOPBACK
 
 USERNAME, PASSWORD = "tocsin", "Gehe1m-Pw"
@@ -35,8 +37,8 @@ MOODS = {
     Mood.SILENT: SinkBehaviour(answer_delay_s=60),
     Mood.DROPS: SinkBehaviour(drop="data"),
 }
-STEPS = 6  # a slot, the greeting, EHLO, STARTTLS, AUTH and so on: the answers that one send may wait for
-"""`response_s` is for each answer: the slot, EHLO twice, STARTTLS, AUTH, MAIL, RCPT, DATA and the final one."""
+ANSWERS = 9
+"""For how many things one send may wait `response_s`: a slot, EHLO twice, STARTTLS, AUTH, MAIL, RCPT, DATA, the final dot."""
 
 
 class ReportGate:
@@ -97,7 +99,7 @@ class SinkCounterpart:
     """channels.email.sink.MailSink with TLS and a login; its reports come through a gate that counts."""
 
     to = RECIPIENT
-    secrets = (
+    secrets: tuple[str, ...] = (
         PASSWORD,
         *(b64encode(octets.encode()).decode() for password in (PASSWORD, WRONG_PASSWORD)
           for octets in (password, f"\0{USERNAME}\0{password}")),
@@ -135,7 +137,7 @@ class SinkCounterpart:
         return channel
 
     def send_within_s(self, connect_s: float, response_s: float) -> float:
-        return connect_s + STEPS * response_s
+        return connect_s + ANSWERS * response_s
 
     async def start(self) -> None:
         self._report_to = self._report_to or (LOOPBACK, await self._gate.start())
@@ -194,7 +196,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 class TestEmailWithSink(ChannelSuite):
-    addresses = {
+    addresses: ClassVar = {
         "duty@example.org": "duty@example.org",
         " Duty.Desk+night@EXAMPLE.org\t": "Duty.Desk+night@example.org",
         "duty@bücher.example": "duty@xn--bcher-kva.example",
@@ -215,3 +217,28 @@ class TestEmailWithSink(ChannelSuite):
         await counterpart.start()
         yield counterpart
         await counterpart.end()
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_cancellation_that_comes_with_an_answer_is_not_lost(
+    turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio.wait_for, with which the SMTP library waits, may lose it before Python 3.12."""
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asked = asyncio.Event()
+
+    async def dialogue(_: SmtpSettings) -> Connection:
+        asked.set()
+        with contextlib.suppress(OSError):
+            await asyncio.wait_for(answer, PATIENT_S)
+        raise LostError(Stage.HELLO, "connection_lost", "EOF")
+
+    monkeypatch.setattr("channels.email.channel.open_connection", dialogue)
+    run = asyncio.create_task(EmailChannel(smtp(1, None)).run(Reports()))
+    await asked.wait()
+    answer.set_exception(OSError("EOF"))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    run.cancel()
+    await asyncio.wait([run], timeout=PATIENT_S)
+    assert run.cancelled()

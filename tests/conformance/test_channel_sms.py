@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
@@ -71,7 +72,7 @@ class SmppCounterpart:
     """What both SMSCs have in common: the channels towards them."""
 
     to = "+33612345678"
-    secrets = (PASSWORD,)
+    secrets: tuple[str, ...] = (PASSWORD,)
     ends_within_s = UNBIND_WAIT_S + CLOSE_S + STOP_MARGIN_S
     port = 0
 
@@ -156,7 +157,7 @@ class ForeignSmsc(SmppCounterpart):
 class SmsSuite(ChannelSuite):
     """The addresses and settings of SMS."""
 
-    addresses = {
+    addresses: ClassVar = {
         "+33612345678": "+33612345678",
         " +33 6 12-34.56.78 ": "+33612345678",
         "+33 (0)6 12 34 56 78": "+33612345678",

@@ -160,7 +160,7 @@ async def test_only_captures_are_refunded(store: Store) -> None:
     with pytest.raises(admin.RefundConflict):
         await store.write(lambda c: admin.refund(c, NOW, entry_id=topup, reason_id="T"))
     for number in (topup + 1, 0, -1, 2**70):
-        with pytest.raises(admin.NotFoundError):
+        with pytest.raises(admin.InvalidFieldError, match="expected the id of an entry"):
             await store.write(lambda c, n=number: admin.refund(c, NOW, entry_id=n, reason_id="T"))  # type: ignore[misc]
 
 

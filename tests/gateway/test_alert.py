@@ -55,20 +55,20 @@ def test_how_many_people_a_rule_needs(rule: Rule, quorum: int, people: int, need
     alert = an_alert(rule=rule, quorum=quorum, people=people)
     assert machine.required(alert) == needed
     names = [f"p{n}" for n in range(needed)]
-    assert machine.acknowledged(alert, names[:-1], NOW) == (alert, False)
-    met, for_good = machine.acknowledged(alert, names, NOW)
-    assert (met.status, met.ended_at, for_good) == (Status.ACKNOWLEDGED, NOW, True)
+    assert machine.acknowledged(alert, names[:-1], NOW) == alert
+    met = machine.acknowledged(alert, names, NOW)
+    assert (met.status, met.ended_at) == (Status.ACKNOWLEDGED, NOW)
 
 
 def test_received_and_then_taken_in_charge() -> None:
-    received, for_good = machine.acknowledged(an_alert(rule=Rule.ANY, confirm_within_s=60), {"ada"}, NOW)
-    assert (received.status, received.ended_at, for_good) == (Status.ACKNOWLEDGED, None, False)
+    received = machine.acknowledged(an_alert(rule=Rule.ANY, confirm_within_s=60), {"ada"}, NOW)
+    assert (received.status, received.ended_at) == (Status.ACKNOWLEDGED, None)
     assert received.confirm_by_at == NOW + timedelta(seconds=60)
     assert machine.confirmation_lapsed(received, NOW + timedelta(seconds=59)) is received
     lapsed = machine.confirmation_lapsed(received, NOW + timedelta(seconds=60))
     assert (lapsed.status, lapsed.confirm_by_at) == (Status.ACTIVE, None)
-    taken, for_good = machine.acknowledged(received, {"ada"}, NOW)
-    assert (taken.ended_at, taken.confirm_by_at, for_good) == (NOW, None, True)
+    taken = machine.acknowledged(received, {"ada"}, NOW)
+    assert (taken.ended_at, taken.confirm_by_at) == (NOW, None)
 
 
 @pytest.mark.parametrize("status", Status)
@@ -78,7 +78,7 @@ def test_who_may_still_acknowledge(status: Status) -> None:
         with pytest.raises(AlreadyEnded):
             machine.acknowledged(alert, {"ada"}, LATER)
     else:
-        met, _ = machine.acknowledged(alert, {"ada"}, LATER)
+        met = machine.acknowledged(alert, {"ada"}, LATER)
         assert (met.status, met.ended_at) == (Status.ACKNOWLEDGED, alert.ended_at or LATER)
 
 
@@ -89,7 +89,7 @@ VERBS: dict[str, tuple[Callable[[Alert], Alert], Status, frozenset[Status]]] = {
         Status.RESOLVED,
         frozenset({Status.ACTIVE, Status.ACKNOWLEDGED}),
     ),
-    "release": (machine.released, Status.ACTIVE, frozenset({Status.ACKNOWLEDGED})),
+    "release": (lambda a: machine.released(a, NOW), Status.ACTIVE, frozenset({Status.ACKNOWLEDGED})),
 }
 
 
@@ -121,6 +121,19 @@ def test_what_settled_deliveries_make_of_it(
     else:
         assert after.status is (Status.COMPLETED if standing.reached else Status.FAILED)
         assert after.ended_at == NOW
+
+
+def test_an_alert_of_an_intake_waits_for_the_end_of_its_trouble() -> None:
+    alert = an_alert(rule=Rule.NONE, source="alertmanager", group_key="disk full")
+    assert machine.settled(alert, REACHED, NOW) is alert
+    assert machine.settled(alert, NOBODY, NOW).status is Status.FAILED
+    assert machine.lapsed(alert, alert.expires_at).status is Status.COMPLETED
+
+
+def test_nothing_is_handed_back_after_the_deadline() -> None:
+    alert = an_alert(Status.ACKNOWLEDGED)
+    with pytest.raises(AlreadyEnded):
+        machine.released(alert, alert.expires_at)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status is not Status.ACTIVE])

@@ -88,7 +88,7 @@ async def test_a_capture_is_given_back_once(desk: ApiDesk) -> None:
     hold = next(one for one in entries if one["kind"] == "hold")
     wrong = await client.post("/v1/accounts/acme/refunds", json={**body, "entry": hold["id"]})
     problem(wrong, 409, "refund-conflict")
-    problem(await client.post("/v1/accounts/acme/refunds", json={**body, "entry": 10**9}), 404, "not-found")
+    problem(await client.post("/v1/accounts/acme/refunds", json={**body, "entry": 10**9}), 422, "invalid-request")
     lines = (await client.get(f"/v1/alerts/{taken['id']}/timeline")).json()["items"]
     assert "refund" in [line["kind"] for line in lines]
     assert await desk.store.read(verify_ledger) == []

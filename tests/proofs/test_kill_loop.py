@@ -15,20 +15,22 @@ WITHIN_S = 240.0  # a minute on an idle machine
 
 @pytest.mark.timeout(WITHIN_S + 20)
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
-async def test_nothing_that_was_answered_202_is_lost(store: str) -> None:
+async def test_nothing_that_was_answered_202_is_lost(store: str, tmp_path: Path) -> None:
     words = ["-m", "tests.proofs.kill_loop", "--kills", str(KILLS), "--store", store, "--seed", "7", "--json"]
-    loop = await asyncio.create_subprocess_exec(
-        sys.executable, *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=_ROOT
-    )
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            out, said = await loop.communicate()
-    finally:
-        if loop.returncode is None:
-            loop.terminate()  # it ends its server and its SMSC
-            await loop.wait()
-    assert out, said.decode()
-    verdict = json.loads(out)
+    out, said = tmp_path / "out", tmp_path / "said"
+    with out.open("wb") as to_out, said.open("wb") as to_said:
+        loop = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=to_out, stderr=to_said, cwd=_ROOT)
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await loop.wait()
+        except TimeoutError:
+            raise AssertionError(f"not done within {WITHIN_S:g} s: {said.read_text()}") from None
+        finally:
+            if loop.returncode is None:
+                loop.terminate()  # it ends its server and its SMSC
+                await loop.wait()
+    assert out.read_text(), said.read_text()
+    verdict = json.loads(out.read_text())
     assert verdict["broken"] == []
     assert loop.returncode == 0
     assert (verdict["kills"], verdict["store"]) == (KILLS, store)
