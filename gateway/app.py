@@ -85,7 +85,6 @@ async def serve(
     `started` is awaited with the base URL once requests are answered. Raises StoreError where the database cannot be opened.
     """
     # what was imported stays: the collector need not look at it again, and messages make little garbage in cycles
-    gc.collect()
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 20)
     store = await open_store(
