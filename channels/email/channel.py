@@ -11,15 +11,7 @@ import structlog
 from channels.channel import Capabilities, InvalidAddressError, Message, ReportSink
 from channels.email.address import parse_address
 from channels.email.compose import TooManyAttachmentsError, compose
-from channels.email.connection import (
-    Connection,
-    Letter,
-    LostError,
-    RefusedError,
-    SessionError,
-    end_if_cancelled,
-    open_connection,
-)
+from channels.email.connection import Connection, Letter, LostError, RefusedError, SessionError, open_connection
 from channels.email.envelope import envelope_id, tagged_sender, xtext
 from channels.email.listener import BounceListener
 from channels.email.pool import Lease, NotLentError, Pool
@@ -186,13 +178,11 @@ class EmailChannel:
         while True:
             await asyncio.sleep(self._settings.idle_s / 2)
             await self._pool.expire_idle()
-            end_if_cancelled()
 
     async def _watch(self) -> None:
         while True:
             if not self._last.up:
                 await self.probe()
-                end_if_cancelled()
             await asyncio.sleep(PROBE_AGAIN_S)
 
     async def _listen(self, listener: BounceListener) -> None:

@@ -8,7 +8,7 @@ import ipaddress
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from aiosmtplib import SMTP
@@ -115,9 +115,11 @@ class Connection:
 
     async def quit(self) -> None:
         """Takes leave, within QUIT_S, and closes. Never raises."""
-        with contextlib.suppress(SMTPException, OSError):
-            await self._client.quit(timeout=QUIT_S)
-        self.close()
+        try:
+            with cancellable(), contextlib.suppress(SMTPException, OSError):
+                await self._client.quit(timeout=QUIT_S)
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Closes at once."""
@@ -175,15 +177,21 @@ async def open_connection(settings: SmtpSettings) -> Connection:
     return Connection(client, settings, ("verified" if verified else "unverified") if encrypted else "none")
 
 
-def end_if_cancelled() -> None:
-    """Raises CancelledError where the current task was cancelled and did not notice.
+@contextlib.contextmanager
+def cancellable() -> Iterator[None]:
+    """Raises CancelledError after a block in which the current task was cancelled, whatever else became of it.
 
     Before Python 3.12 `asyncio.wait_for`, which aiosmtplib waits with, loses a cancellation that comes in the same turn of
-    the loop as the answer. A loop that talks to a server for ever asks here after each dialogue.
+    the loop as the answer; the task would go on as if nobody had asked it to end.
     """
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    assert task is not None  # every coroutine runs in one
+    before = task.cancelling()
+    try:
+        yield
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
@@ -241,7 +249,8 @@ def _own_name(client: SMTP) -> str:
 async def _losses(stage: Stage) -> AsyncIterator[None]:
     """Turns what aiosmtplib and the sockets raise into RefusedError and LostError of this stage."""
     try:
-        yield
+        with cancellable():
+            yield
     except SMTPResponseException as error:
         raise RefusedError(stage, Reply(code=error.code, text=error.message)) from error
     except (SMTPException, OSError) as error:  # TimeoutError, ConnectionError and ssl.SSLError are OSErrors

@@ -22,7 +22,7 @@ import structlog
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from aiosmtplib.errors import SMTPException
 
-from channels.email.connection import end_if_cancelled
+from channels.email.connection import cancellable
 from channels.email.envelope import xtext_decoded
 from channels.email.server import SmtpServer, TrackedSmtp
 
@@ -201,9 +201,7 @@ class MailSink:
                 for _ in range(REPORT_TRIES_MAX):
                     if client is None:
                         client = self._client()
-                    handed_in = await _handed_in(client, recipient, report)
-                    end_if_cancelled()
-                    if handed_in:
+                    if await _handed_in(client, recipient, report):
                         break
                     client.close()
                     client = None
@@ -223,14 +221,15 @@ class MailSink:
 
 async def _handed_in(client: aiosmtplib.SMTP, recipient: str, report: bytes) -> bool:
     try:
-        if not client.is_connected:
-            await client.connect()
-            await client.ehlo()
-        answers = [
-            await client.execute_command(b"MAIL", b"FROM:<>"),
-            await client.execute_command(b"RCPT", f"TO:<{recipient}>".encode("ascii")),
-            await client.data(report),
-        ]
+        with cancellable():
+            if not client.is_connected:
+                await client.connect()
+                await client.ehlo()
+            answers = [
+                await client.execute_command(b"MAIL", b"FROM:<>"),
+                await client.execute_command(b"RCPT", f"TO:<{recipient}>".encode("ascii")),
+                await client.data(report),
+            ]
     except (SMTPException, OSError, UnicodeError, ValueError):
         return False
     return all(answer.code // 100 == 2 for answer in answers)

@@ -17,10 +17,9 @@ import pytest
 from channels.channel import Channel
 from channels.email import listener, pool, server
 from channels.email.channel import EmailChannel
-from channels.email.connection import QUIT_S, Connection, LostError
+from channels.email.connection import QUIT_S
 from channels.email.settings import SmtpSettings
 from channels.email.sink import MailSink, SinkBehaviour
-from channels.email.status import Stage
 from tests.channels.email.wire import BOUNCES, RECIPIENT, SENDER, self_signed
 from tests.conformance.channel_suite import ChannelSuite
 from tests.conformance.counterpart import PATIENT_S, SLOTS, SLOW_S, WRONG_PASSWORD, Counterpart, Mood, Reports
@@ -227,13 +226,11 @@ async def test_a_cancellation_that_comes_with_an_answer_is_not_lost(
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     asked = asyncio.Event()
 
-    async def dialogue(_: SmtpSettings) -> Connection:
+    async def connect(*_: object, **__: object) -> None:
         asked.set()
-        with contextlib.suppress(OSError):
-            await asyncio.wait_for(answer, PATIENT_S)
-        raise LostError(Stage.HELLO, "connection_lost", "EOF")
+        await asyncio.wait_for(answer, PATIENT_S)
 
-    monkeypatch.setattr("channels.email.channel.open_connection", dialogue)
+    monkeypatch.setattr("channels.email.connection.SMTP.connect", connect)
     run = asyncio.create_task(EmailChannel(smtp(1, None)).run(Reports()))
     await asked.wait()
     answer.set_exception(OSError("EOF"))
