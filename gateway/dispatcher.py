@@ -85,7 +85,7 @@ class Dispatcher:
         self._slots = _Slots(limit=max(1, channel.capabilities.concurrent_sends))
         self._waiting = False
         self._attempts: set[asyncio.Task[None]] = set()
-        self._sending: dict[str, tuple[Claim, float]] = {}
+        self._sending: dict[tuple[str, int], tuple[Claim, float]] = {}
         self._in_flight = IN_FLIGHT.labels(self.provider)
 
     async def run(self) -> None:
@@ -206,16 +206,18 @@ class Dispatcher:
         task.add_done_callback(self._attempts.discard)
 
     async def _attempt(self, claim: Claim) -> None:
-        self._sending[claim.delivery.id] = (claim, self._clock.monotonic())
+        attempt = (claim.delivery.id, claim.delivery.epoch)
+        self._sending[attempt] = (claim, self._clock.monotonic())
         try:
             outcome = await self._send(claim)
+            self.breaker.saw(outcome, self._clock.monotonic())
+            ATTEMPTS.labels(self.provider, _word(outcome)).inc()
+            await self._record(claim, outcome)
         finally:
-            del self._sending[claim.delivery.id]
+            # only now: what a crash can leave undecided, and so what may be sent twice, is never more than the slots
+            del self._sending[attempt]
             self._slots.give_back()
             self._in_flight.dec()
-        self.breaker.saw(outcome, self._clock.monotonic())
-        ATTEMPTS.labels(self.provider, _word(outcome)).inc()
-        await self._record(claim, outcome)
 
     async def _send(self, claim: Claim) -> Outcome:
         try:

@@ -9,7 +9,7 @@ from typing import TypeGuard
 from channels.channel import Message
 from channels.outcome import Accepted, Outcome, PermanentFailure, Reason, RetryLater, SentPart
 from channels.sms.address import source_address, to_smpp
-from channels.sms.concatenation import PARTS_MAX, reference_for, udh
+from channels.sms.concatenation import PARTS_MAX, ReferenceOctets, reference_for, udh
 from channels.sms.encoding import MessageTooLongError, Segment, Segmented, segment
 from channels.sms.folding import fold_lookalikes
 from channels.sms.settings import SmppSettings
@@ -57,7 +57,11 @@ class Composer:
         segmented = self._segmented(message.text)
         destination = to_smpp(message.address)
         concatenated = segmented.count > 1
-        reference = reference_for(message.reference, self._settings.reference_octets) if concatenated else 0
+        # the SAR parameter always has two octets (SMPP 3.4 section 5.3.2.22): its references collide less
+        octets_of_reference: ReferenceOctets = (
+            2 if self._settings.concatenation == "sar" else self._settings.reference_octets
+        )
+        reference = reference_for(message.reference, octets_of_reference) if concatenated else 0
         submissions = []
         for part in segmented.segments:
             if part.n in message.parts_sent:
