@@ -119,6 +119,7 @@ async def _serve(
         timeout_graceful_shutdown=HTTP_DRAIN_S,
         timeout_keep_alive=75,
         server_header=False,
+        proxy_headers=False,  # nothing here trusts a caller's address
         h11_max_incomplete_event_size=64 * 1024,
     )
     server = _Server(config)

@@ -260,7 +260,7 @@ def _lowest_due(now: datetime) -> Select[Any]:
 
 
 def due(connection: Connection, now: datetime) -> list[Callback]:
-    """What is to be sent now by the only process: the lowest due callback of each alert, and those due behind it."""
+    """What is to be sent now by the only process: the lowest callback of each alert where it is due, and those behind it."""
     t = tables.callbacks.c
     alert_ids = [row.alert_id for row in connection.execute(_lowest_due(now))]
     pending = connection.execute(
@@ -269,14 +269,7 @@ def due(connection: Connection, now: datetime) -> list[Callback]:
         .order_by(t.alert_id, t.n)
         .limit(PAGE * 10)
     )
-    found: list[Callback] = []
-    late: set[str] = set()
-    for callback in (rows.callbacks.from_row(row) for row in pending):
-        if callback.due_at > now:
-            late.add(callback.alert_id)
-        if callback.alert_id not in late:
-            found.append(callback)
-    return found
+    return [rows.callbacks.from_row(row) for row in pending]
 
 
 def taken(connection: Connection, now: datetime, until: datetime) -> list[Callback]:

@@ -56,7 +56,7 @@ class StoreSettings(Section):
         default=SecretStr("sqlite:///tocsin.db"),
         description="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
     )
-    pool_size: int = Field(default=10, ge=1, le=200, description="connections to PostgreSQL of one process")
+    pool_size: int = Field(default=10, ge=1, le=200, description="connections with which one process reads")
     pool_wait_s: int = Field(default=10, ge=1, le=300, description="longest wait for a free connection")
 
 
@@ -114,7 +114,7 @@ class DestinationSettings(Section):
     """[destinations]: whom the gateway may reach by phone number. Emergency services never are."""
 
     countries: tuple[Country, ...] | None = Field(default=None, min_length=1, description="ISO 3166 codes")
-    default_region: Country | None = Field(default=None, description="country of numbers written without country code")
+    default_region: Country | None = Field(default=None, description="country from which short numbers are dialled")
     short_codes: tuple[ShortCode, ...] = Field(default=(), max_length=1_000, description="short codes that are allowed")
     allow_premium: bool = Field(default=False, description="let premium-rate numbers through")
     allow_shared_cost: bool = Field(default=False, description="let shared-cost numbers through")

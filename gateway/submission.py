@@ -28,7 +28,6 @@ from gateway.escalation import (
     plan_to_json,
     recipients_to_json,
 )
-from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
 from gateway.planning import AddressRefused, PlannedDelivery
@@ -191,8 +190,8 @@ class Submissions:
             wrong = self._broker.outbound_policy.check_url(request.callback_url)
             if wrong is not None:
                 raise FieldError("callback_url", "invalid_url", wrong)
-        alert = self._alert(request, recipients, plan, account_id, key_id, source, group_key)
-        alert = replace(alert, subject=request.subject or subject, text=text, files=len(request.attachments))
+        said = (request.subject or subject, text)
+        alert = self._alert(request, said, recipients, plan, account_id, key_id, source, group_key)
         return Submission(alert=alert, plan=plan, recipients=recipients, attachments=_attachments(request))
 
     def _recipients(self, given: Sequence[RecipientIn], field: str) -> tuple[Recipient, ...]:
@@ -244,6 +243,7 @@ class Submissions:
     def _alert(
         self,
         request: AlertRequest,
+        said: tuple[str, str],
         recipients: Sequence[Recipient],
         plan: Sequence[Occurrence],
         account_id: str,
@@ -264,7 +264,9 @@ class Submissions:
             account_id=account_id,
             key_id=key_id,
             priority=priority,
-            text=request.text or "",
+            subject=said[0],
+            text=said[1],
+            files=len(request.attachments),
             language=request.language,
             reference=request.reference,
             source=source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -24,6 +25,8 @@ REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
 REQUESTS = Counter("tocsin_http_requests_total", "HTTP requests answered", ["method", "status"])
 METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})  # others are counted as one: a label is no free text
+
+_ROOT: Final = logging.getLogger()
 
 Hot = Callable[[Scope, Receive], Awaitable[Response]]
 
@@ -52,7 +55,8 @@ class Boundary:
                 problem = Problem("internal-error", f"the log knows more of request {exchange.request_id}")
             if exchange.status == 0:
                 await problem.response()(scope, receive, exchange.send)
-        log.debug("request_answered", method=scope["method"], path=scope["path"], status=exchange.status)
+        if _ROOT.isEnabledFor(logging.DEBUG):  # the log would find out by itself, ten times slower
+            log.debug("request_answered", method=scope["method"], path=scope["path"], status=exchange.status)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
