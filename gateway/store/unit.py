@@ -7,8 +7,9 @@ announcements) is decided in `gateway.progress` and by the commands.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete
@@ -66,6 +67,9 @@ class EarlyReceipt:
     detail: str
     raw: str
     at: int
+
+
+_EARLY_FIELDS: Callable[[EarlyReceipt], tuple[Any, ...]] = attrgetter(*(column.name for column in fields(EarlyReceipt)))
 
 
 class Unit:
@@ -370,7 +374,7 @@ class Unit:
     def keep_early(self, receipt: EarlyReceipt) -> None:
         """Keeps a receipt that nothing is known of yet."""
         self._append(self._early.setdefault((receipt.provider, receipt.provider_message_id), []), receipt)
-        self.insert("early_receipts", *astuple(receipt))
+        self.insert("early_receipts", *_EARLY_FIELDS(receipt))
 
     def insert(self, table: str, *values: Any) -> None:
         """A new row of a table that only grows; values in the order of its columns."""
