@@ -1,4 +1,4 @@
-"""The SMS channel over real sockets against the simulated SMSC: sending, reporting, losing links, and ending well."""
+"""The SMS channel over real sockets against the simulated SMSC: sending, reporting and losing links."""
 
 from __future__ import annotations
 
