@@ -302,7 +302,9 @@ async def test_one_slow_receiver_leaves_connections_for_the_others() -> None:
         return web.Response()
 
     async with serving(silent) as slow, serving(taken) as quick, OutboundClient(PRIVATE, connections_max=4) as client:
-        waiting = [asyncio.create_task(post(client, f"http://127.0.0.1:{slow}/", 0.5)) for _ in range(8)]
+        # those that get a connection keep it until the others, which wait for one, have given up
+        patience = [1.5, 1.5, *[0.3] * 6]
+        waiting = [asyncio.create_task(post(client, f"http://127.0.0.1:{slow}/", s)) for s in patience]
         assert (await post(client, f"http://127.0.0.1:{quick}/")).ok
         results = await asyncio.gather(*waiting)
         released.set()
