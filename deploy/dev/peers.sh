@@ -15,6 +15,10 @@ missing_packages() {
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || has initdb || echo postgresql
     has postfix || echo postfix
     has prometheus-alertmanager || echo prometheus-alertmanager
+    has sipp || echo sip-tester
+    has baresip || echo baresip-core
+    has kamailio || echo kamailio
+    compgen -G '/usr/lib/*/kamailio/modules/tls.so' >/dev/null || echo kamailio-tls-modules
     has strace || echo strace
     has openssl || echo openssl
     has node || echo nodejs
@@ -39,7 +43,7 @@ disable_services() {
     local package
     for package in "$@"; do
         case $package in
-            redis-server | postgresql | postfix | prometheus-alertmanager)
+            redis-server | postgresql | postfix | prometheus-alertmanager | kamailio)
                 "${as_root[@]}" systemctl disable --quiet "$package" >/dev/null 2>&1 || true ;;
         esac
     done

@@ -1,0 +1,202 @@
+"""The sockets of all calls' audio and the one clock they share: every 20 ms all that came is read, then each call sends a packet."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import select
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from ivr.rtp.packet import PACKET_BYTES_MAX
+from ivr.rtp.stream import MediaEvent, MediaStream
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.02
+STALL_S = 1.0
+"""After a longer stall the schedule starts anew: what should have been said meanwhile is not sent in one burst."""
+READS_MAX = 8
+"""Packets of one call read in one tick: 20 ms bring one or two; more wait for the next, and floods for ever."""
+RECEIVE_BUFFER_BYTES = 64 * 1024
+"""Some 30 packets a socket (the kernel counts 2 kB for each)."""
+
+CALLS = Gauge("tocsin_rtp_streams", "Calls with audio")
+LATE = Histogram(
+    "tocsin_rtp_tick_late_seconds",
+    "How late the 20 ms tick began",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5),
+)
+STALLS = Counter("tocsin_rtp_stalls_total", "Times the audio of all calls stood still for a second or more")
+UNSENT = Counter("tocsin_rtp_unsent_total", "Packets that the system did not take")
+
+
+class NoPortError(RuntimeError):
+    """All ports for audio are in use."""
+
+
+class Listener(Protocol):
+    """Hears the sound of many calls at once, tick by tick (in-band keys, answering machines, recordings)."""
+
+    def hear(self, heard: Sequence[tuple[MediaStream, Sequence[tuple[str, bytes]]]]) -> None:
+        """(stream, its frames as (codec, payload)) of every stream that is listened to and of which something came."""
+        ...
+
+
+class MediaPort:
+    """One call's socket and stream."""
+
+    __slots__ = ("_engine", "_socket", "port", "stream")
+
+    def __init__(self, engine: MediaEngine, sock: socket.socket, stream: MediaStream) -> None:
+        self._engine = engine
+        self._socket = sock
+        self.port: int = sock.getsockname()[1]
+        self.stream = stream
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket, for the engine."""
+        return self._socket
+
+    def close(self) -> None:
+        """Nothing is sent or heard any more. Harmless twice."""
+        self._engine.forget(self)
+
+
+class MediaEngine:
+    """All audio of one endpoint. Its schedule is absolute: a late tick does not make the next ones late."""
+
+    def __init__(self, *, host: str, ports: tuple[int, int], listeners: Sequence[Listener] = ()) -> None:
+        self._host = host
+        self._first, self._last = ports[0] + ports[0] % 2, ports[1]
+        self._next_port = self._first
+        self._listeners = tuple(listeners)
+        self._ports: dict[int, MediaPort] = {}
+        self._epoll: select.epoll | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._packets: list[bytes] = []
+
+    def start(self) -> None:
+        """Starts the clock."""
+        self._loop = asyncio.get_running_loop()
+        self._epoll = select.epoll()
+        self._next = self._loop.time() + TICK_S
+        self._timer = self._loop.call_at(self._next, self._tick)
+
+    def stop(self) -> None:
+        """Ends everything."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for port in list(self._ports.values()):
+            port.close()
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None
+
+    def open(self, on_event: Callable[[MediaEvent], None]) -> MediaPort:
+        """A port for one call, with a stream whose beginnings nobody can guess (RFC 3550, 5.1). Raises NoPortError."""
+        sock = self._bind()
+        stream = MediaStream(
+            ssrc=random.getrandbits(32), sequence=random.getrandbits(15), timestamp=random.getrandbits(32),
+            on_event=on_event,
+        )  # fmt: skip
+        port = MediaPort(self, sock, stream)
+        assert self._epoll is not None, "the engine runs"
+        self._ports[sock.fileno()] = port
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+        CALLS.inc()
+        return port
+
+    def forget(self, port: MediaPort) -> None:
+        """Closes a port."""
+        number = port.socket.fileno()
+        if number >= 0 and self._ports.pop(number, None) is not None:
+            CALLS.dec()
+            if self._epoll is not None:
+                with suppress(OSError):
+                    self._epoll.unregister(number)
+            port.socket.close()
+
+    def _bind(self) -> socket.socket:
+        """The next free even port, so that one that was given back is not used again at once."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        for _ in range((self._last - self._first) // 2 + 1):
+            number = self._next_port
+            self._next_port = number + 2 if number + 2 <= self._last else self._first
+            sock = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                sock.setblocking(False)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+                sock.bind((self._host, number))
+            except OSError:
+                sock.close()
+                continue
+            return sock
+        raise NoPortError(f"no free port for audio from {self._first} to {self._last}")
+
+    # --- every 20 ms -------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        assert self._loop is not None
+        now = self._loop.time()
+        late = now - self._next
+        LATE.observe(late)
+        if late > STALL_S:
+            STALLS.inc()
+            log.warning("audio_stood_still", seconds=round(late, 2), calls=len(self._ports))
+            self._next = now
+        try:
+            self._read(now)
+            self._send()
+        except Exception:
+            log.exception("audio_tick_failed")  # a fault of ours in one call must not silence the others
+        self._next += TICK_S
+        self._timer = self._loop.call_at(self._next, self._tick)
+
+    def _read(self, now: float) -> None:
+        assert self._epoll is not None
+        heard = []
+        for number, _ in self._epoll.poll(0):
+            port = self._ports.get(number)
+            if port is None:
+                continue
+            stream, receive = port.stream, port.socket.recvfrom
+            try:
+                for _ in range(READS_MAX):
+                    data, source = receive(PACKET_BYTES_MAX)
+                    stream.receive(data, source[:2], now)
+            except BlockingIOError:
+                pass
+            except OSError:
+                continue  # an ICMP error, or a socket that was closed by what its last packet meant
+            if stream.frames_heard:
+                heard.append((stream, stream.frames_heard))
+                stream.frames_heard = []
+        if heard:
+            for listener in self._listeners:
+                listener.hear(heard)
+
+    def _send(self) -> None:
+        packets = self._packets
+        unsent = 0
+        for port in list(self._ports.values()):
+            stream = port.stream
+            stream.tick(packets)
+            if packets and stream.remote is not None:
+                remote, send = stream.remote, port.socket.sendto
+                for packet in packets:
+                    try:
+                        send(packet, remote)
+                    except OSError:
+                        unsent += 1
+                packets.clear()
+        if unsent:
+            UNSENT.inc(unsent)

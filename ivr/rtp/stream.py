@@ -1,0 +1,249 @@
+"""The media of one call (RFC 3550, 3551): what is sent every 20 ms, what is made of what comes. No socket and no clock lives here."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ivr.audio import tones
+from ivr.audio.g711 import SILENCE
+from ivr.audio.sound import FRAME_SAMPLES, Sound
+from ivr.rtp.packet import HEADER, MARKER, VERSION_BYTE, parse_rtp
+from ivr.rtp.telephone_event import END_PACKETS, EventReceiver, event_payloads
+from ivr.sip.sdp import AudioSession
+
+Address = tuple[str, int]
+FRAMES_HEARD_MAX = 25
+"""Frames that wait for whoever listens, within one tick: half a second after a stall."""
+REORDER_WINDOW = 0x8000
+"""A sequence number less than this ahead is newer (RFC 3550, A.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHeard:
+    """A telephone event in RTP."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackEnded:
+    """Everything of one `play` has been sent. `playback` is what it gave."""
+
+    playback: int
+
+
+MediaEvent = KeyHeard | PlaybackEnded
+
+
+class Transform(Protocol):
+    """What encrypts and decrypts packets (SRTP)."""
+
+    def protect(self, packet: bytes) -> bytes: ...
+
+    def unprotect(self, packet: bytes) -> bytes | None:
+        """The packet; None where it is forged, replayed or damaged."""
+        ...
+
+
+@dataclass(slots=True)
+class StreamCounts:
+    """What came and went."""
+
+    sent: int = 0
+    received: int = 0
+    foreign: int = 0
+    """Packets from another source than the call's."""
+    broken: int = 0
+
+
+class MediaStream:
+    """One call's audio. `tick` gives the packets of each 20 ms; `receive` takes what came; events go to `on_event`."""
+
+    __slots__ = (
+        "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last_sequence", "_locked", "_marker",
+        "_may_send", "_playback", "_receiver", "_remote", "_sequence", "_silence", "_sounds", "_ssrc", "_steps", "_timestamp",
+        "_transform", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event", "payload_type",
+    )  # fmt: skip
+
+    def __init__(self, *, ssrc: int, sequence: int, timestamp: int, on_event: Callable[[MediaEvent], None]) -> None:
+        self.on_event = on_event
+        self.counts = StreamCounts()
+        self.listening = False
+        """Whether somebody takes `frames_heard`: a detector, a recorder."""
+        self.frames_heard: list[tuple[str, bytes]] = []
+        self.last_received_at: float | None = None
+        self.accepts: dict[int, str] = {}
+        self.payload_type = 0
+        self._ssrc = ssrc
+        self._sequence = sequence & 0xFFFF
+        self._timestamp = timestamp & 0xFFFFFFFF
+        self._remote: Address | None = None
+        self._locked = False
+        self._codec = "PCMA"
+        self._silence = SILENCE["PCMA"] * FRAME_SAMPLES
+        self._event_pt: int | None = None
+        self._events: frozenset[int] = frozenset()
+        self._may_send = False
+        self._transform: Transform | None = None
+        self._receiver = EventReceiver()
+        self._last_sequence: int | None = None
+        self._sounds: tuple[Sound, ...] = ()
+        self._frames: tuple[bytes, ...] = ()
+        self._index = 0
+        self._playback = 0
+        self._ended = True
+        self._marker = True
+        self._steps: deque[tuple[bytes, bool] | None] = deque()
+        self._key_at: int | None = None
+
+    @property
+    def remote(self) -> Address | None:
+        """Where packets go now: what was agreed, or where they come from."""
+        return self._remote
+
+    @property
+    def locked(self) -> bool:
+        """Whether the source is known from packets that came."""
+        return self._locked
+
+    def configure(self, session: AudioSession, transform: Transform | None = None) -> None:
+        """Takes what offer and answer agreed, at any time again; the source is then to be learnt anew."""
+        codec = session.codec
+        if codec != self._codec:
+            self._codec = codec
+            self._silence = SILENCE[codec] * FRAME_SAMPLES
+            self._frames = _frames(self._sounds, codec)
+        self.payload_type = session.payload_type
+        self.accepts = dict(session.accepts)
+        self._event_pt = session.event_payload_type
+        self._events = session.events
+        self._may_send = session.may_send
+        self._remote = (session.address, session.port)
+        self._locked = False
+        self._transform = transform
+
+    @property
+    def takes_events(self) -> bool:
+        """Whether keys come as telephone events: then none are looked for in the audio."""
+        return bool(self._events)
+
+    # --- out ---------------------------------------------------------------------------------------------------------
+
+    def play(self, sounds: Sequence[Sound]) -> int:
+        """Plays these instead of what is being played; gives a number that `PlaybackEnded` names."""
+        self._sounds = tuple(sounds)
+        self._frames = _frames(self._sounds, self._codec)
+        self._index = 0
+        self._playback += 1
+        self._ended = False
+        self._marker = True
+        return self._playback
+
+    def stop(self) -> None:
+        """Silence from now on; what was cut off is not told as ended."""
+        self._frames = ()
+        self._sounds = ()
+        self._ended = True
+
+    def send_keys(self, keys: str, *, duration_ms: int = 100, pause_ms: int = 100) -> None:
+        """Sends keys as telephone events, or as sound where the other side takes no events. Raises ValueError for no key."""
+        if self._event_pt is None:
+            self.play([tones.keys(keys, tone_s=duration_ms / 1000, pause_s=pause_ms / 1000)])
+            return
+        for key in keys:
+            self._steps.extend(event_payloads(key, duration_ms=duration_ms))
+            self._steps.extend([None] * (pause_ms // 20))
+
+    def tick(self, packets: list[bytes]) -> None:
+        """Appends what is to be sent in this 20 ms."""
+        if not self._may_send:
+            return
+        self._timestamp = timestamp = (self._timestamp + FRAME_SAMPLES) & 0xFFFFFFFF
+        if self._steps and self._key_packets(packets, timestamp):
+            return
+        index = self._index
+        if index < len(self._frames):
+            payload = self._frames[index]
+            self._index = index + 1
+        else:
+            payload = self._silence
+            if not self._ended:
+                self._ended = True
+                self.on_event(PlaybackEnded(self._playback))
+        second = self.payload_type
+        if self._marker:
+            second |= MARKER
+            self._marker = False
+        self._packet(packets, second, timestamp, payload)
+
+    def _packet(self, packets: list[bytes], second: int, timestamp: int, payload: bytes) -> None:
+        self._sequence = sequence = (self._sequence + 1) & 0xFFFF
+        packet = HEADER.pack(VERSION_BYTE, second, sequence, timestamp, self._ssrc) + payload
+        packets.append(packet if self._transform is None else self._transform.protect(packet))
+
+    def _key_packets(self, packets: list[bytes], timestamp: int) -> bool:
+        """The packets of a key under way; False in the pause after it, when sound goes on."""
+        step = self._steps.popleft()
+        if step is None or self._event_pt is None:
+            self._key_at = None
+            return False
+        payload, last = step
+        second = self._event_pt
+        if self._key_at is None:
+            self._key_at = timestamp
+            second |= MARKER
+        for _ in range(END_PACKETS if last else 1):
+            self._packet(packets, second, self._key_at, payload)
+        if last:
+            self._key_at = None
+            self._marker = True
+        return True
+
+    # --- in ----------------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, source: Address, now: float) -> None:
+        """One packet that came. The first valid one fixes its source (symmetric RTP); those from elsewhere are dropped."""
+        if self._locked and source != self._remote:
+            self.counts.foreign += 1
+            return
+        if self._transform is not None:
+            opened = self._transform.unprotect(data)
+            if opened is None:
+                self.counts.broken += 1
+                return
+            data = opened
+        packet = parse_rtp(data)
+        if packet is None:
+            self.counts.broken += 1
+            return
+        is_event = packet.payload_type in self._events
+        codec = self.accepts.get(packet.payload_type)
+        if codec is None and not is_event:
+            self.counts.broken += 1
+            return
+        if not self._locked:
+            self._locked = True
+            self._remote = source
+        self.counts.received += 1
+        self.last_received_at = now
+        if is_event:
+            key = self._receiver.receive(packet.ssrc, packet.timestamp, packet.payload)
+            if key is not None:
+                self.on_event(KeyHeard(key))
+        elif self.listening and codec is not None:
+            self._hear(codec, packet.sequence, packet.payload)
+
+    def _hear(self, codec: str, sequence: int, payload: bytes) -> None:
+        """Sound for whoever listens: repeated packets and late ones are left out."""
+        if self._last_sequence is not None and not 0 < (sequence - self._last_sequence) & 0xFFFF < REORDER_WINDOW:
+            return
+        self._last_sequence = sequence
+        if len(self.frames_heard) < FRAMES_HEARD_MAX:
+            self.frames_heard.append((codec, payload))
+
+
+def _frames(sounds: Sequence[Sound], codec: str) -> tuple[bytes, ...]:
+    return tuple(frame for sound in sounds for frame in sound.frames(codec))

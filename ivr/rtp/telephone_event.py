@@ -1,0 +1,81 @@
+"""Keys in RTP (RFC 4733), both ways, and the rule that each key counts from one path only. Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from enum import StrEnum
+
+EVENTS = "0123456789*#ABCD"
+"""Events 0 to 15 (RFC 4733, table 3)."""
+_PAYLOAD = struct.Struct("!BBH")
+END = 0x80
+VOLUME = 10
+"""-10 dBm0, what most phones say."""
+REMEMBERED = 32
+"""Events remembered, so that a late or repeated packet makes no second key: keys of several seconds."""
+SEGMENT = 0xFFFF
+"""The longest duration; what is longer goes on in a segment with a later timestamp (RFC 4733, 2.5.1.3)."""
+STEP = 160
+"""Timestamp units of 20 ms at 8 kHz."""
+END_PACKETS = 3
+"""RFC 4733, 2.5.1.4."""
+
+
+class EventReceiver:
+    """Makes keys of one stream's telephone events: a key is an (SSRC, timestamp), whatever of its packets came."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
+        self._long: tuple[int, int, int] | None = None
+
+    def receive(self, ssrc: int, timestamp: int, payload: bytes) -> str | None:
+        """The key that begins with this packet; None where it tells nothing new, or nothing that we know."""
+        if len(payload) < 4:
+            return None
+        event, _, duration = _PAYLOAD.unpack_from(payload)
+        if event >= len(EVENTS):
+            return None
+        name = (ssrc, timestamp)
+        new = name not in self._seen
+        if new:
+            self._seen.append(name)
+            if self._long == (ssrc, timestamp, event):  # the next segment of a key that is held down
+                new = False
+        if duration == SEGMENT:
+            self._long = (ssrc, (timestamp + SEGMENT) & 0xFFFFFFFF, event)
+        return EVENTS[event] if new else None
+
+
+def event_payloads(key: str, *, duration_ms: int = 100) -> Iterator[tuple[bytes, bool]]:
+    """(payload, last) of each packet of a key, one every 20 ms; after the last one two more ends are to be sent at once.
+    Raises ValueError for what is no key."""
+    event = EVENTS.index(key)
+    total = max(STEP, duration_ms * 8)
+    duration = STEP
+    while duration < total:
+        yield _PAYLOAD.pack(event, VOLUME, duration), False
+        duration += STEP
+    yield _PAYLOAD.pack(event, END | VOLUME, total), True
+
+
+class Path(StrEnum):
+    """How a key can come."""
+
+    RTP = "rfc4733"
+    INFO = "info"
+    INBAND = "inband"
+
+
+class KeyPaths:
+    """Decides whether a key counts: the first path that brings one owns the call, for gateways send a key twice over."""
+
+    def __init__(self) -> None:
+        self.owner: Path | None = None
+
+    def counts(self, path: Path) -> bool:
+        """Whether a key that came this way counts."""
+        if self.owner is None:
+            self.owner = path
+        return self.owner is path

@@ -1,0 +1,71 @@
+"""SIP over connections (RFC 3261, 18.3): a stream of bytes cut into messages by their Content-Length. Nothing is parsed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+HEAD_BYTES_MAX = 32 * 1024
+"""A head without its end beyond this is none."""
+
+_LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,9})[ \t]*\r?\n", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Two line ends: the other side asks for one back (RFC 5626, 4.4.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class FramingError:
+    """Where one message ends is not known any more: the connection is of no use."""
+
+    reason: str
+
+
+class StreamFramer:
+    """Cuts one connection's bytes into messages. After a FramingError it takes nothing more."""
+
+    def __init__(self, message_max: int) -> None:
+        self._message_max = message_max
+        self._buffer = bytearray()
+        self._broken = False
+
+    def receive(self, data: bytes) -> list[bytes | Ping | FramingError]:
+        """The messages that are whole now."""
+        if self._broken:
+            return []
+        self._buffer += data
+        found: list[bytes | Ping | FramingError] = []
+        while (one := self._next()) is not None:
+            found.append(one)
+            if isinstance(one, FramingError):
+                self._broken = True
+                self._buffer.clear()
+                break
+        return found
+
+    def _next(self) -> bytes | Ping | FramingError | None:
+        buffer = self._buffer
+        if buffer.startswith(b"\r\n\r\n"):
+            del buffer[:4]
+            return Ping()
+        if buffer.startswith(b"\r\n") and len(buffer) > 2 and buffer[2:3] != b"\r":
+            del buffer[:2]  # a pong, or a line end between messages (RFC 3261, 7.5)
+        if not buffer or buffer.startswith(b"\r"):
+            return None
+        end = buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return FramingError("a head that does not end") if len(buffer) > HEAD_BYTES_MAX else None
+        head = bytes(buffer[: end + 4])
+        length = _LENGTH.search(head)
+        if length is None:
+            return FramingError("no Content-Length")  # RFC 3261, 20.14: it must be there on a stream
+        size = end + 4 + int(length[1])
+        if size > self._message_max:
+            return FramingError(f"a message of more than {self._message_max} bytes")
+        if len(buffer) < size:
+            return None
+        message = bytes(buffer[:size])
+        del buffer[:size]
+        return message

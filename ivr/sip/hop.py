@@ -1,0 +1,26 @@
+"""Where a SIP message goes or came from. Looking names up and opening connections is the endpoint's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Transport = Literal["udp", "tcp", "tls"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One other side: the transport and the address (a numeric one, IPv6 without brackets) and port there."""
+
+    transport: Transport
+    host: str
+    port: int
+
+    @property
+    def reliable(self) -> bool:
+        """Whether the transport itself repeats what is lost (RFC 3261, 17: timers A, E and G then do not run)."""
+        return self.transport != "udp"
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.transport}:{host}:{self.port}"
