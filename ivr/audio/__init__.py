@@ -1,0 +1,1 @@
+"""Sound: G.711, tones, their detection, speech and prompts."""

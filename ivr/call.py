@@ -1,0 +1,360 @@
+"""One call, answered: the dialogue's words become sound, keys and silence become its events. SIP and RTP live below."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from ivr.audio import g711, tones
+from ivr.audio.machine import GreetingListener
+from ivr.audio.sound import Sound, write_wav
+from ivr.flow import FAILED
+from ivr.menu import (
+    Dialogue,
+    EffectDone,
+    Event,
+    HangUp,
+    HungUp,
+    Interrupted,
+    KeyPressed,
+    Perform,
+    PlaybackEnded,
+    Record,
+    RecordingEnded,
+    Say,
+    Segment,
+    Started,
+    StopRecording,
+    StopSaying,
+    Variable,
+)
+from ivr.rtp.engine import MediaPort
+from ivr.rtp.stream import Transform
+from ivr.rtp.telephone_event import KeyPaths, Path
+from ivr.sip.events import Alarm, Refusal
+from ivr.sip.incoming import IncomingCall
+from ivr.sip.outgoing import OutgoingCall
+from ivr.sip.sdp import AudioSession
+
+log = structlog.get_logger(__name__)
+
+MEDIA_WATCH_S = 1.0
+"""How often a call looks whether the other side still sends."""
+GREETING_TICK_S = 0.1
+"""How often it looks whether a greeting is over."""
+LAST_WORDS_S = 0.4
+"""Between the last word and our BYE: what is on the way is still heard."""
+
+
+class Effects(Protocol):
+    """What the dialogue asks of the world outside the call."""
+
+    async def perform(self, effect: str, digits: str, recording: bytes) -> tuple[str, Mapping[str, Variable]]:
+        """The outcome's word and the variables it sets. `digits` are what was entered; `recording` is what was recorded, as a
+        WAV file."""
+        ...
+
+
+SoundsOf = Callable[[Sequence[Segment]], Awaitable[tuple[Sequence[Sound], bool]]]
+"""Makes prompts and texts audible, and tells whether all of it: what cannot be spoken is replaced by a prompt that says so."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallOptions:
+    """How a call that is up behaves. `keys_after_answer`: dialled as telephone events first (an extension)."""
+
+    call_max_s: float = 600.0
+    media_timeout_s: float = 20.0
+    listen_for_greeting: bool = False
+    keys_after_answer: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallResult:
+    """What became of a call. `refusal` tells why it was not answered; else `result` is the dialogue's own word.
+
+    `duration_s` counts from the answer to the end; `heard`: the text was spoken to its end at least once; `machine`: an answering
+    machine, as far as anybody can tell; `started_minutes` what is billed of it.
+    """
+
+    call_id: str
+    refusal: Refusal | None = None
+    result: str = ""
+    duration_s: float = 0.0
+    heard: bool = False
+    by_remote: bool = False
+    media_lost: bool = False
+    machine: bool | None = None
+
+    @property
+    def started_minutes(self) -> int:
+        """Minutes begun, at least one of an answered call; 0 of one that was not answered."""
+        return 0 if self.refusal is not None else max(1, -int(-self.duration_s // 60))
+
+
+class Call:
+    """Drives one answered call until its end; `ended` is told once."""
+
+    def __init__(
+        self,
+        *,
+        leg: OutgoingCall | IncomingCall,
+        port: MediaPort,
+        dialogue: Dialogue,
+        effects: Effects,
+        sounds_of: SoundsOf,
+        options: CallOptions,
+        clock: Callable[[], float],
+        ended: Callable[[CallResult], None],
+        wake: Callable[[], None],
+        secured: Callable[[AudioSession], Transform | None],
+        look_for_keys: Callable[[bool], None],
+    ) -> None:
+        self.leg = leg
+        self._port = port
+        self._stream = port.stream
+        self._dialogue = dialogue
+        self._effects = effects
+        self._sounds_of = sounds_of
+        self._options = options
+        self._clock = clock
+        self._ended = ended
+        self._wake = wake
+        self._secured = secured
+        self._look_for_keys = look_for_keys
+        self._paths = KeyPaths()
+        self._answered_at = 0.0
+        self._over = False
+        self._started = False
+        self._saying = 0
+        self._playback = -1
+        self._recording: list[bytes] | None = None
+        self._listener: GreetingListener | None = None
+        self._media_lost = False
+        self._whole = True
+        self._alarm: Alarm | None = None
+        self._alarms: list[Alarm] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- from the answer to the end ----------------------------------------------------------------------------------
+
+    def answered(self, now: float) -> None:
+        """The other side can hear us: the media are agreed."""
+        self._answered_at = now
+        self._configure()
+        self._stream.last_received_at = now
+        if self._options.keys_after_answer:
+            self._stream.send_keys(self._options.keys_after_answer)
+        self._at(now + MEDIA_WATCH_S, self._watch_media)
+        if self._options.listen_for_greeting and not self._options.keys_after_answer:
+            self._listener = GreetingListener(now)
+            self._stream.listening = True
+            self._at(now + GREETING_TICK_S, self._listen)
+        else:
+            self._begin(now)
+
+    def media_changed(self) -> None:
+        """Offer and answer were exchanged anew."""
+        if self.leg.session is not None and not self._over:
+            self._configure()
+
+    def _configure(self) -> None:
+        session = self.leg.session
+        assert session is not None
+        agreed = session.negotiation.agreed
+        if agreed is not None:
+            self._stream.configure(agreed, self._secured(agreed))
+            self._look_for_keys(self._inband)
+            self._stream.listening = self._inband or self._listening
+
+    @property
+    def _inband(self) -> bool:
+        """Keys are looked for in the sound where nothing else was agreed for them."""
+        return not self._stream.takes_events
+
+    @property
+    def _listening(self) -> bool:
+        return self._recording is not None or (self._listener is not None and not self._started)
+
+    def _begin(self, now: float) -> None:
+        if not self._started:
+            self._started = True
+            self._feed(Started(), now)
+
+    # --- what comes --------------------------------------------------------------------------------------------------
+
+    def key(self, key: str, path: Path) -> None:
+        """A key came, on one of the paths."""
+        now = self._clock()
+        if self._over or not self._paths.counts(path):
+            return
+        if not self._started:  # somebody who presses keys is no machine that is still greeting
+            self._begin(now)
+            return
+        self._feed(KeyPressed(key), now)
+
+    def playback_ended(self, playback: int) -> None:
+        """Everything was sent."""
+        if playback == self._playback:
+            self._feed(PlaybackEnded(), self._clock())
+
+    def hear(self, frames: Sequence[tuple[str, bytes]]) -> None:
+        """Sound came, for the greeting listener or the recorder."""
+        now = self._clock()
+        for codec, payload in frames:
+            if self._recording is not None:
+                self._recording.append(g711.decode(payload, codec))
+            elif self._listener is not None:
+                self._listener.hear(g711.decoded(payload, codec), now)
+
+    def interrupt(self, by: str) -> None:
+        """Somebody else has the alert that is being told."""
+        if not self._started:
+            self._begin(self._clock())
+        self._feed(Interrupted(by), self._clock())
+
+    def hang_up(self, reason: str = "") -> None:
+        """Ends the call at once."""
+        self.leg.hang_up(self._clock(), reason=reason)
+        self._wake()
+
+    def over(self, now: float, *, by_remote: bool) -> None:
+        """The call has ended, whoever ended it."""
+        if self._over:
+            return
+        self._over = True
+        self._dialogue.receive(HungUp(), now)
+        for alarm in self._alarms:
+            alarm.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._port.close()
+        self._ended(
+            CallResult(
+                call_id=self.leg.call_id,
+                result=self._dialogue.result,
+                duration_s=now - self._answered_at,
+                heard=self._dialogue.heard and self._whole,
+                by_remote=by_remote,
+                media_lost=self._media_lost,
+                machine=None if self._listener is None else self._listener.machine,
+            )
+        )
+
+    # --- the dialogue ------------------------------------------------------------------------------------------------
+
+    def _feed(self, event: Event, now: float) -> None:
+        if self._over:
+            return
+        self._dialogue.receive(event, now)
+        self._act(now)
+        self._wake()
+
+    def _act(self, now: float) -> None:
+        while (action := self._dialogue.next_action()) is not None:
+            match action:
+                case Say():
+                    self._say(action)
+                case StopSaying():
+                    self._playback = -1
+                    self._stream.stop()
+                case Perform():
+                    self._background(self._perform(action))
+                case Record():
+                    self._record(action, now)
+                case StopRecording():
+                    self._end_recording()
+                case HangUp():
+                    self._at(now + LAST_WORDS_S, self.leg.hang_up)
+        self._schedule(now)
+
+    def _schedule(self, now: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        deadline = self._dialogue.next_deadline()
+        if deadline is not None and not self._over:
+            self._alarm = self.leg.agent.at(max(deadline, now), self._due)
+
+    def _due(self, now: float) -> None:
+        self._alarm = None
+        if not self._over:
+            self._dialogue.handle_deadline(now)
+            self._act(now)
+
+    def _say(self, action: Say) -> None:
+        self._saying += 1
+        self._playback = -1
+        self._background(self._speak(action, self._saying))
+
+    async def _speak(self, action: Say, number: int) -> None:
+        sounds, whole = await self._sounds_of(action.segments)
+        self._whole = self._whole and whole
+        if number == self._saying and not self._over:
+            self._playback = self._stream.play(sounds)
+
+    async def _perform(self, action: Perform) -> None:
+        recording, self._recording = self._recording, None
+        wav = write_wav(Sound(b"".join(recording)), codec="PCMA") if recording else b""
+        try:
+            outcome, variables = await self._effects.perform(action.effect, action.digits, wav)
+        except Exception:
+            log.exception("effect_failed", effect=action.effect, call=self.leg.call_id)
+            outcome, variables = FAILED, {}
+        self._feed(EffectDone(outcome, variables), self._clock())
+
+    def _record(self, action: Record, now: float) -> None:
+        self._stream.play([tones.beep()])
+        self._playback = -1
+        self._recording = []
+        self._stream.listening = True
+        self._at(now + tones.BEEP_S + action.seconds, self._recorded)
+
+    def _recorded(self, now: float) -> None:
+        self._end_recording()
+        self._feed(RecordingEnded(), now)
+
+    def _end_recording(self) -> None:
+        self._stream.listening = self._inband
+
+    # --- while it lasts ----------------------------------------------------------------------------------------------
+
+    def _listen(self, now: float) -> None:
+        """Whether the greeting is over and we may speak."""
+        listener = self._listener
+        if self._over or self._started or listener is None:
+            return
+        if listener.may_speak(now):
+            self._stream.listening = self._inband
+            self._begin(now)
+        else:
+            self._at(now + GREETING_TICK_S, self._listen)
+
+    def _watch_media(self, now: float) -> None:
+        if self._over:
+            return
+        heard = self._stream.last_received_at
+        session = self.leg.session
+        held = (
+            session is not None
+            and session.negotiation.agreed is not None
+            and not session.negotiation.agreed.may_receive
+        )
+        if not held and heard is not None and now - heard > self._options.media_timeout_s:
+            self._media_lost = True
+            self.leg.hang_up(now, reason='Q.850;cause=102;text="No audio"')
+            return
+        self._at(now + MEDIA_WATCH_S, self._watch_media)
+
+    def _at(self, when: float, action: Callable[[float], None]) -> None:
+        self._alarms = [alarm for alarm in self._alarms if alarm.action is not None]
+        self._alarms.append(self.leg.agent.at(when, action))
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,491 @@
+"""One SIP endpoint: the only place where sockets, clocks and the machines of calls meet. It places calls and takes them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from ivr.audio.prompts import Prompts
+from ivr.audio.sound import Sound
+from ivr.audio.speech import Speech, SpeechUnavailable
+from ivr.call import Call, CallOptions, CallResult, Effects
+from ivr.flow import Flow
+from ivr.listening import Ears
+from ivr.menu import Dialogue, Prompt, Segment, Variable
+from ivr.rtp.engine import MediaEngine, MediaPort, NoPortError
+from ivr.rtp.srtp import crypto_attributes, transform_of
+from ivr.rtp.stream import KeyHeard, MediaEvent, PlaybackEnded
+from ivr.rtp.telephone_event import Path
+from ivr.sip.agent import Doorkeeper, LocalSide, UserAgent
+from ivr.sip.digest import Authenticator, Credentials
+from ivr.sip.events import (
+    Answered,
+    CallEvent,
+    Ended,
+    KeySignalled,
+    Lost,
+    MediaChanged,
+    Offered,
+    Refusal,
+    Refused,
+    Ringing,
+)
+from ivr.sip.headers import NameAddr
+from ivr.sip.hop import Hop, Transport
+from ivr.sip.incoming import IncomingCall
+from ivr.sip.layer import OverloadedError
+from ivr.sip.message import Request, Response
+from ivr.sip.negotiation import Negotiation
+from ivr.sip.outgoing import Invitation, OutgoingCall
+from ivr.sip.sdp import CryptoAttribute
+from ivr.transports import TlsContexts, Transports
+
+log = structlog.get_logger(__name__)
+
+UNREADABLE = "text_unreadable"
+"""The prompt that is played where a text cannot be spoken."""
+DRAIN_S = 2.0
+"""After the last BYE: its answer, and those of what was cancelled."""
+
+CALLS = Counter("tocsin_calls_total", "Calls by direction and what became of them", ["direction", "result"])
+UP = Gauge("tocsin_calls_up", "Calls that are answered and not over")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointConfig:
+    """Where we are and how we speak; `host` and `port` are what we bind, `public_address` what we tell."""
+
+    host: str
+    port: int
+    transport: Transport = "udp"
+    tls: TlsContexts | None = None
+    public_address: str = ""
+    user: str = "tocsin"
+    rtp_ports: tuple[int, int] = (40_000, 40_999)
+    codecs: tuple[str, ...] = ("PCMA", "PCMU")
+    encrypted: bool = False
+    incoming_max: int = 100
+    calls_per_s: float = 10.0
+    credentials: Credentials | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversation:
+    """What is talked about in a call: a flow, its first variables, and what performs its effects."""
+
+    flow: Flow
+    effects: Effects
+    languages: Sequence[str]
+    variables: Mapping[str, Variable] = field(default_factory=dict)
+    options: CallOptions = field(default_factory=CallOptions)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Order:
+    """One call to be placed: whom, as whom, over which hops in order."""
+
+    target: str
+    to: NameAddr
+    from_: NameAddr
+    hops: tuple[Hop, ...]
+    headers: tuple[tuple[str, str], ...] = ()
+    ring_s: float = 35.0
+    first_response_s: float = 4.0
+    redirect: Callable[[str], tuple[Hop, ...]] = field(default=lambda _: ())
+    conversation: Conversation
+
+
+class Handle:
+    """A call that was placed, for whoever may want it back."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self.leg: OutgoingCall | None = None
+        self.call: Call | None = None
+        self.stopped = False
+        self.result: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+
+    def hang_up(self, reason: str = "") -> None:
+        """Ends it wherever it stands: not placed yet, ringing, or up."""
+        self.stopped = True
+        if self.leg is not None:
+            self.leg.hang_up(self._endpoint.now(), reason=reason)
+            self._endpoint.wake()
+
+    def interrupt(self, by: str) -> None:
+        """Tells whoever is on the line that somebody else has it, then hangs up. Only of a call that is up."""
+        if self.call is not None:
+            self.call.interrupt(by)
+
+    @property
+    def up(self) -> bool:
+        """Whether it was answered."""
+        return self.call is not None
+
+
+IncomingHandler = Callable[[IncomingCall], Awaitable[Conversation | int]]
+"""What is talked about with somebody who calls us, or the status that refuses them."""
+
+
+class Endpoint:
+    """Sockets, agent, media and calls of one provider."""
+
+    def __init__(
+        self, config: EndpointConfig, *, prompts: Prompts, speech: Speech, admit: Doorkeeper, incoming: IncomingHandler
+    ) -> None:
+        self.config = config
+        self._prompts = prompts
+        self._speech = speech
+        self._incoming = incoming
+        self._admit = admit
+        self._ears = Ears()
+        self._engine = MediaEngine(host=config.host, ports=config.rtp_ports, listeners=(self._ears,))
+        self._transports = Transports(
+            host=config.host, port=config.port, transport=config.transport, tls=config.tls,
+            received=self._received, failed=self._failed,
+        )  # fmt: skip
+        self._agent: UserAgent | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waking = False
+        self._calls: dict[OutgoingCall | IncomingCall, Call] = {}
+        self._placed: dict[OutgoingCall, tuple[Handle, MediaPort, Conversation]] = {}
+        self._next_call_at = 0.0
+        self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- opening and closing -----------------------------------------------------------------------------------------
+
+    async def open(self, towards: Hop | None = None) -> None:
+        """Binds the sockets and starts the clock; `towards` finds our own address where we listen on all. Raises OSError."""
+        self._loop = asyncio.get_running_loop()
+        await self._transports.open()
+        host = self.config.public_address or _own_address(self.config.host, towards)
+        local = LocalSide(host=host, ports={self.config.transport: self._transports.port}, user=self.config.user)
+        self._agent = UserAgent(
+            local=local, tokens=lambda: secrets.token_hex(8), admit=self._admit, incoming_max=self.config.incoming_max
+        )
+        self._engine.start()
+
+    async def close(self) -> None:
+        """Hangs up what is up, waits a moment for the answers, closes the sockets."""
+        self._closing = True
+        if self._agent is not None:
+            for leg in [*self._placed, *self._calls]:
+                leg.hang_up(self.now(), reason='SIP;cause=503;text="Going down"')
+            self._pump()
+            if self._placed or self._calls or self._agent.calls:
+                await asyncio.sleep(min(DRAIN_S, 0.2))
+                self._pump()
+        self._engine.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._transports.close()
+
+    @property
+    def agent(self) -> UserAgent:
+        """The user agent, once the endpoint is open."""
+        assert self._agent is not None, "the endpoint is open"
+        return self._agent
+
+    @property
+    def port(self) -> int:
+        """The port of SIP."""
+        return self._transports.port
+
+    @property
+    def calls_up(self) -> int:
+        """Calls that are answered."""
+        return len(self._calls)
+
+    def now(self) -> float:
+        """The time of all machines: the loop's."""
+        assert self._loop is not None, "the endpoint is open"
+        return self._loop.time()
+
+    # --- calls out ---------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> Handle:
+        """A handle for a call to be placed, so that it can be taken back at any time from now on."""
+        return Handle(self)
+
+    async def place(self, order: Order, handle: Handle) -> CallResult:
+        """Calls, talks, and gives what became of it once it is over."""
+        await self._pace()
+        if handle.stopped or self._closing:
+            return CallResult(call_id="", refusal=Refusal(lost=Lost.STOPPED))
+        try:
+            port = self._engine.open(lambda event: self._media_event(handle, event))
+        except NoPortError as error:
+            log.error("no_port_for_audio", error=str(error))
+            return CallResult(call_id="", refusal=Refusal(lost=Lost.TRANSPORT_FAILED, phrase=str(error)))
+        authenticator = None
+        if self.config.credentials is not None:
+            authenticator = Authenticator(self.config.credentials, lambda: secrets.token_hex(8))
+        invitation = Invitation(
+            target=order.target, to=order.to, from_=order.from_, hops=order.hops, headers=order.headers,
+            ring_s=order.ring_s, first_response_s=order.first_response_s, authenticator=authenticator,
+            redirect=order.redirect,
+        )  # fmt: skip
+        try:
+            leg = self.agent.invite(invitation, self._negotiation(port), self.now())
+        except OverloadedError as error:
+            port.close()
+            return CallResult(call_id="", refusal=Refusal(lost=Lost.TRANSPORT_FAILED, phrase=str(error)))
+        handle.leg = leg
+        self._placed[leg] = handle, port, order.conversation
+        self._pump()
+        try:
+            return await asyncio.shield(handle.result)
+        except asyncio.CancelledError:
+            handle.hang_up()
+            raise
+
+    async def _pace(self) -> None:
+        """Waits for this call's turn among `calls_per_s`."""
+        now = self.now()
+        turn = max(self._next_call_at, now)
+        self._next_call_at = turn + 1 / self.config.calls_per_s
+        if turn > now:
+            await asyncio.sleep(turn - now)
+
+    def _negotiation(self, port: MediaPort) -> Negotiation:
+        crypto: tuple[CryptoAttribute, ...] = ()
+        if self.config.encrypted:
+            crypto = crypto_attributes(secrets.token_bytes)
+        return Negotiation(
+            address=self.agent.local.host, port=port.port, session_id=secrets.randbits(31), codecs=self.config.codecs,
+            crypto=crypto,
+        )  # fmt: skip
+
+    # --- other requests ----------------------------------------------------------------------------------------------
+
+    async def ask(self, request: Request, hop: Hop, *, within_s: float) -> Response | None:
+        """Sends a request outside a dialog; its final answer, or None where there is none in time."""
+        waiting = _Waiting(asyncio.get_running_loop().create_future())
+        key = self.agent.transact(request, hop, waiting, self.now())
+        self._pump()
+        try:
+            async with asyncio.timeout(within_s):
+                return await waiting.answer
+        except TimeoutError:
+            return None
+        finally:
+            self.agent.forget(key)
+
+    # --- driving -----------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something was asked of the agent from outside its own events: it is driven in the next turn of the loop."""
+        if not self._waking and self._loop is not None:
+            self._waking = True
+            self._loop.call_soon(self._woken)
+
+    def _woken(self) -> None:
+        self._waking = False
+        self._pump()
+
+    def _received(self, data: bytes, source: Hop) -> None:
+        self.agent.receive(data, source, self.now())
+        self._pump()
+
+    def _failed(self, hop: Hop) -> None:
+        self.agent.transport_failed(hop, self.now())
+        self._pump()
+
+    def _due(self) -> None:
+        self._timer = None
+        self.agent.handle_deadline(self.now())
+        self._pump()
+
+    def _pump(self) -> None:
+        """Sends what is to be sent, tells what has happened, until both are nothing; then waits for the next deadline."""
+        agent = self.agent
+        while True:
+            for hop, data in agent.messages_to_send():
+                self._transports.send(hop, data)
+            event = agent.next_event()
+            if event is None:
+                break
+            try:
+                self._event(event)
+            except Exception:
+                log.exception("call_event_failed", event=type(event).__name__)  # a fault of ours in one call
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = agent.next_deadline()
+        if deadline is not None and self._loop is not None:
+            self._timer = self._loop.call_at(deadline, self._due)
+
+    # --- what happens to calls ---------------------------------------------------------------------------------------
+
+    def _event(self, event: CallEvent) -> None:
+        now = self.now()
+        match event:
+            case Ringing():
+                log.debug("call_ringing", call=event.call.call_id, status=event.status)
+            case Answered(call=OutgoingCall() as leg):
+                self._answered(leg, now)
+            case Refused():
+                self._refused(event.call, event.refusal)
+            case Offered():
+                self._background(self._offered(event.call))
+            case Answered():
+                self._calls[event.call].answered(now)
+            case Ended():
+                call = self._calls.get(event.call)
+                if call is not None:
+                    call.over(now, by_remote=event.by_remote)
+            case KeySignalled():
+                call = self._calls.get(event.call)
+                if call is not None:
+                    call.key(event.key, Path.INFO)
+            case MediaChanged():
+                call = self._calls.get(event.call)
+                if call is not None:
+                    call.media_changed()
+
+    def _answered(self, leg: OutgoingCall, now: float) -> None:
+        handle, port, conversation = self._placed.pop(leg)
+
+        def ended(result: CallResult) -> None:
+            self._forget(leg, port)
+            CALLS.labels("out", result.result or "ended").inc()
+            if not handle.result.done():
+                handle.result.set_result(result)
+
+        handle.call = self._call(leg, port, conversation, ended)
+        handle.call.answered(now)
+
+    def _refused(self, leg: OutgoingCall, refusal: Refusal) -> None:
+        handle, port, _ = self._placed.pop(leg)
+        port.close()
+        CALLS.labels("out", str(refusal.lost or refusal.status)).inc()
+        if not handle.result.done():
+            handle.result.set_result(CallResult(call_id=leg.call_id, refusal=refusal))
+
+    async def _offered(self, leg: IncomingCall) -> None:
+        leg.ring(self.now())
+        self.wake()
+        found: Conversation | int = 500
+        try:
+            found = 503 if self._closing else await self._incoming(leg)
+        except Exception:
+            log.exception("incoming_call_failed", call=leg.call_id)
+        if isinstance(found, int):
+            CALLS.labels("in", str(found)).inc()
+            leg.refuse(found, self.now())
+        else:
+            self._take(leg, found)
+        self.wake()
+
+    def _take(self, leg: IncomingCall, found: Conversation) -> None:
+        now = self.now()
+        try:
+            port = self._engine.open(lambda event: self._media_event(leg, event))
+        except NoPortError as error:
+            log.error("no_port_for_audio", error=str(error))
+            leg.refuse(503, now)
+            return
+
+        def ended(result: CallResult) -> None:
+            self._forget(leg, port)
+            CALLS.labels("in", result.result or "ended").inc()
+
+        self._call(leg, port, found, ended)
+        if not leg.answer(self._negotiation(port), now):
+            self._calls[leg].over(now, by_remote=False)
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _call(
+        self,
+        leg: OutgoingCall | IncomingCall,
+        port: MediaPort,
+        conversation: Conversation,
+        ended: Callable[[CallResult], None],
+    ) -> Call:
+        dialogue = Dialogue(
+            conversation.flow, languages=conversation.languages, variables=conversation.variables,
+            call_max_s=conversation.options.call_max_s,
+        )  # fmt: skip
+        call = Call(
+            leg=leg, port=port, dialogue=dialogue, effects=conversation.effects, sounds_of=self._sounds_of,
+            options=conversation.options, clock=self.now, ended=ended, wake=self.wake, secured=transform_of,
+            look_for_keys=lambda wanted: self._ears.look_for_keys(port.stream, wanted),
+        )  # fmt: skip
+        self._calls[leg] = call
+        UP.inc()
+        self._ears.add(port.stream, heard=call.hear, pressed=lambda key: call.key(key, Path.INBAND))
+        return call
+
+    def _forget(self, leg: OutgoingCall | IncomingCall, port: MediaPort) -> None:
+        if self._calls.pop(leg, None) is not None:
+            UP.dec()
+        self._ears.remove(port.stream)
+
+    def _media_event(self, whose: Handle | IncomingCall, event: MediaEvent) -> None:
+        call = whose.call if isinstance(whose, Handle) else self._calls.get(whose)
+        if call is None:
+            return
+        match event:
+            case KeyHeard():
+                call.key(event.key, Path.RTP)
+            case PlaybackEnded():
+                call.playback_ended(event.playback)
+
+    # --- sound -------------------------------------------------------------------------------------------------------
+
+    async def _sounds_of(self, segments: Sequence[Segment]) -> tuple[list[Sound], bool]:
+        """Prompts and texts as sound, and whether all of it is there: for a text that cannot be spoken, a prompt says so."""
+        sounds, whole = [], True
+        for segment in segments:
+            if isinstance(segment, Prompt):
+                sounds.append(self._prompts.sound(segment.name, segment.language))
+                continue
+            try:
+                sounds.append(await self._speech.say(segment.text, segment.language))
+            except SpeechUnavailable as error:
+                log.warning("text_not_spoken", error=str(error))
+                sounds.append(self._prompts.sound(UNREADABLE, segment.language))
+                whole = False
+        return sounds, whole
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """Hears of one request's final answer."""
+
+    answer: asyncio.Future[Response | None]
+
+    def on_response(self, _key: str, response: Response, _source: Hop, _now: float) -> None:
+        """A final answer ends the waiting."""
+        if response.status >= 200 and not self.answer.done():
+            self.answer.set_result(response)
+
+    def on_lost(self, _key: str, _lost: Lost, _now: float) -> None:
+        """There will be none."""
+        if not self.answer.done():
+            self.answer.set_result(None)
+
+
+def _own_address(host: str, towards: Hop | None) -> str:
+    """Our address as the other side sees it: of a socket that looks towards it, where we listen on all addresses."""
+    if host not in ("0.0.0.0", "::") or towards is None:  # noqa: S104 - compared, not bound
+        return host
+    family = socket.AF_INET6 if ":" in towards.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((towards.host, towards.port))
+        return str(probe.getsockname()[0])

@@ -1,0 +1,78 @@
+"""Who hears the sound of calls: keys in it, all calls at once, and each call's own greeting listener or recorder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ivr.audio import g711
+from ivr.audio.dtmf import KeyBank
+from ivr.audio.numeric import np
+from ivr.audio.sound import FRAME_SAMPLES
+from ivr.rtp.stream import MediaStream
+
+Frames = Sequence[tuple[str, bytes]]
+
+
+class _Ear:
+    """One stream that is heard. `slot` is its detector's, where keys are looked for."""
+
+    __slots__ = ("heard", "pressed", "slot")
+
+    def __init__(self, heard: Callable[[Frames], None], pressed: Callable[[str], None]) -> None:
+        self.heard = heard
+        self.pressed = pressed
+        self.slot: int | None = None
+
+
+class Ears:
+    """The listener of a media engine."""
+
+    def __init__(self) -> None:
+        self._bank = KeyBank()
+        self._ears: dict[MediaStream, _Ear] = {}
+
+    def add(self, stream: MediaStream, *, heard: Callable[[Frames], None], pressed: Callable[[str], None]) -> None:
+        """Listens to a stream: frames go to `heard`, keys in them to `pressed`, where `look_for_keys` says so."""
+        self._ears[stream] = _Ear(heard, pressed)
+
+    def look_for_keys(self, stream: MediaStream, wanted: bool) -> None:
+        """Whether keys are looked for in this stream's sound."""
+        ear = self._ears.get(stream)
+        if ear is None or wanted == (ear.slot is not None):
+            return
+        if ear.slot is None:
+            ear.slot = self._bank.add()
+        else:
+            self._bank.remove(ear.slot)
+            ear.slot = None
+
+    def remove(self, stream: MediaStream) -> None:
+        """The call is over."""
+        self.look_for_keys(stream, False)
+        self._ears.pop(stream, None)
+
+    def hear(self, heard: Sequence[tuple[MediaStream, Frames]]) -> None:
+        """What came in one tick."""
+        looked: list[tuple[_Ear, Frames]] = []
+        for stream, frames in heard:
+            ear = self._ears.get(stream)
+            if ear is not None:
+                ear.heard(frames)
+                if ear.slot is not None:
+                    looked.append((ear, frames))
+        most = max((len(frames) for _, frames in looked), default=0)
+        for n in range(most):
+            self._look([(ear, frames[n]) for ear, frames in looked if n < len(frames)])
+
+    def _look(self, frames: Sequence[tuple[_Ear, tuple[str, bytes]]]) -> None:
+        """One frame of each of some calls; what is not 20 ms long is cut or filled up."""
+        for codec in ("PCMA", "PCMU"):
+            chosen = [(ear, payload) for ear, (one, payload) in frames if one == codec and ear.slot is not None]
+            if not chosen:
+                continue
+            filler = g711.SILENCE[codec] * FRAME_SAMPLES
+            octets = b"".join((payload + filler)[:FRAME_SAMPLES] for _, payload in chosen)
+            samples = g711.decoded(octets, codec).reshape(len(chosen), FRAME_SAMPLES).astype(np.float32)
+            by_slot = {ear.slot: ear for ear, _ in chosen}
+            for slot, key in self._bank.push([ear.slot for ear, _ in chosen if ear.slot is not None], samples):
+                by_slot[slot].pressed(key)

@@ -1,0 +1,316 @@
+"""A simulated phone, or a whole exchange of them: rings, answers, refuses, presses keys. For demonstrations, drills and tests."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import structlog
+
+from ivr.audio import tones
+from ivr.audio.prompts import Prompts
+from ivr.audio.sound import Sound, silence
+from ivr.rtp.engine import MediaEngine, MediaPort
+from ivr.rtp.stream import MediaEvent
+from ivr.sip.agent import Admitted, LocalSide, UserAgent
+from ivr.sip.events import Answered, CallEvent, Ended, MediaChanged, Offered
+from ivr.sip.headers import Reason
+from ivr.sip.hop import Hop, Transport
+from ivr.sip.incoming import IncomingCall
+from ivr.sip.info import info_body
+from ivr.sip.negotiation import Negotiation
+from ivr.sip.uri import SipUri, parse_uri
+from ivr.transports import TlsContexts, Transports
+
+log = structlog.get_logger(__name__)
+
+Keys = Literal["rfc4733", "info", "inband"]
+PRESSES_MAX = 20
+"""Who gets no answer to a key gives up at last."""
+CALLS_KEPT = 10_000
+"""Calls remembered for whoever looks what happened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Behaviour:
+    """What a phone does. `status` other than 200 refuses; `answer_s` None lets it ring for ever. `greeting`: a person says a
+    word, a machine speaks and beeps, `nothing` is silence. `keys` are pressed together, and again until the call ends."""
+
+    status: int = 200
+    answer_s: float | None = 0.5
+    keys: str = "1"
+    keys_s: float = 3.0
+    again_s: float = 5.0
+    path: Keys = "rfc4733"
+    greeting: Literal["person", "machine", "nothing"] = "person"
+    hang_up_s: float | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class SimulatedCall:
+    """One call that came, and what became of it: `offered`, `answered`, `refused`, `cancelled`, `hung_up` (by us) or `ended`."""
+
+    number: str
+    caller: str
+    state: str = "offered"
+    reasons: tuple[Reason, ...] = ()
+    packets: int = 0
+    pressed: int = 0
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def reached(self, *states: str) -> str:
+        """Waits until it is in one of the states; gives it."""
+        while self.state not in states:
+            self.changed.clear()
+            await self.changed.wait()
+        return self.state
+
+
+@dataclass(slots=True, eq=False)
+class _Line:
+    """A call that is going on."""
+
+    call: SimulatedCall
+    behaviour: Behaviour
+    port: MediaPort | None = None
+
+
+class PhoneSimulator:
+    """Phones behind one SIP address: what each does is told by its number."""
+
+    def __init__(
+        self,
+        behaviour: Callable[[str], Behaviour],
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        transport: Transport = "udp",
+        tls: TlsContexts | None = None,
+        rtp_ports: tuple[int, int] = (30_000, 39_999),
+    ) -> None:
+        self.calls: list[SimulatedCall] = []
+        self.arrived = asyncio.Event()
+        """Set at every new call and every change of one."""
+        self._behaviour = behaviour
+        self._host = host
+        self._transport = transport
+        self._prompts = Prompts()
+        self._transports = Transports(
+            host=host, port=port, transport=transport, tls=tls, received=self._received, failed=self._failed
+        )
+        self._engine = MediaEngine(host=host, ports=rtp_ports)
+        self._agent: UserAgent | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._lines: dict[IncomingCall, _Line] = {}
+
+    async def open(self) -> None:
+        """Binds and answers from now on. Raises OSError."""
+        self._loop = asyncio.get_running_loop()
+        await self._transports.open()
+        local = LocalSide(
+            host=self._host, ports={self._transport: self._transports.port}, user="phone", product="Phone"
+        )
+        self._agent = UserAgent(
+            local=local, tokens=lambda: secrets.token_hex(8), admit=lambda *_: Admitted(), incoming_max=5_000
+        )
+        self._engine.start()
+
+    async def close(self) -> None:
+        """Hangs up and closes."""
+        for leg in list(self._lines):
+            leg.hang_up(self._now())
+        self._pump()
+        await asyncio.sleep(0)
+        self._engine.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._transports.close()
+
+    @property
+    def port(self) -> int:
+        """The port of SIP."""
+        return self._transports.port
+
+    async def called(self, n: int = 1) -> SimulatedCall:
+        """Waits for the n-th call."""
+        while len(self.calls) < n:
+            self.arrived.clear()
+            await self.arrived.wait()
+        return self.calls[n - 1]
+
+    # --- driving -----------------------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        assert self._loop is not None
+        return self._loop.time()
+
+    def _received(self, data: bytes, source: Hop) -> None:
+        assert self._agent is not None
+        self._agent.receive(data, source, self._now())
+        self._pump()
+
+    def _failed(self, hop: Hop) -> None:
+        assert self._agent is not None
+        self._agent.transport_failed(hop, self._now())
+        self._pump()
+
+    def _due(self) -> None:
+        assert self._agent is not None
+        self._timer = None
+        self._agent.handle_deadline(self._now())
+        self._pump()
+
+    def _pump(self) -> None:
+        agent, loop = self._agent, self._loop
+        assert agent is not None
+        assert loop is not None
+        while True:
+            for hop, data in agent.messages_to_send():
+                self._transports.send(hop, data)
+            event = agent.next_event()
+            if event is None:
+                break
+            self._event(event)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = agent.next_deadline()
+        if deadline is not None:
+            self._timer = loop.call_at(deadline, self._due)
+
+    # --- calls -------------------------------------------------------------------------------------------------------
+
+    def _event(self, event: CallEvent) -> None:
+        match event:
+            case Offered():
+                self._offered(event.call)
+            case Answered(call=IncomingCall() as leg):
+                self._up(leg)
+            case MediaChanged(call=IncomingCall() as leg):
+                self._configure(leg)
+            case Ended(call=IncomingCall() as leg):
+                line = self._lines.pop(leg, None)
+                if line is not None:
+                    self._over(line, event)
+
+    def _offered(self, leg: IncomingCall) -> None:
+        assert self._agent is not None
+        uri = parse_uri(leg.request.uri)
+        number = uri.user if isinstance(uri, SipUri) else leg.request.uri
+        behaviour = self._behaviour(number)
+        call = SimulatedCall(number, leg.request.from_.uri)
+        self.calls = [*self.calls, call][-CALLS_KEPT:]
+        self._lines[leg] = _Line(call, behaviour)
+        self._change(call, "offered")
+        log.info("phone_rings", number=number, caller=call.caller)
+        now = self._now()
+        if behaviour.status != 200:
+            self._agent.at(now + (behaviour.answer_s or 0.0), lambda later: self._refuse(leg, later))
+            return
+        leg.ring(now)
+        if behaviour.answer_s is not None:
+            self._agent.at(now + behaviour.answer_s, lambda later: self._answer(leg, later))
+
+    def _refuse(self, leg: IncomingCall, now: float) -> None:
+        line = self._lines.pop(leg, None)
+        if line is not None:
+            leg.refuse(line.behaviour.status, now, headers=line.behaviour.headers)
+            self._change(line.call, "refused")
+            log.info("phone_refuses", number=line.call.number, status=line.behaviour.status)
+
+    def _answer(self, leg: IncomingCall, now: float) -> None:
+        line = self._lines.get(leg)
+        if line is None or line.port is not None:
+            return
+        line.port = self._engine.open(_ignore)
+        negotiation = Negotiation(
+            address=self._host, port=line.port.port, session_id=secrets.randbits(31),
+            events=line.behaviour.path == "rfc4733",
+        )  # fmt: skip
+        if not leg.answer(negotiation, now):
+            line.port.close()
+            self._lines.pop(leg, None)
+            self._change(line.call, "refused")
+
+    def _up(self, leg: IncomingCall) -> None:
+        line = self._lines.get(leg)
+        if line is None or line.port is None or self._agent is None:
+            return
+        self._configure(leg)
+        self._change(line.call, "answered")
+        log.info("phone_answers", number=line.call.number)
+        line.port.stream.play(self._greeting(line.behaviour))
+        now = self._now()
+        if line.behaviour.keys:
+            self._agent.at(now + line.behaviour.keys_s, lambda later: self._press(leg, later))
+        if line.behaviour.hang_up_s is not None:
+            self._agent.at(now + line.behaviour.hang_up_s, lambda later: self._hang_up(leg, later))
+
+    def _configure(self, leg: IncomingCall) -> None:
+        line = self._lines.get(leg)
+        if line is not None and line.port is not None and leg.session is not None:
+            agreed = leg.session.negotiation.agreed
+            if agreed is not None:
+                line.port.stream.configure(agreed)
+
+    def _greeting(self, behaviour: Behaviour) -> Sequence[Sound]:
+        match behaviour.greeting:
+            case "person":
+                return [silence(0.2), self._prompts.sound("goodbye", "en")]  # a short word, as people say one
+            case "machine":
+                said = self._prompts.sound("alert_unreadable", "en")
+                return [silence(0.3), said, silence(0.3), tones.beep()]
+            case "nothing":
+                return []
+
+    def _press(self, leg: IncomingCall, now: float) -> None:
+        line = self._lines.get(leg)
+        if line is None or line.port is None or self._agent is None or leg.session is None:
+            return
+        behaviour = line.behaviour
+        log.info("phone_presses", number=line.call.number, key=behaviour.keys)
+        match behaviour.path:
+            case "rfc4733":
+                line.port.stream.send_keys(behaviour.keys)
+            case "info":
+                for key in behaviour.keys:
+                    leg.session.inform(info_body(key), "application/dtmf-relay", now)
+            case "inband":
+                line.port.stream.play([tones.keys(behaviour.keys)])
+        line.call.pressed += 1
+        self._change(line.call, line.call.state)
+        if line.call.pressed < PRESSES_MAX:
+            self._agent.at(now + behaviour.again_s, lambda later: self._press(leg, later))
+
+    def _hang_up(self, leg: IncomingCall, now: float) -> None:
+        line = self._lines.pop(leg, None)
+        if line is not None:
+            leg.hang_up(now)
+            self._close(line)
+            self._change(line.call, "hung_up")
+
+    def _over(self, line: _Line, event: Ended) -> None:
+        line.call.reasons = event.reasons
+        state = "cancelled" if line.port is None else "ended"
+        self._close(line)
+        self._change(line.call, state)
+        log.info("phone_call_over", number=line.call.number, state=state)
+
+    def _close(self, line: _Line) -> None:
+        if line.port is not None:
+            line.call.packets = line.port.stream.counts.received
+            line.port.close()
+
+    def _change(self, call: SimulatedCall, state: str) -> None:
+        call.state = state
+        call.changed.set()
+        self.arrived.set()
+
+
+def _ignore(_: MediaEvent) -> None:
+    """What a phone hears is only counted."""

@@ -1,0 +1,229 @@
+"""SIP's sockets (RFC 3261, 18): datagrams and connections in, whole messages out to the agent. What they say is not known here."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from ivr.sip.framing import FramingError, StreamFramer
+from ivr.sip.hop import Hop, Transport
+
+log = structlog.get_logger(__name__)
+
+MESSAGE_BYTES_MAX = 65_535
+"""The largest message, over connections as by UDP (RFC 3261, 18.1.1)."""
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+"""A thousand phones may answer within one turn of the loop: some 2,000 messages of 1.5 kB, and as much again."""
+CONNECTIONS_MAX = 200
+"""Connections at once. A trunk has a few; whoever opens more is not one."""
+CONNECT_S = 5.0
+"""An open connection takes three trips; after this long the next proxy is the better choice."""
+PENDING_BYTES_MAX = 1024 * 1024
+"""What may wait for a connection to open or to drain: hundreds of messages. A peer that takes none of it is dead."""
+
+Received = Callable[[bytes, Hop], None]
+Failed = Callable[[Hop], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TlsContexts:
+    """How connections are secured: `client` for those we open, `server` for those opened to us (None: none are taken)."""
+
+    client: ssl.SSLContext
+    server: ssl.SSLContext | None = None
+    server_name: str = ""
+
+
+class Transports:
+    """The sockets of one endpoint. `received` and `failed` are called from the loop, never from within `send`."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        transport: Transport,
+        received: Received,
+        failed: Failed,
+        tls: TlsContexts | None = None,
+    ) -> None:
+        self.port = port
+        self._host = host
+        self._transport = transport
+        self._received = received
+        self._failed = failed
+        self._tls = tls
+        self._udp: asyncio.DatagramTransport | None = None
+        self._server: asyncio.Server | None = None
+        self._links: dict[Hop, _Link] = {}
+        self._opening: dict[Hop, tuple[asyncio.Task[None], bytearray]] = {}
+
+    async def open(self) -> None:
+        """Binds the address. Raises OSError where it is taken or not ours."""
+        loop = asyncio.get_running_loop()
+        if self._transport == "udp":
+            family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+            udp = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+                udp.setblocking(False)
+                udp.bind((self._host, self.port))
+            except OSError:
+                udp.close()
+                raise
+            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._received), sock=udp)
+            self.port = udp.getsockname()[1]
+            return
+        if self._transport == "tls" and (self._tls is None or self._tls.server is None):
+            return  # without a certificate nobody can connect to us: what comes, comes over the connections we open
+        context = self._tls.server if self._transport == "tls" and self._tls is not None else None
+        self._server = await loop.create_server(lambda: _Link(self), self._host, self.port, ssl=context)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def send(self, hop: Hop, data: bytes) -> None:
+        """Sends one message; a connection is opened where there is none. What cannot be sent is told to `failed`."""
+        if hop.transport == "udp":
+            if self._udp is None or self._udp.is_closing():
+                asyncio.get_running_loop().call_soon(self._failed, hop)
+            else:
+                self._udp.sendto(data, (hop.host, hop.port))
+            return
+        link = self._links.get(hop)
+        if link is not None:
+            link.send(data)
+            return
+        task, waiting = self._opening.get(hop) or self._connect(hop)
+        if len(waiting) + len(data) > PENDING_BYTES_MAX:
+            task.cancel()
+            return
+        waiting += data
+
+    async def close(self) -> None:
+        """Closes everything; what is written already is sent first."""
+        for task, _ in list(self._opening.values()):
+            task.cancel()
+        if self._server is not None:
+            self._server.close()
+        for link in list(self._links.values()):
+            link.close()
+        if self._udp is not None:
+            self._udp.close()
+        await asyncio.sleep(0)
+
+    # --- connections -------------------------------------------------------------------------------------------------
+
+    def _connect(self, hop: Hop) -> tuple[asyncio.Task[None], bytearray]:
+        waiting = bytearray()
+        task = asyncio.get_running_loop().create_task(self._open(hop, waiting))
+        self._opening[hop] = task, waiting
+        return task, waiting
+
+    async def _open(self, hop: Hop, waiting: bytearray) -> None:
+        loop = asyncio.get_running_loop()
+        secured: dict[str, Any] = {}
+        if hop.transport == "tls" and self._tls is not None:
+            secured = {"ssl": self._tls.client, "server_hostname": self._tls.server_name or hop.host}
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                _, link = await loop.create_connection(lambda: _Link(self, hop), hop.host, hop.port, **secured)
+            link.send(bytes(waiting))
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            log.warning("connection_failed", hop=str(hop), error=str(error) or type(error).__name__)
+            self._failed(hop)
+        except asyncio.CancelledError:
+            self._failed(hop)
+            raise
+        finally:
+            self._opening.pop(hop, None)
+
+    def opened(self, link: _Link, hop: Hop) -> bool:
+        """A connection is there; False where there are too many."""
+        if len(self._links) >= CONNECTIONS_MAX:
+            return False
+        self._links[hop] = link
+        return True
+
+    def lost(self, link: _Link, hop: Hop) -> None:
+        """A connection is gone."""
+        if self._links.get(hop) is link:
+            del self._links[hop]
+            self._failed(hop)
+
+    def message(self, data: bytes, hop: Hop) -> None:
+        """A whole message came over a connection."""
+        self._received(data, hop)
+
+    @property
+    def secured(self) -> bool:
+        """Whether connections to us are TLS."""
+        return self._transport == "tls"
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    """One message a datagram (RFC 3261, 18.3)."""
+
+    def __init__(self, received: Received) -> None:
+        self._received = received
+
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        self._received(data, Hop("udp", addr[0], addr[1]))
+
+    def error_received(self, exc: Exception) -> None:
+        log.debug("datagram_refused", error=str(exc))  # an ICMP error names no request: its timer will tell
+
+
+class _Link(asyncio.Protocol):
+    """One connection, in either direction."""
+
+    def __init__(self, owner: Transports, hop: Hop | None = None) -> None:
+        self._owner = owner
+        self._hop = hop
+        self._framer = StreamFramer(MESSAGE_BYTES_MAX)
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._hop is None:
+            peer = transport.get_extra_info("peername")
+            self._hop = Hop("tls" if self._owner.secured else "tcp", peer[0], peer[1])
+        if not self._owner.opened(self, self._hop):
+            log.warning("connection_refused", hop=str(self._hop), reason="too many connections")
+            self._hop = None
+            transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        assert self._hop is not None
+        assert self._transport is not None
+        for frame in self._framer.receive(data):
+            if isinstance(frame, FramingError):
+                log.warning("connection_broken", hop=str(self._hop), reason=str(frame))
+                self._transport.abort()
+                return
+            if isinstance(frame, bytes):
+                self._owner.message(frame, self._hop)
+            else:
+                self._transport.write(b"\r\n")  # the pong of a keep-alive (RFC 5626, 4.4.1)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if self._hop is not None:
+            self._owner.lost(self, self._hop)
+
+    def send(self, data: bytes) -> None:
+        """Writes; a peer that takes nothing any more is given up."""
+        assert self._transport is not None
+        if self._transport.get_write_buffer_size() > PENDING_BYTES_MAX:
+            self._transport.abort()
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Ends the connection once everything is written."""
+        if self._transport is not None:
+            self._transport.close()

@@ -1,0 +1,253 @@
+"""One trunk: its proxies and which of them answer, and our registration there. Calls are placed elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+
+import structlog
+from prometheus_client import Gauge
+
+from ivr.endpoint import Endpoint
+from ivr.locating import hops_of
+from ivr.sip.digest import AUTHENTICATE, Authenticator, Credentials, parse_challenges
+from ivr.sip.headers import Headers, parse_name_addr
+from ivr.sip.hop import Hop, Transport
+from ivr.sip.message import Response
+from ivr.sip.uri import SipUri, parse_uri
+
+log = structlog.get_logger(__name__)
+
+RESOLVE_S = 300.0
+"""How often the trunk's names are looked up again."""
+RESOLVE_AGAIN_S = 10.0
+RETRY_FIRST_S, RETRY_MAX_S = 5.0, 300.0
+"""After a registration that failed: doubled up to five minutes, somewhat at random (RFC 5626, 4.5)."""
+UNREGISTER_S = 2.0
+"""A stop waits this long for the answer to its farewell."""
+REFRESH_SHARE = 0.8
+"""A registration is renewed after this much of its time."""
+OPTIONS_WAIT_S = 8.0
+
+PROXY_UP = Gauge("tocsin_sip_proxy_up", "Whether a proxy of a trunk answers", ["provider", "proxy"])
+REGISTERED = Gauge("tocsin_sip_registered", "Whether we are registered at the trunk", ["provider"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrunkConfig:
+    """Where the trunk is and who we are there. `proxies` are (host, port) beside the first."""
+
+    name: str
+    host: str
+    port: int | None
+    proxies: tuple[tuple[str, int], ...] = ()
+    transport: Transport = "udp"
+    domain: str = ""
+    username: str = ""
+    credentials: Credentials | None = None
+    register: bool = False
+    register_s: int = 300
+    options_s: float = 30.0
+
+
+@dataclass(slots=True)
+class _Proxy:
+    """One proxy, as far as it is known."""
+
+    up: bool = True
+    """Until it was asked it is taken to be there."""
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Trunk:
+    """Keeps the list of proxies and the registration up to date while `run` runs."""
+
+    config: TrunkConfig
+    registered: bool = False
+    detail: str = ""
+    alarm: bool = False
+    _proxies: dict[Hop, _Proxy] = field(default_factory=dict)
+    _authenticator: Authenticator | None = None
+    _known: asyncio.Event = field(default_factory=asyncio.Event)
+
+    # --- what calls ask ----------------------------------------------------------------------------------------------
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        """The proxies in the order to be tried: those that answer first."""
+        return tuple(sorted(self._proxies, key=lambda hop: not self._proxies[hop].up))
+
+    @property
+    def up(self) -> bool:
+        """Whether calls can be placed: some proxy answers, and we are registered where we have to be."""
+        return any(proxy.up for proxy in self._proxies.values()) and (self.registered or not self.config.register)
+
+    def proxies_up(self) -> tuple[int, int]:
+        """(how many answer, how many there are)."""
+        return sum(proxy.up for proxy in self._proxies.values()), len(self._proxies)
+
+    def is_from(self, hop: Hop) -> bool:
+        """Whether a message comes from one of the proxies; their port may be any."""
+        return any(proxy.host == hop.host for proxy in self._proxies)
+
+    async def resolve(self) -> None:
+        """Looks the names up. Raises OSError where nothing was found."""
+        config, found = self.config, list[Hop]()
+        failure: OSError | None = None
+        for host, port in ((config.host, config.port), *config.proxies):
+            try:
+                found += await hops_of(host, port, config.transport, random.random)
+            except (OSError, TimeoutError) as error:
+                failure = OSError(f"{host}: {error}")
+        if not found:
+            raise failure or OSError("no proxy")
+        self._proxies = {hop: self._proxies.get(hop, _Proxy()) for hop in found}
+        self._known.set()
+
+    # --- upkeep ------------------------------------------------------------------------------------------------------
+
+    async def run(self, endpoint: Endpoint) -> None:
+        """Looks names up again, asks proxies whether they are there, keeps registered. On cancellation it unregisters."""
+        config = self.config
+        if config.credentials is not None:
+            self._authenticator = Authenticator(config.credentials, lambda: secrets.token_hex(8))
+        work: list[Awaitable[None]] = [self._keep_resolved()]
+        if config.options_s:
+            work.append(self._keep_asking(endpoint))
+        if config.register:
+            work.append(self._keep_registered(endpoint))
+        await asyncio.gather(*work)
+
+    async def _keep_resolved(self) -> None:
+        while True:
+            await asyncio.sleep(RESOLVE_S if self._proxies else RESOLVE_AGAIN_S)
+            try:
+                await self.resolve()
+            except OSError as error:
+                log.warning("trunk_not_found", provider=self.config.name, error=str(error))
+
+    async def _keep_asking(self, endpoint: Endpoint) -> None:
+        while True:
+            await asyncio.gather(*(self._ask_whether_up(endpoint, hop) for hop in list(self._proxies)))
+            await asyncio.sleep(self.config.options_s * (0.9 + 0.2 * random.random()))  # noqa: S311 - spreads load, guards nothing
+
+    async def _ask_whether_up(self, endpoint: Endpoint, hop: Hop) -> None:
+        """Any answer will do, even a refusal: who answers is there. But 503 is the proxy's own word that it is not."""
+        response = await self._ask(endpoint, "OPTIONS", hop, secrets.token_hex(8), 1, (), within_s=OPTIONS_WAIT_S)
+        up = response is not None and response.status != 503
+        detail = "" if up else "no answer" if response is None else f"{response.status} {response.reason}"
+        proxy = self._proxies.get(hop)
+        if proxy is None:
+            return
+        if proxy.up != up:
+            log.warning("proxy_up" if up else "proxy_down", provider=self.config.name, proxy=str(hop), detail=detail)
+        proxy.up, proxy.detail = up, detail
+        PROXY_UP.labels(self.config.name, str(hop)).set(up)
+
+    async def _keep_registered(self, endpoint: Endpoint) -> None:
+        """REGISTER (RFC 3261, 10.2): one Call-ID, counted up, renewed before its time is over."""
+        call_id, cseq, failures = secrets.token_hex(8), 0, 0
+        expires_s = self.config.register_s
+        try:
+            while True:
+                granted_s = None
+                for hop in self.hops:
+                    cseq += 2
+                    response = await self._register(endpoint, hop, call_id, cseq, expires_s)
+                    if response is not None and response.status == 423:
+                        expires_s = max(expires_s, _seconds(response.headers.get("Min-Expires")) or 0)
+                    granted_s = self._taken(response, endpoint)
+                    if granted_s is not None:
+                        break
+                if granted_s is not None:
+                    failures = 0
+                    await asyncio.sleep(max(1.0, granted_s * REFRESH_SHARE))
+                else:
+                    failures += 1
+                    wait_s = min(RETRY_FIRST_S * 2 ** min(failures - 1, 10), RETRY_MAX_S)
+                    await asyncio.sleep(wait_s * (0.5 + random.random() / 2))  # noqa: S311 - as above
+        finally:
+            if self.registered:
+                self.registered = False
+                REGISTERED.labels(self.config.name).set(0)
+                await self._farewell(endpoint, call_id, cseq + 2)
+
+    async def _farewell(self, endpoint: Endpoint, call_id: str, cseq: int) -> None:
+        try:
+            async with asyncio.timeout(UNREGISTER_S):
+                await self._register(endpoint, self.hops[0], call_id, cseq, 0)
+        except TimeoutError:
+            log.info("not_unregistered", provider=self.config.name)
+
+    async def _register(self, endpoint: Endpoint, hop: Hop, call_id: str, cseq: int, expires_s: int) -> Response | None:
+        return await self._ask(endpoint, "REGISTER", hop, call_id, cseq, (("Expires", str(expires_s)),))
+
+    def _taken(self, response: Response | None, endpoint: Endpoint) -> float | None:
+        """For how long we are registered; None where we are not."""
+        ok = response is not None and response.status < 300
+        detail = "no answer" if response is None else f"{response.status} {response.reason}"
+        self.alarm = response is not None and response.status in (401, 403, 404, 407)
+        if ok != self.registered or (not ok and detail != self.detail):
+            log.warning("registered" if ok else "not_registered", provider=self.config.name, detail=detail)
+        self.registered, self.detail = ok, "" if ok else detail
+        REGISTERED.labels(self.config.name).set(ok)
+        if not ok or response is None:
+            return None
+        return granted(response.headers, endpoint.agent.local.contact(self.config.transport), self.config.register_s)
+
+    # --- requests ----------------------------------------------------------------------------------------------------
+
+    async def _ask(
+        self, endpoint: Endpoint, method: str, hop: Hop, call_id: str, cseq: int, headers: tuple[tuple[str, str], ...],
+        *, within_s: float = 32.0,
+    ) -> Response | None:  # fmt: skip
+        """One request outside a dialog, sent again once with credentials where they are asked for."""
+        config = self.config
+        domain = config.domain or config.host
+        uri = str(SipUri(host=domain if method == "REGISTER" else config.host))
+        address = f"<sip:{config.username or 'tocsin'}@{domain}>"
+        to = address if method == "REGISTER" else f"<{uri}>"
+        response = None
+        for attempt in (0, 1):
+            request = endpoint.agent.request(
+                method, uri, hop=hop, from_=f"{address};tag={secrets.token_hex(4)}", to=to, call_id=call_id,
+                cseq=cseq + attempt, headers=headers,
+            )  # fmt: skip
+            response = await endpoint.ask(request, hop, within_s=within_s)
+            if response is None or response.status not in AUTHENTICATE or self._authenticator is None:
+                return response
+            challenge, answer = AUTHENTICATE[response.status]
+            challenges = parse_challenges(response.headers.all(challenge), proxy=response.status == 407)
+            value = self._authenticator.answer(challenges, method=method, uri=uri, tried=bool(attempt))
+            if value is None:
+                return response
+            headers = (*(pair for pair in headers if pair[0] != answer), (answer, value))
+        return response
+
+
+def granted(headers: Headers, contact: str, asked_s: int) -> float:
+    """For how long a registrar keeps us: what its answer says of our Contact, or of all, or what we asked for."""
+    ours = parse_name_addr(contact)
+    for value in headers.elements("Contact"):
+        address = parse_name_addr(value)
+        if address is not None and ours is not None and _same(address.uri, ours.uri):
+            seconds = _seconds(address.params.get("expires"))
+            if seconds is not None:
+                return float(seconds)
+    return float(_seconds(headers.get("Expires")) or asked_s)
+
+
+def _same(one: str, other: str) -> bool:
+    first, second = parse_uri(one), parse_uri(other)
+    if not isinstance(first, SipUri) or not isinstance(second, SipUri):
+        return False
+    return (first.user, first.host.lower(), first.port) == (second.user, second.host.lower(), second.port)
+
+
+def _seconds(value: str | None) -> int | None:
+    value = (value or "").strip()
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= 7 else None
