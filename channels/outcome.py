@@ -49,6 +49,8 @@ class Delivered:
     at: datetime
     code: str = "delivered"
     detail: str = ""
+    parts: tuple[SentPart, ...] = ()
+    """What is billed of it: the units really used (started minutes); 0 of one that was told within another's call."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +61,7 @@ class RetryLater:
     `maybe_sent`    bytes may have left and no answer came: the message may have been delivered.
     `throttled`     the provider asked for a slower pace: does not count as an attempt, and the provider is slowed.
     `unreachable`   the link was down and certainly nothing left: does not count as an attempt, feeds the circuit breaker.
+    `elsewhere`     another provider of the route is to be tried at once, where there is one.
     `parts`         the parts that the provider did take before the attempt ended; they are not sent again.
     """
 
@@ -67,14 +70,17 @@ class RetryLater:
     maybe_sent: bool = False
     throttled: bool = False
     unreachable: bool = False
+    elsewhere: bool = False
     parts: tuple[SentPart, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PermanentFailure:
-    """This provider will never take this message. `parts` were taken before the refusal (they may cost money)."""
+    """This provider will never take this message. `parts` were taken before the refusal (they may cost money). `everywhere`:
+    the recipient's side refused, so that no other provider would do better."""
 
     reason: Reason
+    everywhere: bool = False
     parts: tuple[SentPart, ...] = ()
 
 

@@ -172,18 +172,18 @@ def required(alert: Alert) -> int:
             return max(1, alert.quorum)
 
 
-def acknowledged(alert: Alert, people: Collection[str], now: datetime) -> Alert:
+def acknowledged(alert: Alert, people: Collection[str], now: datetime, *, taken: bool = False) -> Alert:
     """The alert after one more acknowledgement, `people` being all the distinct people who have given one.
 
     Where the rule is met for good the alert has ended, so that what is queued is cancelled. With `confirm_within_s`, the
-    first time the rule is met only suspends the alert until somebody takes it in charge (the second time).
-    Raises AlreadyEnded where the alert was resolved, cancelled or completed.
+    first time the rule is met only suspends the alert until somebody takes it in charge (the second time, or `taken`: the
+    person said both at once). Raises AlreadyEnded where the alert was resolved, cancelled or completed.
     """
     if alert.status in (Status.RESOLVED, Status.CANCELLED, Status.COMPLETED):
         raise AlreadyEnded(f"the alert is {alert.status}")
     if len(people) < required(alert):
         return alert
-    if alert.confirm_within_s is not None and alert.status is Status.ACTIVE:
+    if alert.confirm_within_s is not None and alert.status is Status.ACTIVE and not taken:
         by = now + timedelta(seconds=alert.confirm_within_s)
         return replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=by)
     met = replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=None)  # `step_at` stays: it may be handed back

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 from channels.channel import Channel
 from channels.email.settings import SmtpSettings
 from channels.sms.settings import SmppSettings
+from channels.voice.settings import SipSettings
 from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
 from gateway.queue.memory import MemoryQueue
@@ -36,6 +37,7 @@ HTTP_DRAIN_S = 5  # a graceful stop waits this long for requests under way
 PROVIDER_KINDS: dict[tuple[str, str], type[BaseModel]] = {
     ("sms", "smpp"): SmppSettings,
     ("email", "smtp"): SmtpSettings,
+    ("voice", "sip"): SipSettings,
 }
 
 
@@ -55,6 +57,10 @@ def build_channel(provider: Provider) -> Channel:
             from channels.email.channel import EmailChannel
 
             return EmailChannel(settings)
+        case SipSettings() as settings:
+            from channels.voice.channel import VoiceChannel
+
+            return VoiceChannel(settings)
     raise AssertionError(f"no channel for {provider.channel}/{provider.kind}")
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, RetryLater, SentPart
 from gateway import delivery as machine
 from gateway.alert import ENDED, Alert
+from gateway.backoff import GiveUp
 from gateway.delivery import Delivery, Event, State
 from gateway.frozen import replace
 from gateway.policy import RetryPolicy
@@ -148,6 +150,9 @@ class RecordOutcome:
         word, code, detail = _told(self.outcome)
         unit.put(replace(attempt, outcome=word, code=code, detail=detail[:DETAIL_MAX], at=unit.now))
         parts = []
+        delivered: dict[str, Any] = {}
+        if isinstance(self.outcome, Delivered):
+            delivered = {"state": "delivered", "code": code, "at": unit.now}
         for sent in sent_parts(self.outcome):
             part = Part(
                 delivery_id=attempt.delivery_id,
@@ -158,6 +163,7 @@ class RecordOutcome:
                 provider_message_id=sent.provider_message_id,
                 units=sent.units,
                 sent_at=unit.now,
+                **delivered,
             )
             unit.add(part)
             unit.name_part(part)
@@ -173,13 +179,15 @@ class RecordOutcome:
             case Delivered():
                 return machine.AttemptDelivered(epoch=epoch, code=outcome.code)
             case PermanentFailure():
-                return machine.AttemptRefused(
-                    epoch=epoch, code=outcome.reason.code, decision=policy.refused(delivery, now)
-                )
+                decision = GiveUp() if outcome.everywhere else policy.refused(delivery, now)
+                return machine.AttemptRefused(epoch=epoch, code=outcome.reason.code, decision=decision)
             case RetryLater(maybe_sent=True):
                 return machine.AttemptUnknown(epoch=epoch, code=outcome.reason.code, until=policy.doubt_until(now))
             case RetryLater(throttled=True):
                 decision = policy.throttled(delivery, now, not_before_s=outcome.not_before_s)
+                return machine.AttemptPostponed(epoch=epoch, code=outcome.reason.code, decision=decision, counts=False)
+            case RetryLater(elsewhere=True):
+                decision = policy.elsewhere(delivery, now, not_before_s=outcome.not_before_s)
                 return machine.AttemptPostponed(epoch=epoch, code=outcome.reason.code, decision=decision, counts=False)
             case RetryLater(unreachable=True):
                 decision = policy.unreachable(delivery, now)
@@ -216,7 +224,7 @@ class RenewLeases:
 
 def sent_parts(outcome: Outcome) -> Sequence[SentPart]:
     """The parts that the provider took in this attempt."""
-    return () if isinstance(outcome, Delivered) else outcome.parts
+    return outcome.parts
 
 
 def _told(outcome: Outcome) -> tuple[str, str, str]:

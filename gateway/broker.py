@@ -6,17 +6,20 @@ Which channels there are is told from outside (`gateway.app`); HTTP is served el
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from prometheus_client import Counter
 
 from billing.tariff import Tariff, TariffTable
 from channels.channel import Channel, Message
+from channels.conversation import Conversing, Stop
 from channels.outcome import Report
 from gateway.attempts import Claim
+from gateway.attendant import People, PhoneAttendant
 from gateway.breaker import Breaker
 from gateway.callbacks import CallbackSender
 from gateway.clock import Clock
@@ -25,8 +28,10 @@ from gateway.escalation import Recipient
 from gateway.escalator import Escalator
 from gateway.intake import ClaimedAtOnce
 from gateway.last_resort import LastResort
+from gateway.lifecycle import Taken
 from gateway.outbound import OutboundClient, OutboundPolicy
-from gateway.planning import Planner
+from gateway.pins import Guesses
+from gateway.planning import AddressRefused, Planner
 from gateway.policy import RetryPolicy
 from gateway.progress import AlertEnded, Announced, CallbackWritten, Tariffs, finish
 from gateway.queue.port import Queue, Ticket, Urgency
@@ -42,6 +47,8 @@ from gateway.store.unit import Unit
 
 log = structlog.get_logger(__name__)
 
+ENDED_TOPIC = "alerts.ended"
+"""What every process hears of, so that a phone that rings anywhere is hung up within a second."""
 DRAIN_S = 35.0  # a graceful stop waits this long for attempts under way: an SMPP answer may take 30 s
 REPORTS_REFUSED = Counter(
     "tocsin_reports_refused_total", "Reports that could not be applied: a fault of ours", ["provider"]
@@ -135,8 +142,32 @@ class Broker:
             )
             for provider, channel in channels.items()
         }
+        self._attend()
         self._announcements: dict[str, list[Ticket]] = {}
         self._announcing: set[asyncio.Task[None]] = set()
+
+    def _attend(self) -> None:
+        """Channels that talk with people get somebody to ask."""
+        guesses = Guesses()
+        people = People(self.settings.people, self._canonical_where_possible)
+        for channel in self.channels.values():
+            if isinstance(channel, Conversing):
+                channel.attend(
+                    PhoneAttendant(
+                        store=self.store,
+                        journal=self.journal,
+                        clock=self.clock,
+                        people=people,
+                        guesses=guesses,
+                        channel=channel.name,
+                    )
+                )
+
+    def _canonical_where_possible(self, address: str) -> str:
+        try:
+            return self.planner.canonical(address)
+        except AddressRefused:
+            return address
 
     def _last_recipient(self, recipient: RecipientSettings) -> Recipient:
         """A recipient of the settings; raises AddressRefused at the start rather than when it is needed."""
@@ -171,6 +202,8 @@ class Broker:
                     await self._rebuild_queue()
                 links += [asyncio.create_task(self._link(channel), name=p) for p, channel in self.channels.items()]
                 work += [self.rescuer.run(), *(dispatcher.run() for dispatcher in self.dispatchers.values())]
+                if self.queue.shared:
+                    work.append(self._hear_of_ends())
             loops += [asyncio.create_task(coroutine) for coroutine in work]
             self.ready = True
             started()
@@ -267,6 +300,7 @@ class Broker:
 
     def _signalled(self, signals: Sequence[object]) -> None:
         now = self.clock.now()
+        taken = {signal.alert_id: signal.by for signal in signals if isinstance(signal, Taken)}
         for signal in signals:
             match signal:
                 case Announced():
@@ -281,10 +315,32 @@ class Broker:
                 case AlertEnded():
                     if signal.status != "completed":
                         self.escalator.stop(signal.alert_id)
+                        self._stop_attempts(signal.alert_id, taken.get(signal.alert_id, ""))
         if self._announcements:
-            task = asyncio.get_running_loop().create_task(self._announce())
-            self._announcing.add(task)
-            task.add_done_callback(self._announcing.discard)
+            self._background(self._announce())
+
+    def _stop_attempts(self, alert_id: str, by: str) -> None:
+        """Takes back what is under way for an ended alert, in this process at once and in the others by a word to them."""
+        for dispatcher in self.dispatchers.values():
+            dispatcher.stop(alert_id, Stop(by=by))
+        if self.queue.shared:
+            self._background(self.queue.publish(ENDED_TOPIC, json.dumps([alert_id, by]).encode()))
+
+    async def _hear_of_ends(self) -> None:
+        """Takes back attempts for alerts that ended in another process."""
+        async for payload in self.queue.subscribe(ENDED_TOPIC):
+            try:
+                alert_id, by = json.loads(payload)
+            except ValueError:
+                log.warning("end_not_understood", bytes=len(payload))
+                continue
+            for dispatcher in self.dispatchers.values():
+                dispatcher.stop(str(alert_id), Stop(by=str(by)))
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._announcing.add(task)
+        task.add_done_callback(self._announcing.discard)
 
     async def _announce(self) -> None:
         announcements, self._announcements = self._announcements, {}

@@ -69,6 +69,9 @@ def check(address_channel: str, e164: str, policy: DestinationPolicy) -> Refusal
     """
     if address_channel not in PHONE_CHANNELS:
         return None
+    if address_channel == "voice" and e164[:1] in "0123456789*#":
+        # an extension is the exchange's, as the user part of a SIP address is
+        return _sip_user(e164.partition(";")[0], policy)
     return _verdict(e164, policy)
 
 

@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from channels.channel import Channel, Message
+from channels.conversation import Conversing, Stop
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, Reason, RetryLater
 from gateway.attempts import Claim, ClaimDeliveries, RecordOutcome, RenewLeases
 from gateway.breaker import Breaker, Circuit
@@ -86,6 +87,8 @@ class Dispatcher:
         self._waiting = False
         self._attempts: set[asyncio.Task[None]] = set()
         self._sending: dict[tuple[str, int], tuple[Claim, float]] = {}
+        self._rendering: dict[tuple[str, int], Claim] = {}
+        self._stopped: set[tuple[str, int]] = set()
         self._in_flight = IN_FLIGHT.labels(self.provider)
 
     async def run(self) -> None:
@@ -205,6 +208,16 @@ class Dispatcher:
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
 
+    def stop(self, alert_id: str, stop: Stop) -> None:
+        """Takes back the attempts for an alert that has ended: what has not left stays here, what rings is hung up."""
+        for attempt, claim in self._rendering.items():
+            if claim.alert.id == alert_id:
+                self._stopped.add(attempt)
+        if isinstance(self.channel, Conversing):
+            for claim, _ in self._sending.values():
+                if claim.alert.id == alert_id:
+                    self.channel.stop(claim.delivery.id, stop)
+
     async def _attempt(self, claim: Claim) -> None:
         attempt = (claim.delivery.id, claim.delivery.epoch)
         self._sending[attempt] = (claim, self._clock.monotonic())
@@ -220,6 +233,8 @@ class Dispatcher:
             self._in_flight.dec()
 
     async def _send(self, claim: Claim) -> Outcome:
+        attempt = (claim.delivery.id, claim.delivery.epoch)
+        self._rendering[attempt] = claim
         try:
             message = await self._render(claim)
         except StoreError as error:
@@ -228,6 +243,11 @@ class Dispatcher:
         except Exception as error:
             log.exception("message_not_rendered", delivery=claim.delivery.id)
             return PermanentFailure(reason=Reason(code="not_rendered", detail=str(error), alarm=True))
+        finally:
+            del self._rendering[attempt]
+        if attempt in self._stopped:
+            self._stopped.discard(attempt)
+            return RetryLater(reason=Reason(code="cancelled", detail="the alert ended before anything had left"))
         try:
             return await self.channel.send(message)
         except Exception as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from gateway.alert import Alert, Rule, Status
+from gateway.decisions import EverybodyDeclined
 from gateway.escalation import Recipient, occurrences, plan_to_json, recipients_to_json
 from gateway.ids import new_id
 from gateway.progress import AlertEnded
@@ -26,20 +27,27 @@ class LastResort:
     _plan: str = field(default_factory=lambda: plan_to_json(occurrences(())), init=False)
 
     def follow(self, unit: Unit) -> None:
-        """Writes a notice for every alert that this unit ended without reaching anybody, in the same transaction."""
+        """Writes a notice for every alert that this unit ended without reaching anybody, or that everybody declined, in the
+        same transaction."""
         if not self.recipients:
             return
         for signal in list(unit.signals):
-            if isinstance(signal, AlertEnded) and signal.status in LOUD:
-                alert = unit.alert(signal.alert_id)
-                if alert is not None and alert.source != SOURCE:
-                    notice = self._notice(unit, alert)
-                    unit.add(notice)
-                    unit.event(alert.id, "last_resort", notice.id)
+            match signal:
+                case AlertEnded() if signal.status in LOUD:
+                    failed = signal.status == Status.FAILED.value
+                    self._tell(unit, signal.alert_id, "Nobody was reached" if failed else "Nobody acknowledged in time")
+                case EverybodyDeclined():
+                    self._tell(unit, signal.alert_id, "Everybody declined")
         unit.flush()
 
-    def _notice(self, unit: Unit, alert: Alert) -> Alert:
-        what = "Nobody was reached" if alert.status is Status.FAILED else "Nobody acknowledged in time"
+    def _tell(self, unit: Unit, alert_id: str, what: str) -> None:
+        alert = unit.alert(alert_id)
+        if alert is not None and alert.source != SOURCE:
+            notice = self._notice(unit, alert, what)
+            unit.add(notice)
+            unit.event(alert.id, "last_resort", notice.id)
+
+    def _notice(self, unit: Unit, alert: Alert, what: str) -> Alert:
         quoted = alert.text if not alert.sensitive else ""
         return Alert(
             id=new_id("alt"),

@@ -33,9 +33,18 @@ def _mine(unit: Unit, alert_id: str, account_id: str | None) -> Alert:
     return alert
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Signal: somebody acknowledged an alert. Where its rule is met by it, `AlertEnded` follows in the same commit."""
+
+    alert_id: str
+    by: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Acknowledge:
-    """Command: a human confirmed. `by` is their claim, `key_id` the authenticated key. Raises AlertNotFound, AlreadyEnded."""
+    """Command: a human confirmed. `by` is their claim, `key_id` the authenticated key; `taken`: they also take it in charge.
+    Raises AlertNotFound, AlreadyEnded."""
 
     alert_id: str
     account_id: str | None
@@ -43,6 +52,7 @@ class Acknowledge:
     comment: str
     via: str
     key_id: str
+    taken: bool = False
     weight: int = 3
 
     def prefetch(self, wants: Wants) -> None:
@@ -52,23 +62,20 @@ class Acknowledge:
         alert = _mine(unit, self.alert_id, self.account_id)
         unit.flush()  # acknowledgements of this batch count
         people = acknowledgers(unit, alert.id) | {self.by}
-        after = machine.acknowledged(alert, people, unit.now)
-        acknowledgement_id = new_id("ack")
-        unit.insert(
-            "acknowledgements", acknowledgement_id, alert.id, self.by, self.comment, self.via, self.key_id,
-            unit.now_micros,
-        )  # fmt: skip
-        unit.note(
-            alert.id,
-            {
-                "type": "acknowledgement",
-                "id": acknowledgement_id,
-                "by": self.by,
-                "via": self.via,
-                "at": rfc3339(unit.now),
-            },
-        )
+        after = machine.acknowledged(alert, people, unit.now, taken=self.taken)
+        write_acknowledgement(unit, alert.id, self.by, via=self.via, comment=self.comment, key_id=self.key_id)
         return change_alert(unit, alert, after)
+
+
+def write_acknowledgement(unit: Unit, alert_id: str, by: str, *, via: str, comment: str = "", key_id: str = "") -> None:
+    """Puts an acknowledgement on record; what it makes of the alert is the caller's to write."""
+    acknowledgement_id = new_id("ack")
+    unit.insert("acknowledgements", acknowledgement_id, alert_id, by, comment, via, key_id, unit.now_micros)
+    unit.note(
+        alert_id,
+        {"type": "acknowledgement", "id": acknowledgement_id, "by": by, "via": via, "at": rfc3339(unit.now)},
+    )
+    unit.signal(Taken(alert_id, by))
 
 
 def acknowledgers(unit: Unit, alert_id: str) -> set[str]:

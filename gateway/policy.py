@@ -86,6 +86,20 @@ class RetryPolicy:
         wait_s = UNREACHABLE_WAIT_S * (0.5 + self.jitter())
         return NextAttempt(at=now + timedelta(seconds=wait_s), provider=delivery.provider)
 
+    def elsewhere(self, delivery: Delivery, now: datetime, *, not_before_s: float | None = None) -> Decision:
+        """After an attempt for which this provider could do nothing: the next one of the route at once. When all of them were
+        tried, the first one again after a wait, so that trunks which are all busy are not called in a circle."""
+        route = [provider for provider in self.route_of(delivery) if provider not in delivery.exhausted]
+        here = route.index(delivery.provider) if delivery.provider in route else len(route)
+        following = [provider for provider in route[here + 1 :] if self.available(provider)]
+        if following:
+            return NextAttempt(at=now, provider=following[0])
+        wait_s = UNREACHABLE_WAIT_S * (0.5 + self.jitter())
+        if not_before_s is not None and math.isfinite(not_before_s):
+            wait_s = min(max(wait_s, not_before_s), NOT_BEFORE_S_MAX)
+        first = next((provider for provider in route if self.available(provider)), delivery.provider)
+        return NextAttempt(at=now + timedelta(seconds=wait_s), provider=first)
+
     def doubtful(self, delivery: Delivery, now: datetime) -> Decision:
         """When no receipt cleared the doubt: for an alarm a duplicate is better than a loss, for bulk it is not."""
         if not delivery.resend:

@@ -21,6 +21,7 @@ from gateway.settings_formats import (
     Listen,
     Name,
     Network,
+    PinHash,
     QueueUrl,
     ShortCode,
     StoreUrl,
@@ -280,6 +281,21 @@ class LastResortSettings(Section):
     recipients: tuple[RecipientSettings, ...] = Field(default=(), max_length=100, description="whom to tell")
 
 
+class PersonSettings(Section):
+    """One [[people]] table: somebody who proves by digits who they are."""
+
+    name: str = Field(min_length=1, max_length=200, description="the person's name, as in recipients")
+    language: Language = Field(default="", description="the person's language, say fr")
+    addresses: tuple[Address, ...] = Field(min_length=1, max_length=20, description="where the person is reached")
+    number: str = Field(default="", pattern="^[0-9]{0,12}$", description="the person's number, entered when calling in")
+    pin: PinHash = Field(default=SecretStr(""), description="the person's PIN, hashed by `tocsin pins hash`")
+
+    @property
+    def pin_hash(self) -> str:
+        """The hash, or ""."""
+        return self.pin.get_secret_value()
+
+
 class LogSettings(Section):
     """[log]: what the gateway writes about itself."""
 
@@ -301,6 +317,7 @@ class Settings(Section):
     alerts: AlertSettings = AlertSettings()
     rules: tuple[RuleSettings, ...] = Field(default=(), max_length=1_000)
     last_resort: LastResortSettings = LastResortSettings()
+    people: tuple[PersonSettings, ...] = Field(default=(), max_length=1_000)
     log: LogSettings = LogSettings()
 
     @cached_property

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr
 
 from gateway.destinations import is_country
+from gateway.pins import check_form
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -79,6 +80,12 @@ def _short_code(value: str) -> str:
     return value
 
 
+def _pin_hash(value: SecretStr) -> SecretStr:
+    if value.get_secret_value():
+        check_form(value.get_secret_value())
+    return value
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Country = Annotated[str, AfterValidator(_country)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
@@ -88,3 +95,4 @@ WebUrl = Annotated[str, Field(max_length=2_048), AfterValidator(_web_url)]
 Listen = Annotated[str, AfterValidator(_listen)]
 StoreUrl = Annotated[SecretStr, AfterValidator(_store_url)]
 QueueUrl = Annotated[SecretStr, AfterValidator(_queue_url)]
+PinHash = Annotated[SecretStr, AfterValidator(_pin_hash)]

@@ -24,6 +24,7 @@ COMMANDS = {
     "send": ("gateway.cli.send:send", "Submit an alert to the running server."),
     "accounts": ("gateway.cli.accounts:accounts", "Create, top up and look at accounts."),
     "keys": ("gateway.cli.keys:keys", "Create, list and revoke API keys."),
+    "pins": ("gateway.cli.pins:pins", "Hash the PINs of people and alarm lines."),
     "tariffs": ("gateway.cli.tariffs:tariffs", "Set and list prices."),
     "ledger": ("gateway.cli.ledger:ledger", "Verify the books."),
     "providers": ("gateway.cli.providers:providers", "Try a provider with one real message."),
@@ -55,7 +56,7 @@ class Root(click.Group):
 @common_options
 @click.version_option(version("tocsin"), prog_name="tocsin")
 def tocsin() -> None:
-    """Tocsin brings alerts to people, by SMS and e-mail, until somebody answers for them.
+    """Tocsin brings alerts to people, by SMS, telephone and e-mail, until somebody answers for them.
 
     Every command takes --config and --json, before or after its name. Documentation: docs/reference/command-line.md
     """

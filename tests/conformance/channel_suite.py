@@ -47,8 +47,8 @@ CODE = re.compile(r"[a-z0-9][a-z0-9_.]*")
 """What a stable code looks like (`channels.outcome.Reason.code`)."""
 
 
-class ChannelSuite(ABC):
-    """The promises of `channels.channel.Channel`, one test each. A `counterpart` fixture gives the provider."""
+class PureSuite(ABC):
+    """The promises of `channels.channel.Channel` that need no provider: addresses, units, secrets in settings."""
 
     addresses: ClassVar[Mapping[str, str]]
     """As people write them -> canonical."""
@@ -96,6 +96,16 @@ class ChannelSuite(ABC):
             )
 
         holds()
+
+    @pytest.mark.parametrize("password", ["Gehe1m-Wort", "Gehe1m-Wört", "Gehe1m-Wort" * 50])
+    def test_settings_that_are_refused_show_no_secret(self, password: str) -> None:
+        with pytest.raises(ValidationError) as refused:
+            self.bad_settings(password)
+        assert "Gehe1m" not in f"{refused.value} {refused.value!r}"
+
+
+class ChannelSuite(PureSuite):
+    """What is promised by every channel that hands messages to a provider. A `counterpart` fixture gives the provider."""
 
     async def test_a_new_channel_does_nothing(self, counterpart: Counterpart) -> None:
         before = asyncio.all_tasks()
@@ -401,12 +411,6 @@ class ChannelSuite(ABC):
         assert DUTY_TEXT not in logged
         written = f"{shown!r}\n{logged}"
         assert not [secret for secret in (*counterpart.secrets, WRONG_PASSWORD) if secret in written]
-
-    @pytest.mark.parametrize("password", ["Gehe1m-Wort", "Gehe1m-Wört", "Gehe1m-Wort" * 50])
-    def test_settings_that_are_refused_show_no_secret(self, password: str) -> None:
-        with pytest.raises(ValidationError) as refused:
-            self.bad_settings(password)
-        assert "Gehe1m" not in f"{refused.value} {refused.value!r}"
 
 
 # -- words of the suite -----------------------------------------------------------------------------------------------

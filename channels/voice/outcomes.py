@@ -1,0 +1,61 @@
+"""What a call's result is to the broker. Pure: the meaning of statuses and causes is in `ivr.causes`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from channels.conversation import Decision
+from channels.outcome import Delivered, Outcome, PermanentFailure, Reason, RetryLater, SentPart
+from channels.voice.phone import Item
+from ivr.call import CallResult
+from ivr.causes import Kind, verdict
+
+_DECIDED = {Decision.ACKNOWLEDGED: "acknowledged", Decision.TAKEN: "taken_in_charge", Decision.DECLINED: "declined"}
+_UNDECIDED = {
+    "completed_elsewhere": "completed_elsewhere",
+    "pin_wrong": "answered_wrong_pin",
+}
+
+
+def cancelled(by: str) -> RetryLater:
+    """The attempt was taken back before it was answered."""
+    return RetryLater(reason=Reason(code="cancelled", detail=f"completed elsewhere by {by}" if by else "called off"))
+
+
+def refused(result: CallResult) -> Outcome:
+    """The outcome of a call that was not answered."""
+    refusal = result.refusal
+    assert refusal is not None
+    found = verdict(refusal)
+    said = "" if refusal.status is None else f"{refusal.status} {refusal.phrase}".strip()
+    causes = ", ".join(str(reason) for reason in refusal.reasons)
+    detail = " ".join(part for part in (said or refusal.phrase, f"({causes})" if causes else "") if part)
+    reason = Reason(code=found.code, detail=detail, alarm=found.kind is Kind.BROKEN)
+    match found.kind:
+        case Kind.LATER:
+            return RetryLater(reason=reason, not_before_s=found.retry_after_s)
+        case Kind.TRUNK:
+            return RetryLater(reason=reason, not_before_s=found.retry_after_s, unreachable=True, elsewhere=True)
+        case Kind.NEVER:
+            return PermanentFailure(reason=reason, everywhere=True)
+        case Kind.NUMBER | Kind.BROKEN:
+            return PermanentFailure(reason=reason)
+
+
+def answered(result: CallResult, item: Item, *, billed: bool, at: datetime) -> Outcome:
+    """The outcome for one alert of a call that was answered. `billed`: the call's minutes are this one's."""
+    minutes = result.started_minutes if billed else 0
+    parts = (SentPart(n=1, provider_message_id=result.call_id, units=minutes),)
+    detail = f"{result.duration_s:.0f} s" + (", an answering machine" if result.machine else "")
+    if item.decision is not None:
+        return Delivered(at=at, code=_DECIDED[item.decision], detail=detail, parts=parts)
+    if item.stopped is not None:
+        return Delivered(at=at, code="completed_elsewhere", detail=detail, parts=parts)
+    if result.media_lost:
+        return RetryLater(reason=Reason(code="no_audio", detail="answered, and nothing was heard of the other side"))
+    if not result.heard and result.result in ("done", "no_key", "failed", "too_long"):
+        return RetryLater(reason=Reason(code="text_not_spoken", detail="answered, but the text could not be spoken"))
+    code = _UNDECIDED.get(result.result, "answered_no_key")
+    if not result.heard and code == "answered_no_key":
+        detail += ", hung up before the text was spoken"
+    return Delivered(at=at, code=code, detail=detail, parts=parts)

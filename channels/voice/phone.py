@@ -1,0 +1,122 @@
+"""One phone and the call that is made to it: several alerts are told in it, one after the other. SIP and sound live in `ivr`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from channels.conversation import Attendant, Briefing, Decision, Proof, Standing, Stop
+from ivr.call import CallResult
+from ivr.endpoint import Handle
+from ivr.menu import Variable
+
+ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
+"""The Reason of a call that is taken back since somebody else has the alert (RFC 3326, 3.1): phones show no missed call."""
+TOLD_MAX = 20
+"""Alerts told in one call: more than anybody can take in."""
+
+DECISIONS = {"acknowledge": Decision.ACKNOWLEDGED, "take": Decision.TAKEN, "decline": Decision.DECLINED}
+"""What each effect of a flow decides."""
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """One alert to be told to this phone: an attempt of ours, or (`attempt` False) another open alert of the same person."""
+
+    briefing: Briefing
+    attempt: bool = True
+    told: bool = False
+    decision: Decision | None = None
+    stopped: Stop | None = None
+
+
+def variables_of(briefing: Briefing) -> dict[str, Variable]:
+    """What a flow knows of an alert."""
+    return {"text": Variable(briefing.text, briefing.language)}
+
+
+@dataclass(slots=True, eq=False)
+class Agenda:
+    """What is told in one call, and what was decided. It performs the effects of the flow `alert` and of the flow `line`."""
+
+    attendant: Attendant
+    address: str = ""
+    person: str = ""
+    items: list[Item] = field(default_factory=list)
+    current: Item | None = None
+    looked: bool = False
+
+    def next(self) -> Item | None:
+        """The next alert to be told; it is the current one from now on."""
+        self.current = next((item for item in self.items if not item.told and item.stopped is None), None)
+        if self.current is not None:
+            self.current.told = True
+        return self.current
+
+    def item(self, reference: str) -> Item | None:
+        """The alert with this reference."""
+        return next((item for item in self.items if item.briefing.reference == reference), None)
+
+    async def perform(self, effect: str, digits: str, recording: bytes) -> tuple[str, Mapping[str, Variable]]:
+        """See `ivr.call.Effects`."""
+        del recording
+        if effect in DECISIONS:
+            return await self._decide(DECISIONS[effect])
+        match effect:
+            case "next_alert":
+                return await self._next_alert()
+            case "needs_pin":
+                return ("yes" if await self.attendant.needs_pin(self.address) else "no"), {}
+            case "check_pin":
+                return _word(await self.attendant.check_pin(self.address, digits)), {}
+        raise ValueError(f"no effect {effect}")
+
+    async def _decide(self, decision: Decision) -> tuple[str, Mapping[str, Variable]]:
+        item = self.current
+        if item is None:
+            return "failed", {}
+        if item.stopped is not None:
+            return ("elsewhere" if item.stopped.by else "over"), {"by": Variable(item.stopped.by)}
+        before, item.decision = item.decision, decision  # at once: the alert may end by it before the answer is here
+        reply = await self.attendant.decide(item.briefing.reference, decision, person=self.person)
+        if reply.standing is not Standing.RECORDED:
+            item.decision = before
+        return reply.standing.value, {"by": Variable(reply.by)}
+
+    async def _next_alert(self) -> tuple[str, Mapping[str, Variable]]:
+        item = self.next()
+        if item is None and not self.looked:
+            self.looked = True
+            known = {one.briefing.reference for one in self.items}
+            found = await self.attendant.briefings(self.address)
+            others = [one for one in found if one.reference not in known]
+            self.items += [Item(briefing, attempt=False) for briefing in others[:TOLD_MAX]]
+            item = self.next()
+        return ("none", {}) if item is None else ("more", variables_of(item.briefing))
+
+
+def _word(proof: Proof) -> str:
+    return proof.value
+
+
+@dataclass(slots=True, eq=False)
+class Phone:
+    """A phone that is being called. Further alerts for it wait for this call instead of making one of their own."""
+
+    agenda: Agenda
+    handle: Handle
+    result: CallResult | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self, item: Item, stop: Stop) -> None:
+        """Takes one alert back: with it the call, where it is about nothing else."""
+        if item.stopped is not None or item.decision is not None:
+            return  # this person has it, or is just saying so
+        item.stopped = stop
+        if any(other.attempt and other.stopped is None for other in self.agenda.items):
+            return  # the call goes on for another alert; a key for this one is answered with who has it
+        if self.handle.up:
+            self.handle.interrupt(stop.by)
+        else:
+            self.handle.hang_up(ELSEWHERE)

@@ -1,0 +1,190 @@
+"""The settings of a voice provider that speaks SIP, with their bounds. Nothing is opened here."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from channels.voice.address import DialForm
+from ivr.sip.hop import Transport
+
+Identity = Literal["from", "p-asserted", "p-preferred"]
+"""Where the caller's number is told: the From header alone, or P-Asserted-Identity or P-Preferred-Identity as well (RFC 3325)."""
+Srtp = Literal["off", "required"]
+
+
+def _host_port(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise ValueError('expected "address:port"')
+    return value
+
+
+def _port_range(value: str) -> str:
+    first, dash, last = value.partition("-")
+    if not dash or not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
+        raise ValueError('expected "first-last", such as "40000-40999"')
+    if not 1_024 <= int(first) < int(last) <= 65_535:
+        raise ValueError("expected ports from 1024 to 65535, the first below the last")
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError('expected an address or a network such as "192.0.2.0/24"') from None
+    return value
+
+
+HostPort = Annotated[str, AfterValidator(_host_port)]
+PortRange = Annotated[str, AfterValidator(_port_range)]
+Network = Annotated[str, AfterValidator(_network)]
+
+
+class SipSettings(BaseModel):
+    """One `[[providers]]` table with `channel = "voice"` and `kind = "sip"`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str = Field(min_length=1, max_length=64, description="The provider's name, as routes and reports name it.")
+    channel: Literal["voice"] = "voice"
+    kind: Literal["sip"] = "sip"
+
+    listen: HostPort = Field(default="0.0.0.0:5060", description="Our side of SIP; port 0 takes any free one.")
+    host: str = Field(min_length=1, max_length=253, description="Name or address of the trunk or exchange.")
+    port: int | None = Field(
+        default=None, ge=1, le=65_535, description="Its port; without one DNS SRV is asked, then 5060, with TLS 5061."
+    )
+    proxies: tuple[HostPort, ...] = Field(
+        default=(), max_length=8, description="Further proxies of the trunk, tried in this order when it fails."
+    )
+    transport: Transport = Field(default="udp", description="udp, tcp or tls.")
+    tls_ca: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust instead of the system's."
+    )
+    tls_verify: bool = Field(default=True, description="Verify the trunk's certificate and name.")
+    tls_certificate: Path | None = Field(default=None, description="PEM file of our certificate, for calls to us.")
+    tls_key: Path | None = Field(default=None, description="PEM file of its key.")
+
+    username: str = Field(default="", max_length=128, description="Our user name at the trunk.")
+    auth_username: str = Field(default="", max_length=128, description="For digest, where it is not the user name.")
+    password: SecretStr = Field(default=SecretStr(""), max_length=256, description="For digest.")
+    domain: str = Field(default="", max_length=253, description="The domain of our address; the host unless given.")
+    register_: bool = Field(default=False, alias="register", description="REGISTER with the trunk.")
+    register_s: int = Field(default=300, ge=60, le=86_400, description="How long a registration is asked to last.")
+    options_s: float = Field(
+        default=30.0, ge=0, le=3_600, description="How often the trunk is asked whether it is there; 0: never."
+    )
+
+    caller_id: str = Field(default="", max_length=64, description="The number shown; it rings back here.")
+    caller_name: str = Field(default="", max_length=64, description="The name shown, where networks carry one.")
+    identity: Identity = Field(default="from", description="Where the number is told: from, p-asserted or p-preferred.")
+    dial: DialForm = Field(default="+", description="How numbers are dialled: +, 00, or 0 within `country`.")
+    country: str | None = Field(
+        default=None,
+        pattern="^[A-Z]{2}$",
+        description="ISO 3166 code: where the trunk is, whose national numbers it takes.",
+    )
+    allowed_domains: tuple[str, ...] = Field(
+        default=(), max_length=100, description="Domains of SIP addresses that may be called, and be redirected to."
+    )
+
+    trusted: tuple[Network, ...] = Field(
+        default=(), max_length=100, description="Addresses besides the trunk's own from which calls to us are taken."
+    )
+    inbound_username: str = Field(
+        default="", max_length=128, description="Who calls us from elsewhere proves with this"
+    )
+    inbound_password: SecretStr = Field(
+        default=SecretStr(""), max_length=256, description="and this password (digest)."
+    )
+
+    public_address: str = Field(default="", max_length=64, description="Our address as seen from outside a NAT.")
+    rtp_ports: PortRange = Field(default="40000-40999", description="Ports for audio; a call takes an even one.")
+    codecs: tuple[Literal["PCMA", "PCMU"], ...] = Field(
+        default=("PCMA", "PCMU"), min_length=1, max_length=2, description="Codecs offered, the preferred first."
+    )
+    srtp: Srtp = Field(default="off", description="required: audio is encrypted (SDES), calls without it fail.")
+    media_timeout_s: float = Field(default=20.0, ge=2, le=300, description="Without audio for so long a call is over.")
+
+    max_calls: int = Field(default=100, ge=1, le=5_000, description="Calls out at once.")
+    incoming_max: int = Field(default=100, ge=0, le=5_000, description="Calls to us at once; 0: none are taken.")
+    calls_per_s: float = Field(default=10.0, gt=0, le=1_000, description="Most new calls a second.")
+    ring_s: float = Field(default=35.0, ge=5, le=180, description="How long it rings; below the pick-up of mailboxes.")
+    first_response_s: float = Field(
+        default=4.0, ge=0.5, le=32, description="How long a proxy may take for its first word; then the next is tried."
+    )
+    call_max_s: int = Field(default=300, ge=30, le=3_600, description="The longest call; its minutes are held.")
+
+    language: str = Field(
+        default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Spoken by default."
+    )
+    wait_for_beep: bool = Field(
+        default=True, description="Listen for an answering machine, and speak after its tone. It acknowledges nothing."
+    )
+    words_per_minute: int = Field(default=150, ge=80, le=300, description="How fast texts are spoken.")
+    flow: Path | None = Field(default=None, description="A TOML file with another dialogue for calls out.")
+    prompts: Path | None = Field(default=None, description="A folder of WAV files that replace fixed prompts.")
+
+    @field_validator("caller_id")
+    @classmethod
+    def _caller_id_is_a_number(cls, value: str) -> str:
+        if value and not value.removeprefix("+").replace("*", "").replace("#", "").isascii():
+            raise ValueError("expected a number such as +33100000000, or an extension")
+        if value and not value.removeprefix("+").isalnum():
+            raise ValueError("expected a number such as +33100000000, or an extension")
+        return value
+
+    @field_validator("public_address")
+    @classmethod
+    def _public_address_is_numeric(cls, value: str) -> str:
+        if value:
+            try:
+                ipaddress.ip_address(value)
+            except ValueError:
+                raise ValueError("expected an IP address") from None
+        return value
+
+    @model_validator(mode="after")
+    def _keys_belong_together(self) -> Self:
+        if self.register_ and not self.username:
+            raise ValueError("register = true needs a username")
+        if self.password.get_secret_value() and not self.username:
+            raise ValueError("a password needs a username")
+        if self.dial == "0" and self.country is None:
+            raise ValueError('dial = "0" needs the country that the trunk is in')
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key go together")
+        if self.transport != "tls" and (self.tls_ca or self.tls_certificate or not self.tls_verify):
+            raise ValueError('the tls_ keys have a meaning only with transport = "tls"')
+        if bool(self.inbound_username) != bool(self.inbound_password.get_secret_value()):
+            raise ValueError("inbound_username and inbound_password go together")
+        first, last = self.rtp_port_range
+        if (last - first + 1) // 2 < self.max_calls + self.incoming_max:
+            raise ValueError("rtp_ports has too few ports: a call takes two, for max_calls and incoming_max together")
+        return self
+
+    @property
+    def listen_host(self) -> str:
+        """The address to listen on, an IPv6 address without its brackets."""
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def listen_port(self) -> int:
+        """The port to listen on; 0 is any free one."""
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def rtp_port_range(self) -> tuple[int, int]:
+        """The first and the last port for audio."""
+        first, _, last = self.rtp_ports.partition("-")
+        return int(first), int(last)
+
+    @property
+    def minutes_max(self) -> int:
+        """The most minutes that a call can begin: what is held for it."""
+        return -(-self.call_max_s // 60)

@@ -1,0 +1,222 @@
+"""What people on the line are told and asked: the broker's side of `channels.conversation`, for one provider."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection, case, select
+
+from channels.conversation import Briefing, Caller, Decision, Line, Proof, Reply, Standing
+from gateway import pins
+from gateway.alert import Alert, Status
+from gateway.clock import Clock
+from gateway.decisions import Decide
+from gateway.delivery import State
+from gateway.pins import Guesses
+from gateway.rendering import text_for
+from gateway.settings import PersonSettings
+from gateway.store import rows, tables
+from gateway.store.engine import Store
+from gateway.store.errors import StoreError
+from gateway.store.journal import Journal
+
+log = structlog.get_logger(__name__)
+
+BRIEFINGS_MAX = 20
+"""Alerts told in one call: nobody listens to more."""
+DECIDE_S = 10.0
+"""Somebody holds the phone: an answer that takes longer is as good as none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """Somebody whom the settings name: with a number or a PIN to prove who they are."""
+
+    name: str
+    language: str
+    addresses: tuple[str, ...]
+    number: str
+    pin: str
+
+
+class People:
+    """The people of the settings, by what they are known by."""
+
+    def __init__(self, people: Sequence[PersonSettings], canonical: Callable[[str], str]) -> None:
+        self.everybody = tuple(
+            Person(
+                name=one.name,
+                language=one.language,
+                number=one.number,
+                pin=one.pin_hash,
+                addresses=tuple(canonical(address) for address in one.addresses),
+            )
+            for one in people
+        )
+        self._by_address = {address: person for person in self.everybody for address in person.addresses}
+        self._by_number = {person.number: person for person in self.everybody if person.number}
+
+    def at(self, address: str) -> Person | None:
+        """Who is reached at the address."""
+        return self._by_address.get(address)
+
+    def numbered(self, number: str) -> Person | None:
+        """Who has this personal number."""
+        return self._by_number.get(number)
+
+
+class PhoneAttendant:
+    """Answers one provider's calls."""
+
+    def __init__(
+        self, *, store: Store, journal: Journal, clock: Clock, people: People, guesses: Guesses, channel: str
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._clock = clock
+        self._people = people
+        self._guesses = guesses
+        self._channel = channel
+
+    # --- decisions ---------------------------------------------------------------------------------------------------
+
+    async def decide(self, reference: str, decision: Decision, *, person: str = "") -> Reply:
+        """See `Attendant.decide`."""
+        command = Decide(delivery_id=reference, decision=decision, via=self._channel, person=person)
+        try:
+            async with asyncio.timeout(DECIDE_S):
+                return await asyncio.shield(asyncio.ensure_future(self._journal.do(command, urgent=True)))
+        except (StoreError, TimeoutError) as error:
+            log.warning("decision_not_recorded", delivery=reference, decision=decision, error=str(error))
+            return Reply(standing=Standing.FAILED)
+        except Exception:
+            log.exception("decision_refused", delivery=reference, decision=decision)
+            return Reply(standing=Standing.FAILED)
+
+    # --- what is open ------------------------------------------------------------------------------------------------
+
+    async def briefings(self, address: str) -> Sequence[Briefing]:
+        """See `Attendant.briefings`."""
+        whole = f"{self._channel}:{address}"
+        person = self._people.at(whole)
+        return await self._open_for((whole,) if person is None else (whole, *person.addresses))
+
+    async def briefings_of(self, caller: Caller) -> Sequence[Briefing]:
+        """See `Attendant.briefings_of`."""
+        person = next((one for one in self._people.everybody if one.name == caller.id), None)
+        return () if person is None else await self._open_for(person.addresses)
+
+    async def _open_for(self, addresses: Sequence[str]) -> list[Briefing]:
+        try:
+            found = await self._store.read(lambda connection: _open_alerts(connection, tuple(set(addresses))))
+        except StoreError as error:
+            log.warning("briefings_not_read", error=str(error))
+            return []
+        return [
+            Briefing(
+                reference=delivery_id,
+                text=text_for(alert, self._channel, language or alert.language)[1],
+                language=language or alert.language,
+                exercise=alert.exercise,
+            )
+            for delivery_id, language, alert in found
+        ]
+
+    # --- PINs --------------------------------------------------------------------------------------------------------
+
+    async def needs_pin(self, address: str) -> bool:
+        """See `Attendant.needs_pin`."""
+        person = self._people.at(f"{self._channel}:{address}")
+        return person is not None and bool(person.pin)
+
+    async def check_pin(self, address: str, digits: str) -> Proof:
+        """See `Attendant.check_pin`."""
+        person = self._people.at(f"{self._channel}:{address}")
+        if person is None or not person.pin:
+            return Proof.WRONG
+        return await self._prove(f"person {person.name}", digits, person.pin)
+
+    async def _prove(self, whose: str, digits: str, stored: str) -> Proof:
+        now = self._clock.monotonic()
+        if self._guesses.locked(whose, now):
+            return Proof.LOCKED
+        if await asyncio.to_thread(pins.matches, digits, stored):
+            self._guesses.right(whose)
+            return Proof.OK
+        self._guesses.wrong(whose, now)
+        log.warning("wrong_pin", whose=whose)
+        return Proof.LOCKED if self._guesses.locked(whose, now) else Proof.WRONG
+
+    # --- calls to us -------------------------------------------------------------------------------------------------
+
+    async def line(self, number: str) -> Line | None:
+        """See `Attendant.line`."""
+        del number
+        return Line(kind="acknowledgement", name="acknowledgement") if self._people.everybody else None
+
+    async def identify(self, digits: str, *, source: str) -> Caller | Proof:
+        """See `Attendant.identify`: ``NUMBER*PIN``, a number alone where its person has no PIN, or a PIN alone."""
+        now = self._clock.monotonic()
+        who = f"caller {source}"
+        if self._guesses.locked(who, now):
+            return Proof.LOCKED
+        number, star, pin = digits.partition("*")
+        person = self._people.numbered(number)
+        if person is not None and person.pin:
+            proof = await self._prove(f"person {person.name}", pin, person.pin) if star else Proof.WRONG
+            if proof is Proof.LOCKED:
+                return proof
+            person = person if proof is Proof.OK else None
+        elif person is None and not star:
+            person = await asyncio.to_thread(self._with_pin, digits)
+        if person is None:
+            self._guesses.wrong(who, now)
+            log.warning("caller_not_known", source=source)
+            return Proof.LOCKED if self._guesses.locked(who, now) else Proof.WRONG
+        self._guesses.right(who)
+        return Caller(id=person.name, name=person.name, language=person.language)
+
+    def _with_pin(self, digits: str) -> Person | None:
+        """Who has this PIN, among those who have no number; each comparison takes as long as the other."""
+        without_number = [person for person in self._people.everybody if person.pin and not person.number]
+        return next((person for person in without_number if pins.matches(digits, person.pin)), None)
+
+    async def authorise(self, line: Line, digits: str, *, source: str) -> Proof:
+        """See `Attendant.authorise`."""
+        del line, digits, source
+        return Proof.WRONG
+
+    async def raise_alarm(self, line: Line, *, source: str) -> str | None:
+        """See `Attendant.raise_alarm`."""
+        del line, source
+        return None
+
+    async def attach_recording(self, reference: str, wav: bytes) -> bool:
+        """See `Attendant.attach_recording`."""
+        del reference, wav
+        return False
+
+
+def _open_alerts(connection: Connection, addresses: tuple[str, ...]) -> list[tuple[str, str, Alert]]:
+    """(delivery, its language, alert) of each open alert that was, or is being, sent to one of the addresses."""
+    d, a = tables.deliveries.c, tables.alerts
+    statement = (
+        select(d.id, d.language, *rows.alerts.columns)
+        .join(a, a.c.id == d.alert_id)
+        .where(
+            a.c.ended_at.is_(None),
+            a.c.status == Status.ACTIVE.value,
+            d.address.in_(addresses),
+            d.state.in_((State.QUEUED.value, State.SENDING.value, State.ACCEPTED.value, State.DELIVERED.value)),
+        )
+        .order_by(a.c.priority, a.c.id, case((d.state == State.SENDING.value, 0), else_=1), d.id)
+        .limit(4 * BRIEFINGS_MAX)
+    )
+    found: dict[str, tuple[str, str, Alert]] = {}
+    for row in connection.execute(statement):
+        alert = rows.alerts.from_row(row[2:])
+        found.setdefault(alert.id, (row[0], row[1], alert))
+    return list(found.values())[:BRIEFINGS_MAX]
