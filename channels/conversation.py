@@ -110,8 +110,8 @@ class Attendant(Protocol):
         """Whether this is the PIN of the person at the address. Wrong ones are slowed down and counted."""
         ...
 
-    async def line(self, number: str) -> Line | None:
-        """What answers when `number` (as dialled, on this provider) is called; None: nothing does."""
+    async def line(self, numbers: Sequence[str]) -> Line | None:
+        """What answers when one of these is called: what the network says was dialled, the likeliest first. None: nothing."""
         ...
 
     async def identify(self, digits: str, *, source: str) -> Caller | Proof:

@@ -22,13 +22,13 @@ from gateway.alertmanager import (
 )
 from gateway.broker import Broker
 from gateway.intake import Shortfall
-from gateway.planning import AddressRefused
 from gateway.progress import change_alert
 from gateway.rendering import render_alertmanager, shortened
-from gateway.settings import RecipientSettings, RuleSettings
+from gateway.rules import NotTaken, request_of
+from gateway.settings import RuleSettings
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
-from gateway.submission import AcknowledgementIn, AlertRequest, RecipientIn, StepIn, Submissions
+from gateway.submission import AlertRequest, Submissions
 
 log = structlog.get_logger(__name__)
 
@@ -38,14 +38,6 @@ REPEATED_CHARS_MAX = 500  # of the text, as the timeline keeps it
 
 Values = dict[str, object]
 Outcome = Literal["accepted", "joined", "resolved"]
-
-
-class NotTaken(Exception):  # noqa: N818 - a verdict
-    """Nothing was taken. `code` is stable: ``no_rule``, ``unknown_account`` or ``nobody_to_reach``; the text says why."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +118,7 @@ class AlertmanagerIntake:
             return await self._join_without_rule(notification, account_id)
         if account_id is None:
             await self._check_account(rule)
-        request, skipped = self._request(rule)
+        request, skipped = request_of(rule, self._broker.planner)
         taken = await self._accept_all(request, rule, key_id, _troubles(notification, rule))
         return Verdict(
             firing=True,
@@ -212,61 +204,6 @@ class AlertmanagerIntake:
         )
         taken = await self._submissions.accept(submission, shortfall=Shortfall.TAKE)
         return Concerned(id=taken.alert_id, outcome="joined" if taken.joined else "accepted")
-
-    def _request(self, rule: RuleSettings) -> tuple[AlertRequest, list[str]]:
-        """What the rule asks for, with the recipients that can be reached, and why the others cannot."""
-        skipped: list[str] = []
-        recipients = self._reachable(rule.recipients, "recipients", skipped)
-        steps = []
-        for n, step in enumerate(rule.steps):
-            own = self._reachable(step.recipients, f"steps[{n}].recipients", skipped) if step.recipients else None
-            if own is None or own:
-                repeats = {} if step.every_s is None else {"every_s": step.every_s}
-                steps.append(
-                    StepIn(after_s=step.after_s, channels=step.channels, recipients=own, repeat=step.repeat, **repeats)
-                )
-        if skipped:
-            log.warning("rule_recipients_skipped", rule=rule.name, skipped=len(skipped))
-        recipients = recipients or next((step.recipients for step in steps if step.recipients), ())
-        if not recipients:
-            raise NotTaken("nobody_to_reach", f"the rule {rule.name} reaches nobody: {'; '.join(skipped)}")
-        asked = rule.acknowledgement
-        request = AlertRequest(
-            text="-",
-            priority=rule.priority,
-            language=rule.language,
-            recipients=recipients,
-            steps=tuple(steps),
-            acknowledgement=None if asked is None else AcknowledgementIn.model_validate(asked.model_dump()),
-            on_unknown=rule.on_unknown,
-            expires_after_s=rule.expires_after_s,
-        )
-        return request, skipped
-
-    def unreachable(self) -> list[str]:
-        """What in the rules leads to nobody, one line each, for `tocsin check` and the start."""
-        found = []
-        for rule in self._rules:
-            try:
-                _, skipped = self._request(rule)
-            except NotTaken as nobody:
-                skipped = [str(nobody)]
-            found += [f"rule {rule.name}: {line}" for line in skipped]
-        return found
-
-    def _reachable(self, given: Sequence[RecipientSettings], place: str, skipped: list[str]) -> tuple[RecipientIn, ...]:
-        """One wrong address must not silence an alarm: it is left out, and said."""
-        found = []
-        for n, recipient in enumerate(given):
-            addresses = []
-            for m, address in enumerate(recipient.addresses):
-                try:
-                    addresses.append(self._broker.planner.canonical(address))
-                except AddressRefused as refused:
-                    skipped.append(f"{place}[{n}].addresses[{m}]: {refused}")
-            if addresses:
-                found.append(RecipientIn(name=recipient.name, language=recipient.language, addresses=tuple(addresses)))
-        return tuple(found)
 
 
 def _troubles(notification: Notification, rule: RuleSettings) -> list[tuple[str, Values]]:

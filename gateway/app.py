@@ -22,6 +22,7 @@ from channels.channel import Channel
 from channels.email.settings import SmtpSettings
 from channels.sms.settings import SmppSettings
 from channels.voice.settings import SipSettings
+from gateway.attending import attend
 from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
 from gateway.queue.memory import MemoryQueue
@@ -107,6 +108,7 @@ async def serve(
             clock=SystemClock(),
             role=role,
         )
+        attend(broker)
         await _serve(settings, broker, http_app(broker), started)
     finally:
         await store.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 from sqlalchemy import Connection, case, select
@@ -15,9 +16,10 @@ from gateway.alert import Alert, Status
 from gateway.clock import Clock
 from gateway.decisions import Decide
 from gateway.delivery import State
+from gateway.lines import Lines
 from gateway.pins import Guesses
 from gateway.rendering import text_for
-from gateway.settings import PersonSettings
+from gateway.settings import LineSettings, PersonSettings
 from gateway.store import rows, tables
 from gateway.store.engine import Store
 from gateway.store.errors import StoreError
@@ -27,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 BRIEFINGS_MAX = 20
 """Alerts told in one call: nobody listens to more."""
+EVERYBODY = "callers"
+FREE_FOR_EVERYBODY = 30
+"""Wrong guesses of all callers together before calling in is closed for a while: whoever forges caller ids guesses no faster."""
 DECIDE_S = 10.0
 """Somebody holds the phone: an answer that takes longer is as good as none."""
 
@@ -68,16 +73,39 @@ class People:
         return self._by_number.get(number)
 
 
+class Alarms(Protocol):
+    """Whoever raises the alarms of lines."""
+
+    async def raise_alarm(self, line: LineSettings) -> str | None:
+        """The id of the alert once it is on disk."""
+        ...
+
+    async def attach(self, alert_id: str, wav: bytes) -> bool:
+        """Whether the recording is with the alert now."""
+        ...
+
+
 class PhoneAttendant:
     """Answers one provider's calls."""
 
     def __init__(
-        self, *, store: Store, journal: Journal, clock: Clock, people: People, guesses: Guesses, channel: str
+        self,
+        *,
+        store: Store,
+        journal: Journal,
+        clock: Clock,
+        people: People,
+        lines: Lines,
+        alarms: Alarms,
+        guesses: Guesses,
+        channel: str,
     ) -> None:
         self._store = store
         self._journal = journal
         self._clock = clock
         self._people = people
+        self._lines = lines
+        self._alarms = alarms
         self._guesses = guesses
         self._channel = channel
 
@@ -152,32 +180,47 @@ class PhoneAttendant:
 
     # --- calls to us -------------------------------------------------------------------------------------------------
 
-    async def line(self, number: str) -> Line | None:
+    async def line(self, numbers: Sequence[str]) -> Line | None:
         """See `Attendant.line`."""
-        del number
-        return Line(kind="acknowledgement", name="acknowledgement") if self._people.everybody else None
+        return self._lines.called(numbers)
 
     async def identify(self, digits: str, *, source: str) -> Caller | Proof:
         """See `Attendant.identify`: ``NUMBER*PIN``, a number alone where its person has no PIN, or a PIN alone."""
-        now = self._clock.monotonic()
-        who = f"caller {source}"
-        if self._guesses.locked(who, now):
-            return Proof.LOCKED
+        found: list[Person] = []
+
+        async def known() -> bool:
+            person = await self._person_with(digits)
+            found.extend([] if person is None else [person])
+            return person is not None
+
+        proof = await self._guess(source, known)
+        if proof is not Proof.OK:
+            return proof
+        return Caller(id=found[0].name, name=found[0].name, language=found[0].language)
+
+    async def _person_with(self, digits: str) -> Person | None:
         number, star, pin = digits.partition("*")
         person = self._people.numbered(number)
-        if person is not None and person.pin:
-            proof = await self._prove(f"person {person.name}", pin, person.pin) if star else Proof.WRONG
-            if proof is Proof.LOCKED:
-                return proof
-            person = person if proof is Proof.OK else None
-        elif person is None and not star:
-            person = await asyncio.to_thread(self._with_pin, digits)
         if person is None:
-            self._guesses.wrong(who, now)
-            log.warning("caller_not_known", source=source)
-            return Proof.LOCKED if self._guesses.locked(who, now) else Proof.WRONG
-        self._guesses.right(who)
-        return Caller(id=person.name, name=person.name, language=person.language)
+            return None if star else await asyncio.to_thread(self._with_pin, digits)
+        if not person.pin:
+            return person
+        proved = star and await self._prove(f"person {person.name}", pin, person.pin) is Proof.OK
+        return person if proved else None
+
+    async def _guess(self, source: str, right: Callable[[], Awaitable[bool]]) -> Proof:
+        """One guess of a caller: counted against where the call comes from, which callers can forge, and against all of
+        them together."""
+        now, who = self._clock.monotonic(), f"caller {source}"
+        if self._guesses.locked(who, now) or self._guesses.locked(EVERYBODY, now):
+            return Proof.LOCKED
+        if await right():
+            self._guesses.right(who)
+            return Proof.OK
+        self._guesses.wrong(who, now)
+        self._guesses.wrong(EVERYBODY, now, free=FREE_FOR_EVERYBODY)
+        log.warning("caller_not_known", source=source)
+        return Proof.LOCKED if self._guesses.locked(who, now) else Proof.WRONG
 
     def _with_pin(self, digits: str) -> Person | None:
         """Who has this PIN, among those who have no number; each comparison takes as long as the other."""
@@ -186,18 +229,22 @@ class PhoneAttendant:
 
     async def authorise(self, line: Line, digits: str, *, source: str) -> Proof:
         """See `Attendant.authorise`."""
-        del line, digits, source
-        return Proof.WRONG
+        settings = self._lines.settings_of(line)
+        if settings is None:
+            return Proof.WRONG
+        return await self._guess(source, lambda: asyncio.to_thread(pins.matches, digits, settings.pin_hash))
 
     async def raise_alarm(self, line: Line, *, source: str) -> str | None:
         """See `Attendant.raise_alarm`."""
-        del line, source
-        return None
+        settings = self._lines.settings_of(line)
+        if settings is None:
+            return None
+        log.info("alarm_by_phone", line=line.name, source=source)
+        return await self._alarms.raise_alarm(settings)
 
     async def attach_recording(self, reference: str, wav: bytes) -> bool:
         """See `Attendant.attach_recording`."""
-        del reference, wav
-        return False
+        return await self._alarms.attach(reference, wav)
 
 
 def _open_alerts(connection: Connection, addresses: tuple[str, ...]) -> list[tuple[str, str, Alert]]:

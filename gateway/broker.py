@@ -16,10 +16,9 @@ from prometheus_client import Counter
 
 from billing.tariff import Tariff, TariffTable
 from channels.channel import Channel, Message
-from channels.conversation import Conversing, Stop
+from channels.conversation import Stop
 from channels.outcome import Report
 from gateway.attempts import Claim
-from gateway.attendant import People, PhoneAttendant
 from gateway.breaker import Breaker
 from gateway.callbacks import CallbackSender
 from gateway.clock import Clock
@@ -30,8 +29,7 @@ from gateway.intake import ClaimedAtOnce
 from gateway.last_resort import LastResort
 from gateway.lifecycle import Taken
 from gateway.outbound import OutboundClient, OutboundPolicy
-from gateway.pins import Guesses
-from gateway.planning import AddressRefused, Planner
+from gateway.planning import Planner
 from gateway.policy import RetryPolicy
 from gateway.progress import AlertEnded, Announced, CallbackWritten, Tariffs, finish
 from gateway.queue.port import Queue, Ticket, Urgency
@@ -142,32 +140,8 @@ class Broker:
             )
             for provider, channel in channels.items()
         }
-        self._attend()
         self._announcements: dict[str, list[Ticket]] = {}
         self._announcing: set[asyncio.Task[None]] = set()
-
-    def _attend(self) -> None:
-        """Channels that talk with people get somebody to ask."""
-        guesses = Guesses()
-        people = People(self.settings.people, self._canonical_where_possible)
-        for channel in self.channels.values():
-            if isinstance(channel, Conversing):
-                channel.attend(
-                    PhoneAttendant(
-                        store=self.store,
-                        journal=self.journal,
-                        clock=self.clock,
-                        people=people,
-                        guesses=guesses,
-                        channel=channel.name,
-                    )
-                )
-
-    def _canonical_where_possible(self, address: str) -> str:
-        try:
-            return self.planner.canonical(address)
-        except AddressRefused:
-            return address
 
     def _last_recipient(self, recipient: RecipientSettings) -> Recipient:
         """A recipient of the settings; raises AddressRefused at the start rather than when it is needed."""

@@ -82,15 +82,15 @@ class Guesses:
         guesser = self._guessers.get(who)
         return guesser is not None and now < guesser.locked_until
 
-    def wrong(self, who: str, now: float) -> None:
-        """One more wrong guess."""
+    def wrong(self, who: str, now: float, *, free: int = FREE_GUESSES) -> None:
+        """One more wrong guess; from the `free`-th on there is a wait."""
         guesser = self._guessers.pop(who, None)
         if guesser is None or now - guesser.at > FORGOTTEN_S:
             guesser = _Guesser(wrong=0, at=now, locked_until=now)
         guesser.wrong += 1
         guesser.at = now
-        if guesser.wrong >= FREE_GUESSES:
-            doublings = min(guesser.wrong - FREE_GUESSES, 20)
+        if guesser.wrong >= free:
+            doublings = min(guesser.wrong - free, 20)
             guesser.locked_until = now + min(FIRST_LOCK_S * 2**doublings, LONGEST_LOCK_S)
         self._guessers[who] = guesser
         while len(self._guessers) > GUESSERS_MAX:

@@ -256,7 +256,7 @@ class RuleSettings(Section):
     """One [[rules]] table: what an intake makes of the alerts that match; the first rule that matches is taken."""
 
     name: Name = Field(description="what the timeline calls it")
-    source: Literal["alertmanager"] = Field(default="alertmanager", description="the intake it is for")
+    source: Literal["alertmanager", "phone"] = Field(default="alertmanager", description="the intake it is for")
     account: Name = Field(description="the account that is charged")
     match: dict[str, LabelMatch] = Field(
         default={}, max_length=50, description='label = "value" or label = {regex = "…"}; all have to fit'
@@ -296,6 +296,33 @@ class PersonSettings(Section):
         return self.pin.get_secret_value()
 
 
+class LineSettings(Section):
+    """One [[lines]] table: what answers when a number of ours is called."""
+
+    name: Name = Field(description="what rules and the timeline call it")
+    number: str = Field(pattern=r"^\+?[0-9*#]{1,20}$", description="the number or extension that is dialled")
+    kind: Literal["acknowledgement", "alarm"] = Field(description="what it is for")
+    language: Language = Field(default="", description="the language in which it answers")
+    pin: PinHash = Field(default=SecretStr(""), description="who knows it may raise the alarm")
+    text: str = Field(default="", max_length=1_000, description="the text of the alarm")
+    record_s: int = Field(default=0, ge=0, le=120, description="how long the caller may speak; 0: nothing is recorded")
+
+    @model_validator(mode="after")
+    def _an_alarm_has_a_text_and_a_pin(self) -> LineSettings:
+        if self.kind == "alarm" and not (self.pin_hash and self.text):
+            raise ValueError("an alarm line needs a text and a pin: without a PIN every wrong number raises it")
+        if self.kind == "acknowledgement" and (self.pin_hash or self.text or self.record_s):
+            raise ValueError(
+                "pin, text and record_s are for alarm lines; an acknowledgement line asks for people's own"
+            )
+        return self
+
+    @property
+    def pin_hash(self) -> str:
+        """The hash, or ""."""
+        return self.pin.get_secret_value()
+
+
 class LogSettings(Section):
     """[log]: what the gateway writes about itself."""
 
@@ -318,6 +345,7 @@ class Settings(Section):
     rules: tuple[RuleSettings, ...] = Field(default=(), max_length=1_000)
     last_resort: LastResortSettings = LastResortSettings()
     people: tuple[PersonSettings, ...] = Field(default=(), max_length=1_000)
+    lines: tuple[LineSettings, ...] = Field(default=(), max_length=100)
     log: LogSettings = LogSettings()
 
     @cached_property

@@ -25,7 +25,13 @@ def check_references(examination: Examination, raw: Mapping[str, Any], providers
     }
     routes = list(_tables(raw, "routes"))
     _check_routes(examination, routes, channel_of)
-    _check_rule_names(examination, list(_tables(raw, "rules")))
+    _check_names(examination, "rules", list(_tables(raw, "rules")), "name")
+    lines = list(_tables(raw, "lines"))
+    for key in ("name", "number"):
+        _check_names(examination, "lines", lines, key)
+    people = list(_tables(raw, "people"))
+    for key in ("name", "number"):
+        _check_names(examination, "people", people, key)
     for path, address in _addresses(raw):
         channel = address.partition(":")[0]
         if ":" in address and channel not in channel_of.values():
@@ -74,12 +80,17 @@ def _check_route_providers(
             examination.add(place, f"{shown(name)} is named twice")
 
 
-def _check_rule_names(examination: Examination, rules: list[tuple[KeyPath, Mapping[str, Any]]]) -> None:
+def _check_names(
+    examination: Examination, what: str, entries: list[tuple[KeyPath, Mapping[str, Any]]], key: str
+) -> None:
+    """No two entries of a list may have the same name, or number."""
     first_at: dict[str, int] = {}
-    for n, (path, rule) in enumerate(rules):
-        name = rule.get("name")
-        if isinstance(name, str) and first_at.setdefault(name, n) != n:
-            examination.add((*path, "name"), f"rules[{first_at[name]}] is called {shown(name)} already")
+    for n, (path, entry) in enumerate(entries):
+        name = entry.get(key)
+        if isinstance(name, str) and name and first_at.setdefault(name, n) != n:
+            first = f"{what}[{first_at[name]}]"
+            said = "is called" if key == "name" else f"has the {key}"
+            examination.add((*path, key), f"{first} {said} {shown(name)} already")
 
 
 def _tables(raw: Mapping[str, Any], key: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
@@ -90,7 +101,12 @@ def _tables(raw: Mapping[str, Any], key: str) -> Iterator[tuple[KeyPath, Mapping
 
 
 def _addresses(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Every address written in rules, their steps and the last resort."""
+    """Every address written in rules, their steps, the last resort and of people."""
+    for path, person in _tables(raw, "people"):
+        addresses = person.get("addresses")
+        for n, address in enumerate(addresses if isinstance(addresses, list) else []):
+            if isinstance(address, str):
+                yield (*path, "addresses", n), address
     for path, rule in _tables(raw, "rules"):
         yield from _addresses_of(rule, path)
         for step_path, step in _tables(rule, "steps"):

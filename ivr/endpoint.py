@@ -205,6 +205,12 @@ class Endpoint:
         """Calls that are answered."""
         return len(self._calls)
 
+    @property
+    def calls_out(self) -> int:
+        """Calls of ours, ringing or answered."""
+        answered = sum(isinstance(leg, OutgoingCall) for leg in self._calls)
+        return len(self._placed) + answered
+
     def now(self) -> float:
         """The time of all machines: the loop's."""
         assert self._loop is not None, "the endpoint is open"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 FILE_BYTES_MAX = 64 * 1024
@@ -146,6 +146,17 @@ def parse_flow(text: str, *, name: str, prompts: Collection[str]) -> Flow:
     if problems:
         raise FlowError(name, problems)
     return flow
+
+
+def recording_for(flow: Flow, seconds: float) -> Flow:
+    """The flow with recordings of this length, where it has any; 0 leaves it as it is."""
+    if not seconds:
+        return flow
+    states = {
+        name: replace(state, record_s=float(seconds)) if state.record_s else state
+        for name, state in flow.states.items()
+    }
+    return replace(flow, states=states)
 
 
 # --- one state -------------------------------------------------------------------------------------------------------

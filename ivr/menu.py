@@ -10,6 +10,8 @@ from ivr.flow import FAILED, Flow, State
 
 ALERT_TEXT = "text"
 """The variable that tells the alert: what only counts once it was begun to be spoken."""
+LANGUAGE = "language"
+"""The variable by which an effect chooses the language of the fixed prompts from now on."""
 EFFECT_S = 20.0
 """What takes longer has failed."""
 ENTRIES_MAX = 1_000
@@ -339,12 +341,20 @@ class Dialogue:
         self._performing = False
         self._deadline = None
         self._variables.update(event.variables)
+        self._speak_from_now_on(event.variables.get(LANGUAGE))
         interrupted, self._interrupted = self._interrupted, None
         outcome = event.outcome if event.outcome in state.then else FAILED
         if interrupted is not None and outcome != "recorded":
             self._interrupt(interrupted, now)
         else:
             self._enter(state.then[outcome], now)
+
+    def _speak_from_now_on(self, language: Variable | None) -> None:
+        wanted = "" if language is None else language.text.partition("-")[0].lower()
+        for n, known in enumerate(self._languages):
+            if known.partition("-")[0].lower() == wanted:
+                self._language = n
+                return
 
     def _recorded(self, now: float) -> None:
         self._recording = False

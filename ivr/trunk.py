@@ -60,6 +60,7 @@ class _Proxy:
     up: bool = True
     """Until it was asked it is taken to be there."""
     detail: str = ""
+    wrong_password: bool = False
 
 
 @dataclass(slots=True)
@@ -68,8 +69,10 @@ class Trunk:
 
     config: TrunkConfig
     registered: bool = False
-    detail: str = ""
-    alarm: bool = False
+    refused: str = ""
+    """What the registrar said, while it does not keep us."""
+    unwelcome: bool = False
+    """Whether the registrar will not have us, whatever we wait for."""
     _proxies: dict[Hop, _Proxy] = field(default_factory=dict)
     _authenticator: Authenticator | None = None
     _known: asyncio.Event = field(default_factory=asyncio.Event)
@@ -85,6 +88,18 @@ class Trunk:
     def up(self) -> bool:
         """Whether calls can be placed: some proxy answers, and we are registered where we have to be."""
         return any(proxy.up for proxy in self._proxies.values()) and (self.registered or not self.config.register)
+
+    @property
+    def detail(self) -> str:
+        """What is wrong, in words; "" while all is well."""
+        found = [f"not registered: {self.refused}"] if self.refused else []
+        found += [f"{hop}: {proxy.detail}" for hop, proxy in self._proxies.items() if proxy.detail]
+        return "; ".join(found)
+
+    @property
+    def alarm(self) -> bool:
+        """Whether somebody has to change something: a name, a password."""
+        return self.unwelcome or any(proxy.wrong_password for proxy in self._proxies.values())
 
     def proxies_up(self) -> tuple[int, int]:
         """(how many answer, how many there are)."""
@@ -108,19 +123,27 @@ class Trunk:
         self._proxies = {hop: self._proxies.get(hop, _Proxy()) for hop in found}
         self._known.set()
 
+    async def ask(self, endpoint: Endpoint) -> None:
+        """Asks every proxy once whether it is there."""
+        self._know_password()
+        await asyncio.gather(*(self._ask_whether_up(endpoint, hop) for hop in list(self._proxies)))
+
     # --- upkeep ------------------------------------------------------------------------------------------------------
 
     async def run(self, endpoint: Endpoint) -> None:
         """Looks names up again, asks proxies whether they are there, keeps registered. On cancellation it unregisters."""
         config = self.config
-        if config.credentials is not None:
-            self._authenticator = Authenticator(config.credentials, lambda: secrets.token_hex(8))
+        self._know_password()
         work: list[Awaitable[None]] = [self._keep_resolved()]
         if config.options_s:
             work.append(self._keep_asking(endpoint))
         if config.register:
             work.append(self._keep_registered(endpoint))
         await asyncio.gather(*work)
+
+    def _know_password(self) -> None:
+        if self.config.credentials is not None:
+            self._authenticator = Authenticator(self.config.credentials, lambda: secrets.token_hex(8))
 
     async def _keep_resolved(self) -> None:
         while True:
@@ -136,16 +159,18 @@ class Trunk:
             await asyncio.sleep(self.config.options_s * (0.9 + 0.2 * random.random()))  # noqa: S311 - spreads load, guards nothing
 
     async def _ask_whether_up(self, endpoint: Endpoint, hop: Hop) -> None:
-        """Any answer will do, even a refusal: who answers is there. But 503 is the proxy's own word that it is not."""
+        """Any answer will do, even a refusal: who answers is there. But 503 is the proxy's own word that it is not, and a
+        password that it does not take is of no use."""
         response = await self._ask(endpoint, "OPTIONS", hop, secrets.token_hex(8), 1, (), within_s=OPTIONS_WAIT_S)
-        up = response is not None and response.status != 503
+        wrong = response is not None and response.status in AUTHENTICATE and self._authenticator is not None
+        up = response is not None and response.status != 503 and not wrong
         detail = "" if up else "no answer" if response is None else f"{response.status} {response.reason}"
         proxy = self._proxies.get(hop)
         if proxy is None:
             return
         if proxy.up != up:
             log.warning("proxy_up" if up else "proxy_down", provider=self.config.name, proxy=str(hop), detail=detail)
-        proxy.up, proxy.detail = up, detail
+        proxy.up, proxy.detail, proxy.wrong_password = up, detail, wrong
         PROXY_UP.labels(self.config.name, str(hop)).set(up)
 
     async def _keep_registered(self, endpoint: Endpoint) -> None:
@@ -190,10 +215,10 @@ class Trunk:
         """For how long we are registered; None where we are not."""
         ok = response is not None and response.status < 300
         detail = "no answer" if response is None else f"{response.status} {response.reason}"
-        self.alarm = response is not None and response.status in (401, 403, 404, 407)
-        if ok != self.registered or (not ok and detail != self.detail):
+        self.unwelcome = response is not None and response.status in (401, 403, 404, 407)
+        if ok != self.registered or (not ok and detail != self.refused):
             log.warning("registered" if ok else "not_registered", provider=self.config.name, detail=detail)
-        self.registered, self.detail = ok, "" if ok else detail
+        self.registered, self.refused = ok, "" if ok else detail
         REGISTERED.labels(self.config.name).set(ok)
         if not ok or response is None:
             return None

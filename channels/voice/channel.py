@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import socket
+import contextlib
+import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from channels.channel import Capabilities, Message, ReportSink
+from channels.channel import Capabilities, InvalidAddressError, Message, ReportSink
 from channels.conversation import Attendant, Briefing, Stop
-from channels.outcome import LinkHealth, Outcome, Reason, RetryLater
-from channels.voice.address import VoiceAddress, dialled, parse
+from channels.outcome import LinkHealth, Outcome, PermanentFailure, Reason, RetryLater
+from channels.voice.address import VoiceAddress, parse
+from channels.voice.calls_in import CallsIn
+from channels.voice.dialling import InvalidTargetError, endpoint_config, invitation_parts, trunk_config
+from channels.voice.domains import Domains
+from channels.voice.doorkeeper import Doorkeeper
 from channels.voice.outcomes import answered, cancelled, refused
 from channels.voice.phone import Agenda, Item, Phone, variables_of
 from channels.voice.settings import SipSettings
 from ivr.audio.prompts import Prompts
-from ivr.audio.speech import Speaker
+from ivr.audio.speech import Speaker, SpeechUnavailable
 from ivr.call import CallOptions, CallResult
-from ivr.endpoint import Conversation, Endpoint, EndpointConfig, Order
+from ivr.endpoint import Conversation, Endpoint, Order
 from ivr.flow import Flow, parse_flow
-from ivr.sip.agent import Admission, Admitted, Dropped
-from ivr.sip.digest import Credentials
-from ivr.sip.headers import NameAddr
-from ivr.sip.hop import Hop
 from ivr.sip.incoming import IncomingCall
-from ivr.sip.message import Request
-from ivr.sip.uri import SipUri
+from ivr.trunk import Trunk
 
 log = structlog.get_logger(__name__)
 
 FLOWS = Path(__file__).parents[2] / "ivr" / "flows"
-RINGING_MARGIN_S = 60.0
+OPEN_AGAIN_S = 5.0
+"""After a name that was not found or an address that was taken, it is tried again."""
 
 
 class VoiceChannel:
@@ -46,14 +47,22 @@ class VoiceChannel:
             receipts=False, acknowledges=True, concurrent_sends=settings.max_calls, rate_per_s=settings.calls_per_s
         )
         self._settings = settings
-        self._domains = frozenset(domain.lower() for domain in settings.allowed_domains)
+        self._allowed = frozenset(domain.lower() for domain in settings.allowed_domains)
+        self._domains = Domains(settings)
         self._prompts = Prompts(settings.prompts)
         self._speaker = Speaker(words_per_minute=settings.words_per_minute)
         self._flow = _flow(settings.flow or FLOWS / "alert.toml", self._prompts)
+        self._calls_in = CallsIn(
+            line=_flow(FLOWS / "line.toml", self._prompts),
+            alarm=_flow(FLOWS / "alarm.toml", self._prompts),
+            options=CallOptions(call_max_s=float(settings.call_max_s), media_timeout_s=settings.media_timeout_s),
+        )
         self._attendant: Attendant | None = None
+        self._trunk = Trunk(trunk_config(settings))
         self._endpoint: Endpoint | None = None
-        self._hops: tuple[Hop, ...] = ()
+        self._trouble = Reason(code="not_open", detail="not open yet")
         self._phones: dict[str, Phone] = {}
+        self._preparing: set[asyncio.Task[None]] = set()
 
     # --- the port ----------------------------------------------------------------------------------------------------
 
@@ -62,7 +71,7 @@ class VoiceChannel:
         return str(self._parsed(raw))
 
     def _parsed(self, raw: str) -> VoiceAddress:
-        return parse(raw, default_region=self._settings.country, allowed_domains=self._domains)
+        return parse(raw, default_region=self._settings.country, allowed_domains=self._allowed)
 
     def billable_units(self, message: Message) -> int:
         """The minutes that the longest call begins."""
@@ -82,78 +91,109 @@ class VoiceChannel:
 
     async def send(self, message: Message) -> Outcome:
         """Calls the phone, or waits for the call that it is on already and is told in it."""
+        try:
+            address = self._parsed(message.address)
+        except InvalidAddressError as error:
+            return PermanentFailure(reason=Reason(code="invalid_destination", detail=str(error)))
         briefing = Briefing(reference=message.reference, text=message.text, language=message.language)
         item = Item(briefing)
         while True:
-            phone = self._phones.get(message.address)
+            phone = self._phones.get(str(address))
             if phone is None:
-                return await self._call(message, item)
-            phone.agenda.items.append(item)
-            phone.agenda.looked = phone.agenda.looked and False
+                return await self._call(message, address, item)
+            phone.agenda.add(item)
             outcome = await self._joined(phone, item)
             if outcome is not None:
                 return outcome
 
     async def run(self, report: ReportSink) -> None:
-        """Keeps the endpoint open until cancelled."""
+        """Keeps the endpoint open and the trunk looked after until cancelled."""
         del report
-        settings = self._settings
-        hops = await self._resolved()
-        password = settings.password.get_secret_value()
-        credentials = None
-        if password:
-            credentials = Credentials(username=settings.auth_username or settings.username, password=password)
-        config = EndpointConfig(
-            host=settings.listen_host, port=settings.listen_port, transport=settings.transport,
-            public_address=settings.public_address, user=settings.username or "tocsin",
-            rtp_ports=settings.rtp_port_range, codecs=settings.codecs, encrypted=settings.srtp == "required",
-            incoming_max=settings.incoming_max, calls_per_s=settings.calls_per_s, credentials=credentials,
-        )  # fmt: skip
-        endpoint = Endpoint(
-            config, prompts=self._prompts, speech=self._speaker, admit=self._admit, incoming=self._incoming
-        )
-        await endpoint.open(hops[0])
-        self._hops = hops
+        try:
+            while True:
+                try:
+                    await self._open_and_keep()
+                except (OSError, ssl.SSLError, TimeoutError) as error:
+                    self._trouble = Reason(code="not_open", detail=str(error) or type(error).__name__, alarm=True)
+                    log.error("trunk_not_opened", provider=self.provider, error=self._trouble.detail)
+                await asyncio.sleep(OPEN_AGAIN_S)
+        finally:
+            for task in self._preparing:
+                task.cancel()
+            self._trouble = Reason(code="not_open", detail="closed")
+            await self._speaker.close()
+
+    async def _open_and_keep(self) -> None:
+        trunk = self._trunk
+        await trunk.resolve()
+        config = endpoint_config(self._settings)
+        admit = Doorkeeper(self._settings, trunk)
+        endpoint = Endpoint(config, prompts=self._prompts, speech=self._speaker, admit=admit, incoming=self._incoming)
+        await endpoint.open(trunk.hops[0])
         self._endpoint = endpoint
         try:
-            await asyncio.Event().wait()
+            async with asyncio.TaskGroup() as keeping:
+                keeping.create_task(trunk.run(endpoint))
+                keeping.create_task(self._domains.keep())
         finally:
             self._endpoint = None
             await endpoint.close()
-            await self._speaker.close()
 
     def health(self) -> LinkHealth:
-        """Whether the endpoint is open, and how many calls are up."""
-        endpoint = self._endpoint
+        """Whether calls can be placed: the endpoint is open, a proxy answers, we are registered where we have to be."""
+        endpoint, trunk = self._endpoint, self._trunk
         if endpoint is None:
-            return LinkHealth(up=False, detail="not open")
-        return LinkHealth(up=True, links=1, links_up=1, outstanding=endpoint.calls_up)
+            return LinkHealth(up=False, detail=self._trouble.detail, alarm=self._trouble.alarm)
+        links_up, links = trunk.proxies_up()
+        return LinkHealth(
+            up=trunk.up, detail=trunk.detail, alarm=trunk.alarm, links=links, links_up=links_up,
+            outstanding=endpoint.calls_out, facts={"calls": str(endpoint.calls_up), "listens": str(endpoint.port)},
+        )  # fmt: skip
 
     async def probe(self) -> LinkHealth:
-        """Whether the trunk's address can be found."""
+        """Asks every proxy whether it is there, from a port of its own. Places no call and registers nothing."""
+        trunk = Trunk(trunk_config(self._settings))
         try:
-            hops = await self._resolved()
-        except OSError as error:
-            return LinkHealth(up=False, detail=str(error), alarm=True)
-        return LinkHealth(up=True, detail=f"the trunk is {hops[0]}", links=1, links_up=1)
+            await trunk.resolve()
+            config = endpoint_config(self._settings, port=0)
+            endpoint = Endpoint(
+                config, prompts=self._prompts, speech=self._speaker, admit=Doorkeeper(self._settings, trunk),
+                incoming=_nobody,
+            )  # fmt: skip
+            await endpoint.open(trunk.hops[0])
+        except (OSError, ssl.SSLError, TimeoutError) as error:
+            return LinkHealth(up=False, detail=str(error) or type(error).__name__, alarm=True)
+        try:
+            await trunk.ask(endpoint)
+        finally:
+            await endpoint.close()
+        links_up, links = trunk.proxies_up()
+        return LinkHealth(
+            up=links_up > 0, detail=trunk.detail, alarm=trunk.alarm, links=links, links_up=links_up,
+            facts={"proxies": ", ".join(str(hop) for hop in trunk.hops)},
+        )  # fmt: skip
 
     # --- calls out ---------------------------------------------------------------------------------------------------
 
-    async def _call(self, message: Message, item: Item) -> Outcome:
+    async def _call(self, message: Message, address: VoiceAddress, item: Item) -> Outcome:
         endpoint, attendant = self._endpoint, self._attendant
         if endpoint is None or attendant is None:
-            return RetryLater(reason=Reason(code="not_open", detail="the endpoint is not open"), unreachable=True)
-        agenda = Agenda(attendant, address=message.address, items=[item])
+            return RetryLater(reason=self._trouble, unreachable=True)
+        whom = str(address)
+        agenda = Agenda(attendant, find=lambda: attendant.briefings(whom), address=whom, items=[item])
         agenda.next()
-        phone = self._phones[message.address] = Phone(agenda, endpoint.prepare())
-        asyncio.get_running_loop().create_task(self._spoken_early(item.briefing))
         try:
-            result = await endpoint.place(self._order(message, agenda), phone.handle)
+            order = self._order(message, address, agenda)
+        except InvalidTargetError as error:
+            return RetryLater(reason=Reason(code="domain_not_found", detail=str(error)))
+        phone = self._phones[whom] = Phone(agenda, endpoint.prepare())
+        self._speak_early(item.briefing)
+        try:
+            result = await endpoint.place(order, phone.handle)
+            phone.result = result
         finally:
-            self._phones.pop(message.address, None)
-            phone.result = None
+            self._phones.pop(whom, None)
             phone.over.set()
-        phone.result = result
         return self._outcome(result, item, billed=True)
 
     async def _joined(self, phone: Phone, item: Item) -> Outcome | None:
@@ -173,35 +213,25 @@ class VoiceChannel:
             return cancelled(item.stopped.by)
         return refused(result)
 
-    def _order(self, message: Message, agenda: Agenda) -> Order:
-        settings = self._settings
-        address = self._parsed(message.address)
-        domain = settings.domain or settings.host
-        if address.uri:
-            target = address.uri
-        else:
-            user = dialled(address.number, settings.dial, settings.country) if address.number else address.extension
-            params = {} if settings.transport == "udp" else {"transport": settings.transport}
-            target = str(SipUri(user=user, host=settings.host, port=settings.port, params=params))
-        shown = settings.caller_id or settings.username or "tocsin"
-        from_user = shown if settings.identity == "from" else settings.username or shown
-        headers: tuple[tuple[str, str], ...] = ()
-        if settings.identity != "from" and settings.caller_id:
-            name = "P-Asserted-Identity" if settings.identity == "p-asserted" else "P-Preferred-Identity"
-            headers = ((name, str(NameAddr(settings.caller_name, f"sip:{shown}@{domain}"))),)
-        language = message.language or settings.language
+    def _order(self, message: Message, address: VoiceAddress, agenda: Agenda) -> Order:
+        settings, trunk, domains = self._settings, self._trunk, self._domains
+        hops = domains.hops(address.uri, trunk) if address.uri else trunk.hops
+        if not hops:
+            raise InvalidTargetError(f"nobody knows where {address} is served" if address.uri else "no proxy is known")
+        target, to, from_, headers = invitation_parts(settings, address)
         return Order(
             target=target,
-            to=NameAddr("", target.partition(";")[0]),
-            from_=NameAddr(settings.caller_name, f"sip:{from_user}@{domain}"),
-            hops=self._hops,
+            to=to,
+            from_=from_,
+            hops=hops,
             headers=headers,
             ring_s=settings.ring_s,
             first_response_s=settings.first_response_s,
+            redirect=lambda contact: domains.hops(contact, trunk),
             conversation=Conversation(
                 flow=self._flow,
                 effects=agenda,
-                languages=self._languages(language),
+                languages=self._languages(message.language or settings.language),
                 variables=variables_of(agenda.items[0].briefing),
                 options=CallOptions(
                     call_max_s=float(settings.call_max_s),
@@ -217,34 +247,28 @@ class VoiceChannel:
         nearest = self._prompts.nearest(first)
         return (nearest, *(language for language in self._prompts.languages if language != nearest))
 
-    async def _spoken_early(self, briefing: Briefing) -> None:
+    def _speak_early(self, briefing: Briefing) -> None:
         """Has the text made while it rings, so that nobody waits for it."""
-        from contextlib import suppress
 
-        from ivr.audio.speech import SpeechUnavailable
+        async def speak() -> None:
+            with contextlib.suppress(SpeechUnavailable):
+                await self._speaker.say(briefing.text, briefing.language or self._settings.language)
 
-        with suppress(SpeechUnavailable):
-            await self._speaker.say(briefing.text, briefing.language or self._settings.language)
+        task = asyncio.get_running_loop().create_task(speak())
+        self._preparing.add(task)
+        task.add_done_callback(self._preparing.discard)
 
     # --- calls in ----------------------------------------------------------------------------------------------------
 
-    def _admit(self, request: Request, source: Hop, now: float) -> Admission:
-        del request, now
-        return Admitted() if source.host in {hop.host for hop in self._hops} else Dropped()
-
     async def _incoming(self, leg: IncomingCall) -> Conversation | int:
-        del leg
-        return 404
+        if self._attendant is None:
+            return 503
+        return await self._calls_in.answer(leg, self._attendant, self._languages, self._settings.language)
 
-    # --- the trunk ---------------------------------------------------------------------------------------------------
 
-    async def _resolved(self) -> tuple[Hop, ...]:
-        settings = self._settings
-        port = settings.port or (5061 if settings.transport == "tls" else 5060)
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(settings.host, port, type=socket.SOCK_DGRAM)
-        return tuple(Hop(settings.transport, str(one[4][0]), port) for one in found)
+async def _nobody(_: IncomingCall) -> Conversation | int:
+    return 503
 
 
 def _flow(path: Path, prompts: Prompts) -> Flow:
-    return parse_flow(path.read_text(encoding="utf-8"), name=str(path), prompts=prompts.names)
+    return parse_flow(path.read_text(), name=path.name, prompts=prompts.names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from channels.conversation import Attendant, Briefing, Decision, Proof, Standing, Stop
@@ -38,9 +38,11 @@ def variables_of(briefing: Briefing) -> dict[str, Variable]:
 
 @dataclass(slots=True, eq=False)
 class Agenda:
-    """What is told in one call, and what was decided. It performs the effects of the flow `alert` and of the flow `line`."""
+    """What is told in one call, and what was decided: it performs the effects that are about alerts. `find` gives what else is open
+    for whoever listens; `person` is who that is, where it is not the recipient."""
 
     attendant: Attendant
+    find: Callable[[], Awaitable[Sequence[Briefing]]]
     address: str = ""
     person: str = ""
     items: list[Item] = field(default_factory=list)
@@ -53,6 +55,10 @@ class Agenda:
         if self.current is not None:
             self.current.told = True
         return self.current
+
+    def add(self, item: Item) -> None:
+        """One more alert to be told in this call."""
+        self.items.append(item)
 
     def item(self, reference: str) -> Item | None:
         """The alert with this reference."""
@@ -89,7 +95,7 @@ class Agenda:
         if item is None and not self.looked:
             self.looked = True
             known = {one.briefing.reference for one in self.items}
-            found = await self.attendant.briefings(self.address)
+            found = await self.find()
             others = [one for one in found if one.reference not in known]
             self.items += [Item(briefing, attempt=False) for briefing in others[:TOLD_MAX]]
             item = self.next()

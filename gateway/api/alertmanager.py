@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from gateway.alertmanager import Notification
-from gateway.alertmanager_intake import AlertmanagerIntake, NotTaken, Verdict
+from gateway.alertmanager_intake import AlertmanagerIntake, Verdict
 from gateway.api.context import ApiContext, allowed
 from gateway.api.documentation import documented
 from gateway.api.problems import Problem, wrong_field
 from gateway.api.roles import Permission
 from gateway.api.views import View
+from gateway.rules import NotTaken
 
 PATH: Final = "/v1/intake/alertmanager"
 ALERTS_SHOWN: Final = 100  # of a group that is taken member by member

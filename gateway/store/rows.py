@@ -150,7 +150,7 @@ alerts = Mapper(
     tables.alerts,
     Alert,
     fixed=("account_id", "key_id", "subject", "text", "language", "reference", "source", "group_key",
-           "confirm_within_s", "resend", "exercise", "sensitive", "callback_url", "recipients", "steps", "files", "created_at"),
+           "confirm_within_s", "resend", "exercise", "sensitive", "callback_url", "recipients", "steps", "created_at"),
     converted={"status": (str, Status), "priority": (int, Priority), "rule": (str, Rule), "resend": (int, bool),
                "exercise": (int, bool), "sensitive": (int, bool)},
 )  # fmt: skip

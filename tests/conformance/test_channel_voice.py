@@ -51,8 +51,8 @@ class Operator:
         del address
         return Proof.OK if digits == self.pin else Proof.WRONG
 
-    async def line(self, number: str) -> Line | None:
-        del number
+    async def line(self, numbers: Sequence[str]) -> Line | None:
+        del numbers
         return None
 
     async def identify(self, digits: str, *, source: str) -> Caller | Proof:

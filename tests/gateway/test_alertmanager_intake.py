@@ -18,12 +18,13 @@ from channels.channel import Capabilities, Channel, InvalidAddressError, Message
 from channels.outcome import Accepted, LinkHealth, Outcome, SentPart
 from gateway import administration
 from gateway.alertmanager import Notification
-from gateway.alertmanager_intake import AlertmanagerIntake, NotTaken, Verdict
+from gateway.alertmanager_intake import AlertmanagerIntake, Verdict
 from gateway.app import build_queue, load_settings
 from gateway.books import verify_ledger
 from gateway.broker import Broker
 from gateway.clock import SystemClock
 from gateway.lifecycle import Acknowledge
+from gateway.rules import NotTaken, unreachable
 from gateway.store import tables
 from gateway.store.engine import open_store
 from gateway.submission import Submissions
@@ -113,7 +114,7 @@ class Intake:
         return Counter(await self.broker.store.read(lambda connection: connection.scalars(statement).all()))
 
     def unreachable(self) -> list[str]:
-        return self._intake.unreachable()
+        return unreachable(self.broker.settings.rules, self.broker.planner)
 
 
 @asynccontextmanager

@@ -175,7 +175,7 @@ def test_rules_say_whom_to_reach(desk: Desk) -> None:
 # The reference
 
 
-LISTS = {"providers", "routes", "rules", "people"}
+LISTS = {"providers", "routes", "rules", "people", "lines"}
 """The keys that are lists of tables, written [[people]]."""
 
 

@@ -22,6 +22,7 @@ from billing.money import format_amount, parse_amount
 from gateway import administration
 from gateway.api import application
 from gateway.app import build_channels, build_queue, load_settings
+from gateway.attending import attend
 from gateway.books import verify_ledger
 from gateway.broker import Broker
 from gateway.clock import SystemClock
@@ -290,6 +291,7 @@ async def open_desk(
         channels=build_channels(settings),
         clock=clock,
     )
+    attend(broker)
     submitter, administrator, secret = await store.write(
         lambda connection: _open_account(connection, clock.now(), credit)
     )

@@ -1,0 +1,60 @@
+"""Who may call us: the trunk itself, networks that are trusted, and whoever proves a password. Nobody else gets an answer."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+
+import structlog
+
+from channels.voice.settings import SipSettings
+from ivr.sip.agent import Admission, Admitted, Challenged, Dropped
+from ivr.sip.digest import Credentials, Proved, Verifier
+from ivr.sip.hop import Hop
+from ivr.sip.message import Request
+from ivr.trunk import Trunk
+
+log = structlog.get_logger(__name__)
+
+KEY_BYTES = 32
+"""Of the key that signs nonces, made at every start: what was signed before is stale."""
+
+
+class Doorkeeper:
+    """Decides over every request from outside a dialog. The number that it claims to come from proves nothing."""
+
+    def __init__(self, settings: SipSettings, trunk: Trunk) -> None:
+        self._trunk = trunk
+        self._trusted = tuple(ipaddress.ip_network(network, strict=False) for network in settings.trusted)
+        self._verifier: Verifier | None = None
+        password = settings.inbound_password.get_secret_value()
+        if password:
+            self._verifier = Verifier(
+                realm=settings.domain or settings.host,
+                credentials=Credentials(username=settings.inbound_username, password=password),
+                key=secrets.token_bytes(KEY_BYTES),
+            )
+
+    def __call__(self, request: Request, hop: Hop, now: float) -> Admission:
+        """See `ivr.sip.agent.Doorkeeper`."""
+        if self._trunk.is_from(hop) or self._is_trusted(hop.host):
+            return Admitted()
+        if self._verifier is None:
+            log.info("sip_request_dropped", method=request.method, source=str(hop))
+            return Dropped()
+        stale = False
+        for value in request.headers.all("Authorization"):
+            proof = self._verifier.check(value, method=request.method, uri=request.uri, now=now)
+            if isinstance(proof, Proved):
+                return Admitted()
+            stale = stale or proof.stale
+            if not proof.stale:
+                log.warning("sip_password_wrong", method=request.method, source=str(hop))
+        return Challenged(self._verifier.challenges(now, secrets.token_hex(8), stale=stale))
+
+    def _is_trusted(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        return any(address in network for network in self._trusted)

@@ -1,0 +1,87 @@
+"""Alarms that people raise by phone: a line of the settings becomes an alert by the rules with ``source = "phone"``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from billing.ledger import InsufficientCredit
+from gateway.broker import Broker
+from gateway.frozen import replace
+from gateway.intake import Shortfall
+from gateway.rules import NotTaken, request_of
+from gateway.settings import LineSettings, RuleSettings
+from gateway.store.errors import StoreError
+from gateway.store.unit import Unit, Wants
+from gateway.submission import ATTACHMENT_BYTES_MAX, FieldError, Submissions
+
+log = structlog.get_logger(__name__)
+
+SOURCE = "phone"
+"""The `source` of these alerts and of the rules for them."""
+LABEL = "line"
+"""The one label that such an alarm has: the name of the line."""
+RECORDING = "recording.wav"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttachRecording:
+    """Command: adds what the caller said to the alert; what leaves from now on by e-mail carries it."""
+
+    alert_id: str
+    wav: bytes
+    weight: int = 4
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.alerts.add(self.alert_id)
+
+    def apply(self, unit: Unit) -> bool:
+        alert = unit.alert(self.alert_id)
+        if alert is None or len(self.wav) > ATTACHMENT_BYTES_MAX:
+            return False
+        n = alert.files + 1
+        unit.insert("attachments", alert.id, n, RECORDING, "audio/wav", self.wav)
+        unit.put(replace(alert, files=n))
+        unit.event(alert.id, "recorded", RECORDING)
+        return True
+
+
+class PhoneAlarms:
+    """Raises the alarms of lines."""
+
+    def __init__(self, broker: Broker, submissions: Submissions) -> None:
+        self._broker = broker
+        self._submissions = submissions
+        self._rules = tuple(rule for rule in broker.settings.rules if rule.source == SOURCE)
+
+    def rule_for(self, line: LineSettings) -> RuleSettings | None:
+        """The first rule that is for this line."""
+        return next((rule for rule in self._rules if rule.matches(SOURCE, {LABEL: line.name})), None)
+
+    async def raise_alarm(self, line: LineSettings) -> str | None:
+        """The id of the alert once it is on disk; None where there is none, and the log says why."""
+        rule = self.rule_for(line)
+        if rule is None:
+            log.error("alarm_not_raised", line=line.name, error='no rule with source = "phone" is for this line')
+            return None
+        try:
+            request, _ = request_of(rule, self._broker.planner)
+            changes = {"text": line.text, "language": rule.language or line.language}
+            submission = self._submissions.prepare(
+                request.model_copy(update=changes), account_id=rule.account, key_id="", source=SOURCE
+            )
+            taken = await self._submissions.accept(submission, shortfall=Shortfall.TAKE)
+        except (NotTaken, FieldError, StoreError, InsufficientCredit) as error:
+            log.error("alarm_not_raised", line=line.name, rule=rule.name, error=str(error))
+            return None
+        log.warning("alarm_raised", line=line.name, rule=rule.name, alert=taken.alert_id)
+        return taken.alert_id
+
+    async def attach(self, alert_id: str, wav: bytes) -> bool:
+        """Whether the recording is with the alert now."""
+        try:
+            return await self._broker.journal.do(AttachRecording(alert_id=alert_id, wav=wav))
+        except StoreError as error:
+            log.warning("recording_not_attached", alert=alert_id, error=str(error))
+            return False
