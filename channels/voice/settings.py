@@ -118,7 +118,7 @@ class SipSettings(BaseModel):
     first_response_s: float = Field(
         default=4.0, ge=0.5, le=32, description="How long a proxy may take for its first word; then the next is tried."
     )
-    call_max_s: int = Field(default=300, ge=30, le=3_600, description="The longest call; its minutes are held.")
+    call_max_s: int = Field(default=300, ge=10, le=3_600, description="The longest call; its minutes are held.")
 
     language: str = Field(
         default="en", pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$", description="Spoken by default."

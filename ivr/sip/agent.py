@@ -304,13 +304,21 @@ class UserAgent:
         self._layer.send(response_to(request, message.status, to_tag=self.token()), source)
 
     def _may_come_in(self, request: Request, source: Hop, now: float) -> bool:
-        """Requests of a dialog are known by its tags, ACK and CANCEL by their INVITE; all others pass the door."""
-        if request.to.tag is not None or request.method in ("ACK", "CANCEL"):
+        """Requests of a dialog are known by its tags, repeated ones and CANCEL by their transaction; all others pass the door,
+        once. A challenge needs no transaction (RFC 3261, 8.2.7): whoever asks for many keeps us from nothing."""
+        if request.method == "ACK" or self._layer.knows(request):
             return True
-        if isinstance(self._admit(request, source, now), Dropped):
-            self.counts.dropped += 1
-            return False
-        return True
+        if request.to.tag is not None and self._call_of(request) is not None:
+            return True
+        match self._admit(request, source, now):
+            case Admitted():
+                return True
+            case Challenged(challenges) if request.to.tag is None and request.method != "CANCEL":
+                values = [("WWW-Authenticate", value) for value in challenges]
+                self._layer.answer(request, source, lambda received: self._answer(received, 401, values))
+            case _:
+                self.counts.dropped += 1
+        return False
 
     def _work(self, now: float) -> None:
         while (event := self._layer.next_event()) is not None:
@@ -352,17 +360,6 @@ class UserAgent:
             else:
                 call.on_request(key, request, source, now)
             return
-        admission = self._admit(request, source, now)
-        match admission:
-            case Challenged():
-                values = [("WWW-Authenticate", value) for value in admission.challenges]
-                self.reply(key, self._answer(request, 401, values), now)
-            case Dropped():
-                self.reply(key, self._answer(request, 403), now)
-            case Admitted():
-                self._admitted(key, request, source, now)
-
-    def _admitted(self, key: str, request: Request, source: Hop, now: float) -> None:
         unknown = [tag for tag in request.headers.elements("Require") if tag.lower() not in OPTION_TAGS]
         if unknown:
             self.reply(key, self._answer(request, 420, [("Unsupported", ", ".join(unknown))]), now)

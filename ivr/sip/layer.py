@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ivr.sip.headers import Headers
@@ -163,6 +164,15 @@ class TransactionLayer:
         self._out.append((hop, request))
         self._schedule(transaction)
         return key
+
+    def knows(self, request: Request) -> bool:
+        """Whether this is a repetition, or the CANCEL, of a request that is being worked on."""
+        method = "INVITE" if request.method == "CANCEL" else request.method
+        return _server_key(request, method) in self._live
+
+    def answer(self, request: Request, source: Hop, respond: Callable[[Request], Response]) -> None:
+        """Answers a request without a transaction: the same request again gets an answer again."""
+        self._out.append((_answered_at(request, source), respond(_received(request, source))))
 
     def respond(self, key: str, response: Response, now: float) -> None:
         """Answers a request that arrived; nothing where its transaction is over."""

@@ -36,6 +36,8 @@ ACCOUNT = "acme"
 CREDIT = "1000.00"
 SMS_PRICE = "0.045"
 MAIL_PRICE = "0.001"
+CALL_PRICE = "0.10"
+"""Of a started minute."""
 WITHIN_S = 30.0
 """Everything that a scenario waits for takes a second or two; a loaded machine may need more."""
 
@@ -184,7 +186,7 @@ class Desk:
         self._credit = credit
 
     async def alert(
-        self, text: str, *, to: str | Sequence[str], idempotency_key: str | None = None, **more: Any
+        self, text: str, *, to: str | Sequence[str | Mapping[str, Any]], idempotency_key: str | None = None, **more: Any
     ) -> PlacedAlert:
         """Submits an alert as upstream does. Raises Refused."""
         body = {"text": text, "recipients": [to] if isinstance(to, str) else list(to), **more}
@@ -270,6 +272,7 @@ async def open_desk(
     delivery: Mapping[str, Any] | None = None,
     callbacks: Mapping[str, Any] | None = None,
     credit: str = CREDIT,
+    **sections: Any,
 ) -> AsyncIterator[Desk]:
     """A gateway with these providers, started, its links up; ended at the exit. `folder` takes its files."""
     path = write_settings(
@@ -280,6 +283,7 @@ async def open_desk(
         http={"listen": "127.0.0.1:0"},
         delivery={**QUICK, **(delivery or {})},
         callbacks={"allow_private": True, "backoff_first_s": 0.1, "backoff_max_s": 1, **(callbacks or {})},
+        **sections,
     )
     settings = load_settings(path)
     store = await open_store(settings.store.url.get_secret_value())
@@ -327,7 +331,7 @@ def _open_account(connection: Connection, now: datetime, credit: str) -> tuple[s
         administration.top_up(
             connection, now, account_id=ACCOUNT, amount_micros=parse_amount(credit), reference="INV-1"
         )
-    for channel, prefix, price in (("sms", "+33", SMS_PRICE), ("email", "", MAIL_PRICE)):
+    for channel, prefix, price in (("sms", "+33", SMS_PRICE), ("email", "", MAIL_PRICE), ("voice", "", CALL_PRICE)):
         administration.set_tariff(connection, now, channel=channel, prefix=prefix, price_micros=parse_amount(price))
     _, submitter = administration.create_key(connection, now, account_id=ACCOUNT, role="submitter")
     _, administrator = administration.create_key(connection, now, account_id=None, role="administrator")

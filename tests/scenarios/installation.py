@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,24 +23,44 @@ def smtp(name: str, port: int, **keys: Any) -> Table:
     return table | {"sender": "tocsin@example.org"} | keys
 
 
-def settings_text(providers: Sequence[Table], routes: Sequence[Table] = (), **sections: Mapping[str, Any]) -> str:
+def sip(name: str, port: int, **keys: Any) -> Table:
+    """A provider that calls over a SIP peer on this machine. The peer plays a script: nothing but calls goes to it."""
+    first = random.randrange(20_000, 59_000, 200)
+    table: Table = {"name": name, "channel": "voice", "kind": "sip", "host": "127.0.0.1", "port": port}
+    more = {
+        "listen": "127.0.0.1:0", "username": "tocsin", "caller_id": "+33100000000", "options_s": 0,
+        "wait_for_beep": False, "rtp_ports": f"{first}-{first + 199}", "max_calls": 40, "incoming_max": 10,
+        "calls_per_s": 500, "call_max_s": 60,
+    }  # fmt: skip
+    return table | more | keys
+
+
+def settings_text(providers: Sequence[Table], routes: Sequence[Table] = (), **sections: Any) -> str:
     """A settings file with these tables. Values are texts, numbers, truths or lists of them."""
     lines: list[str] = []
+    lists = {name: section for name, section in sections.items() if isinstance(section, list)}
     for name, section in sections.items():
-        lines += [f"[{name}]", *_keys(section)]
-    for heading, tables in (("providers", providers), ("routes", routes)):
+        if name not in lists:
+            lines += [f"[{name}]", *_keys(section)]
+    for heading, tables in (("providers", providers), ("routes", routes), *lists.items()):
         for table in tables:
             lines += [f"[[{heading}]]", *_keys(table)]
     return "\n".join(lines) + "\n"
 
 
-def write_settings(
-    path: Path, providers: Sequence[Table], routes: Sequence[Table] = (), **sections: Mapping[str, Any]
-) -> Path:
+def write_settings(path: Path, providers: Sequence[Table], routes: Sequence[Table] = (), **sections: Any) -> Path:
     """Writes the file and gives its path."""
     path.write_text(settings_text(providers, routes, **sections))
     return path
 
 
 def _keys(table: Mapping[str, Any]) -> list[str]:
-    return [f"{key} = {json.dumps(value)}" for key, value in table.items()]  # JSON's values are TOML's, null excepted
+    return [f"{key} = {_value(value)}" for key, value in table.items()]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_value(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return json.dumps(value)  # JSON's single values are TOML's, null excepted
