@@ -1,8 +1,9 @@
-"""The demo: the real gateway on simulated providers, one alert to a phone and a mailbox, told as it happens."""
+"""The demo: the real gateway on simulated providers, one alert by text, mail and call, told as it happens."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -17,11 +18,14 @@ from gateway.demo_folder import HOST, PREFERRED, SMS_PROVIDER, DemoFolder, Ports
 from gateway.demo_story import ACCOUNT, PHONE, DemoFailedError, Show, Story
 from gateway.local_access import path_beside, running_server
 from gateway.serving import run_gateway
+from ivr.phone import Behaviour, PhoneSimulator
 
 COMPLETE_S = 60.0
 """From the start to the end of the alert; it takes two seconds, a machine under heavy load gets thirty times that."""
 BEHAVIOUR = SmscBehaviour(response_delay_s=0.05, receipt_delay_s=0.4, system_id="demo", password="demo")  # noqa: S106
 """As quick as a good carrier, slow enough to watch."""
+PERSON = Behaviour(answer_s=1.0, keys="1", keys_s=6.0, again_s=3.0)
+"""Somebody who answers, listens, and presses 1."""
 
 
 async def run_demo(directory: Path, show: Show, *, program: str, leave: bool) -> None:
@@ -51,6 +55,9 @@ async def _start_simulators(open_things: AsyncExitStack) -> Ports:
     def port_like(preferred: int) -> int:
         return free_port(preferred if alone is not None else None)
 
+    def free_udp_port(preferred: int) -> int:
+        return free_port(preferred if alone is not None else None, socket.SOCK_DGRAM)
+
     smsc = SmscSimulator(BEHAVIOUR)
     smsc_port = await smsc.start(HOST, port_like(PREFERRED.smsc))
     open_things.push_async_callback(smsc.stop)
@@ -58,7 +65,13 @@ async def _start_simulators(open_things: AsyncExitStack) -> Ports:
     sink = MailSink(SinkBehaviour(report_to=(HOST, bounces_port)))
     mail_port = await sink.start(HOST, port_like(PREFERRED.mail))
     open_things.push_async_callback(sink.stop)
-    return Ports(http=port_like(PREFERRED.http), smsc=smsc_port, mail=mail_port, bounces=bounces_port)
+    phones = PhoneSimulator(lambda _: PERSON, host=HOST, port=free_udp_port(PREFERRED.phone))
+    await phones.open()
+    open_things.push_async_callback(phones.close)
+    return Ports(
+        http=port_like(PREFERRED.http), smsc=smsc_port, mail=mail_port, bounces=bounces_port,
+        sip=free_udp_port(PREFERRED.sip), phone=phones.port,
+    )  # fmt: skip
 
 
 class _Run:
@@ -118,6 +131,7 @@ class _Run:
             f"  gateway      {url}, its files and log in {folder.path}/",
             f"  SMSC         {HOST}:{ports.smsc}, simulated (SMPP 3.4)",
             f"  mail server  {HOST}:{ports.mail}, simulated (SMTP)",
+            f"  telephone    {HOST}:{ports.phone}, simulated (SIP): somebody answers and presses 1",
         ]
         if self._set_aside:
             lines.append(f"  your changes to {folder.settings} are kept in {folder.settings}.yours")
@@ -142,7 +156,7 @@ class _Run:
                 "To a first real provider:",
                 "",
                 *_steps(
-                    (f"cp {settings} tocsin.toml", "and put your carrier and your mail server there"),
+                    (f"cp {settings} tocsin.toml", "and put your carrier, mail server and trunk there"),
                     (f"{program} check --connect", "greets them, sends nothing"),
                     (f"{program} providers test {SMS_PROVIDER} --to +33…", "one real message to your own phone"),
                     (f"{program} serve", "the gateway, and the account and key of this demo"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 SETTINGS, DATABASE, KEY, LOG = "tocsin.toml", "tocsin.db", "key", "tocsin.log"
-SMS_PROVIDER, MAIL_PROVIDER = "carrier", "mail"
+SMS_PROVIDER, MAIL_PROVIDER, PHONE_PROVIDER = "carrier", "mail", "pbx"
 SENDER = "tocsin@example.org"
 
 
@@ -22,9 +22,11 @@ class Ports:
     smsc: int
     mail: int
     bounces: int
+    sip: int
+    phone: int
 
 
-PREFERRED = Ports(http=8080, smsc=2775, mail=2525, bounces=2526)
+PREFERRED = Ports(http=8080, smsc=2775, mail=2525, bounces=2526, sip=5060, phone=5080)
 """The customary ones, so that a line that was pasted yesterday works today; a taken one is replaced by any free one."""
 
 
@@ -44,11 +46,12 @@ def only_demo() -> socket.socket | None:
     return name
 
 
-def free_port(preferred: int | None) -> int:
-    """The preferred port if nobody listens there, else one that the system chooses. Raises OSError."""
+def free_port(preferred: int | None, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """The preferred port (TCP, or UDP for `SOCK_DGRAM`) if nobody listens there, else one that the system chooses. Raises OSError."""
     for port in (preferred or 0, 0):
-        with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with closing(socket.socket(socket.AF_INET, kind)) as probe:
+            if kind is socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))
             except OSError:
@@ -148,6 +151,20 @@ host = "{HOST}"            # here listens a simulator
 port = {ports.mail}
 sender = "{SENDER}"
 bounce_listen = "{HOST}:{ports.bounces}" # where the mail server's reports come back; without it there are none
+
+[[providers]]                   # telephone: your SIP trunk or exchange goes here
+name = "{PHONE_PROVIDER}"
+channel = "voice"
+kind = "sip"
+listen = "{HOST}:{ports.sip}"
+host = "{HOST}"            # here ring simulated phones
+port = {ports.phone}
+caller_id = "+33100000000"      # the number shown
+
+[[routes]]                      # who may be called
+channel = "voice"
+prefix = "+33"
+providers = ["{PHONE_PROVIDER}"]
 
 [[routes]]                      # who may be reached by SMS, and over which providers, in this order
 channel = "sms"

@@ -18,8 +18,17 @@ from gateway.demo_folder import DemoFolder
 
 ACCOUNT, CURRENCY = "demo", "EUR"
 CREDIT, ENOUGH = parse_amount("50.00"), parse_amount("5.00")
-TARIFFS = (("sms", "+33", parse_amount("0.045")), ("email", "", parse_amount("0.001")))
-PHONE, MAILBOX = "sms:+33612345678", "email:night.shift@example.org"
+TARIFFS = (
+    ("sms", "+33", parse_amount("0.045")),
+    ("email", "", parse_amount("0.001")),
+    ("voice", "+33", parse_amount("0.10")),
+)
+PHONE, MAILBOX, CALL = "sms:+33612345678", "email:night.shift@example.org", "voice:+33612345678"
+PEOPLE = ({"name": "Anna", "addresses": [PHONE, CALL]}, {"name": "Night shift", "addresses": [MAILBOX]})
+STARTED_MINUTES = 1
+"""Of the call: what is held for it is the most that it may last."""
+ENDED = frozenset({"delivered", "failed", "unknown"})
+"""States of deliveries after which nothing is charged any more."""
 TEXT = "Cold room 3 is at -9 °C and rising. Please have a look."
 LOOK_AGAIN_S = 0.05  # between two looks at the timeline: faster than anybody reads
 ENTRIES_LOOKED_AT = 100  # the latest; the alert has four
@@ -71,11 +80,11 @@ class Story:
     async def tell(self) -> None:
         """Submits the alert over HTTP, as any upstream, and tells of it until its end. Raises DemoFailedError, ApiError."""
         api = ApiClient(self.url, self.key)
-        alert = {"text": TEXT, "subject": "Cold room 3", "recipients": [PHONE, MAILBOX]}
+        alert = {"text": TEXT, "subject": "Cold room 3", "priority": "high", "recipients": PEOPLE}
         balance = f"{format_amount(self._balance_micros)} {CURRENCY}"
         self._show(
             {"event": "submitting", "balance": format_amount(self._balance_micros)},
-            ["", f'An alert to a phone and a mailbox, paid by the account "{ACCOUNT}", which has {balance}:', ""],
+            ["", f'An alert by text, call and mail, paid by the account "{ACCOUNT}", which has {balance}:', ""],
         )
         taken = await asyncio.to_thread(api.post, "v1", "alerts", body=alert)
         status = await self._follow(api, taken["id"])
@@ -86,7 +95,8 @@ class Story:
         told: set[str] = set()
         while True:
             # the status first: what led to it is on the timeline that is read after it
-            status: str = (await asyncio.to_thread(api.get, "v1", "alerts", alert_id))["status"]
+            alert = await asyncio.to_thread(api.get, "v1", "alerts", alert_id)
+            status: str = alert["status"]
             lines = (await asyncio.to_thread(api.get, "v1", "alerts", alert_id, "timeline", limit=200))["items"]
             for line in lines:
                 if "address" in line:
@@ -95,7 +105,7 @@ class Story:
                 if known not in told:
                     told.add(known)
                     self._tell_line(line, lines[0]["at"])
-            if status != "active":
+            if status != "active" and all(one["state"] in ENDED for one in alert["deliveries"]):
                 return status
             await asyncio.sleep(LOOK_AGAIN_S)
 
@@ -112,6 +122,12 @@ class Story:
                 return "accepted", "written to disk, then answered with 202"
             case "hold":
                 return "held", f"{line['amount']} {CURRENCY}, the most that this can cost"
+            case "acknowledgement":
+                return "answered", f"{line['by']} pressed 1 on the phone: {line.get('comment') or 'acknowledged'}"
+            case "attempt" if line["address"].startswith("voice:"):
+                return "calling", f"{line['address']} over {line['provider']}"
+            case "sent" | "receipt" if line["address"].startswith("voice:"):
+                return None  # the outcome of the call says the same
             case "sent":
                 return "sent", f"{line['address']} over {line['provider']}"
             case "receipt":
@@ -134,13 +150,14 @@ class Story:
         deliveries = {one["id"]: one for one in alert["deliveries"]}
         missing = [one for one in deliveries.values() if one["state"] != "delivered"]
         missed = [f"{one['address']} is {one['state']} {one['code']}" for one in missing]
-        if status != "completed" or missed:
+        if status != "acknowledged" or missed:
             raise DemoFailedError(f"the alert is {status}: {'; '.join(missed) or 'nothing was sent'}")
         balance_micros = await self._broker.store.read(lambda connection: self._charged_once(connection, deliveries))
         before, after = format_amount(self._balance_micros), format_amount(balance_micros)
         paid = format_amount(self._balance_micros - balance_micros)
         everybody = len(deliveries)
-        told = f"Completed: {everybody} of {everybody} delivered, each charged once. Balance {before} - {paid} = {after} {CURRENCY}."
+        said = f"Acknowledged by phone: {everybody} of {everybody} delivered, each charged once."
+        told = f"{said} Balance {before} - {paid} = {after} {CURRENCY}."
         document = {"event": "completed", "alert": alert_id, "delivered": True, "charged_once": True, "balance": after}
         self._show(document, ["", told])
 
@@ -150,7 +167,8 @@ class Story:
         paid_micros = 0
         for number, delivery in deliveries.items():
             captures = [one.amount_micros for one in entries if one.kind == "capture" and one.cause_id == number]
-            due_micros = parse_amount(delivery["price"]) * delivery["units"]
+            units = STARTED_MINUTES if delivery["address"] == CALL else delivery["units"]
+            due_micros = parse_amount(delivery["price"]) * units
             if captures != [due_micros]:
                 found = ", ".join(map(format_amount, captures)) or "nothing"
                 raise DemoFailedError(

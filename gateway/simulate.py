@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email import policy
 from email.parser import BytesParser
@@ -13,6 +13,8 @@ from typing import Any
 from channels.email.sink import MailSink, SinkBehaviour, SinkMail
 from channels.sms.smpp.behaviour import Received, SmscBehaviour
 from channels.sms.smpp.simulator import SmscSimulator
+from ivr.phone import Behaviour, PhoneSimulator, SimulatedCall
+from ivr.sip.hop import Transport
 
 LOOK_AGAIN_S = 3600.0
 """The simulators wait with a bound; after it the same wait begins anew."""
@@ -47,6 +49,37 @@ async def simulate_mail(behaviour: SinkBehaviour, host: str, port: int, show: Sh
         await _until_told(_tell_of_mails(sink, show))
     finally:
         await sink.stop()
+
+
+async def simulate_phone(
+    behaviours: Mapping[str, Behaviour], otherwise: Behaviour, host: str, port: int, transport: Transport, show: Show
+) -> None:
+    """Phones until SIGINT or SIGTERM; tells where they are, and of every call. `behaviours` by number. Raises OSError."""
+    phones = PhoneSimulator(
+        lambda number: behaviours.get(number, otherwise), host=host, port=port, transport=transport,
+        told=lambda call: _tell_of_call(call, show),
+    )  # fmt: skip
+    await phones.open()
+    try:
+        show(
+            {"simulating": "phone", "host": host, "port": phones.port, "transport": transport},
+            f"simulated phones at {host}:{phones.port}, {transport}: nothing leaves this machine",
+        )
+        await _until_told(asyncio.Event().wait())
+    finally:
+        await phones.close()
+
+
+CALL_WORDS = {
+    "offered": "rings", "answered": "answers", "pressed": "presses its keys", "refused": "refuses",
+    "cancelled": "was called no longer", "hung_up": "hangs up", "ended": "was hung up on",
+}  # fmt: skip
+"""What a simulated phone does, in words."""
+
+
+def _tell_of_call(call: SimulatedCall, show: Show) -> None:
+    document = {"number": call.number, "caller": call.caller, "state": call.state, "keys": call.keys}
+    show(document, f"phone {call.number} {CALL_WORDS[call.state]} ({call.caller})")
 
 
 async def _until_told(telling: Any) -> None:

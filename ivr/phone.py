@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
-
-import structlog
 
 from ivr.audio import tones
 from ivr.audio.prompts import Prompts
@@ -24,8 +22,6 @@ from ivr.sip.info import info_body
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.uri import SipUri, parse_uri
 from ivr.transports import TlsContexts, Transports
-
-log = structlog.get_logger(__name__)
 
 Keys = Literal["rfc4733", "info", "inband"]
 PRESSES_MAX = 20
@@ -50,14 +46,32 @@ class Behaviour:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+PRESETS: Mapping[str, Behaviour] = {
+    "answers": Behaviour(),
+    "busy": Behaviour(status=486),
+    "declines": Behaviour(status=603),
+    "unavailable": Behaviour(status=480),
+    "unknown": Behaviour(status=404),
+    "congested": Behaviour(status=503),
+    "rings": Behaviour(answer_s=None),
+    "machine": Behaviour(keys="", greeting="machine"),
+    "silent": Behaviour(keys="", greeting="nothing"),
+    "hangs-up": Behaviour(keys="", hang_up_s=2.0),
+}
+"""Phones that everybody knows, by a word."""
+
+
 @dataclass(slots=True, eq=False)
 class SimulatedCall:
-    """One call that came, and what became of it: `offered`, `answered`, `refused`, `cancelled`, `hung_up` (by us) or `ended`."""
+    """One call that came, and what became of it: `offered`, `answered`, `pressed` (a key), `refused`,
+    `cancelled`, `hung_up` (by the phone) or `ended`."""
 
     number: str
     caller: str
     state: str = "offered"
     reasons: tuple[Reason, ...] = ()
+    keys: str = ""
+    """What it presses."""
     packets: int = 0
     pressed: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -91,11 +105,13 @@ class PhoneSimulator:
         transport: Transport = "udp",
         tls: TlsContexts | None = None,
         rtp_ports: tuple[int, int] = (30_000, 39_999),
+        told: Callable[[SimulatedCall], None] = lambda _: None,
     ) -> None:
         self.calls: list[SimulatedCall] = []
         self.arrived = asyncio.Event()
         """Set at every new call and every change of one."""
         self._behaviour = behaviour
+        self._told = told
         self._host = host
         self._transport = transport
         self._prompts = Prompts()
@@ -203,11 +219,10 @@ class PhoneSimulator:
         uri = parse_uri(leg.request.uri)
         number = uri.user if isinstance(uri, SipUri) else leg.request.uri
         behaviour = self._behaviour(number)
-        call = SimulatedCall(number, leg.request.from_.uri)
+        call = SimulatedCall(number, leg.request.from_.uri, keys=behaviour.keys)
         self.calls = [*self.calls, call][-CALLS_KEPT:]
         self._lines[leg] = _Line(call, behaviour)
         self._change(call, "offered")
-        log.info("phone_rings", number=number, caller=call.caller)
         now = self._now()
         if behaviour.status != 200:
             self._agent.at(now + (behaviour.answer_s or 0.0), lambda later: self._refuse(leg, later))
@@ -221,7 +236,6 @@ class PhoneSimulator:
         if line is not None:
             leg.refuse(line.behaviour.status, now, headers=line.behaviour.headers)
             self._change(line.call, "refused")
-            log.info("phone_refuses", number=line.call.number, status=line.behaviour.status)
 
     def _answer(self, leg: IncomingCall, now: float) -> None:
         line = self._lines.get(leg)
@@ -243,7 +257,6 @@ class PhoneSimulator:
             return
         self._configure(leg)
         self._change(line.call, "answered")
-        log.info("phone_answers", number=line.call.number)
         line.port.stream.play(self._greeting(line.behaviour))
         now = self._now()
         if line.behaviour.keys:
@@ -273,7 +286,6 @@ class PhoneSimulator:
         if line is None or line.port is None or self._agent is None or leg.session is None:
             return
         behaviour = line.behaviour
-        log.info("phone_presses", number=line.call.number, key=behaviour.keys)
         match behaviour.path:
             case "rfc4733":
                 line.port.stream.send_keys(behaviour.keys)
@@ -283,7 +295,7 @@ class PhoneSimulator:
             case "inband":
                 line.port.stream.play([tones.keys(behaviour.keys)])
         line.call.pressed += 1
-        self._change(line.call, line.call.state)
+        self._change(line.call, "pressed")
         if line.call.pressed < PRESSES_MAX:
             self._agent.at(now + behaviour.again_s, lambda later: self._press(leg, later))
 
@@ -299,7 +311,6 @@ class PhoneSimulator:
         state = "cancelled" if line.port is None else "ended"
         self._close(line)
         self._change(line.call, state)
-        log.info("phone_call_over", number=line.call.number, state=state)
 
     def _close(self, line: _Line) -> None:
         if line.port is not None:
@@ -310,6 +321,7 @@ class PhoneSimulator:
         call.state = state
         call.changed.set()
         self.arrived.set()
+        self._told(call)
 
 
 def _ignore(_: MediaEvent) -> None:

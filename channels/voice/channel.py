@@ -12,7 +12,7 @@ import structlog
 
 from channels.channel import Capabilities, InvalidAddressError, Message, ReportSink
 from channels.conversation import Attendant, Briefing, Stop
-from channels.outcome import LinkHealth, Outcome, PermanentFailure, Reason, RetryLater
+from channels.outcome import Delivered, LinkHealth, Outcome, PermanentFailure, Reason, RetryLater
 from channels.voice.address import VoiceAddress, parse
 from channels.voice.calls_in import CallsIn
 from channels.voice.dialling import InvalidTargetError, endpoint_config, invitation_parts, trunk_config
@@ -207,11 +207,19 @@ class VoiceChannel:
         return self._outcome(result, item, billed=False)
 
     def _outcome(self, result: CallResult, item: Item, *, billed: bool) -> Outcome:
+        outcome: Delivered | RetryLater | PermanentFailure
         if result.refusal is None:
-            return answered(result, item, billed=billed, at=datetime.now(UTC))
-        if item.stopped is not None:
-            return cancelled(item.stopped.by)
-        return refused(result)
+            outcome = answered(result, item, billed=billed, at=datetime.now(UTC))
+        elif item.stopped is not None:
+            outcome = cancelled(item.stopped.by)
+        else:
+            outcome = refused(result)
+        log.info(
+            "call_attempted", provider=self.provider, reference=item.briefing.reference, call=result.call_id,
+            outcome=type(outcome).__name__, code=outcome.code if isinstance(outcome, Delivered) else outcome.reason.code,
+            seconds=round(result.duration_s, 1),
+        )  # fmt: skip
+        return outcome
 
     def _order(self, message: Message, address: VoiceAddress, agenda: Agenda) -> Order:
         settings, trunk, domains = self._settings, self._trunk, self._domains

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from channels.conversation import Decision
-from channels.outcome import Delivered, Outcome, PermanentFailure, Reason, RetryLater, SentPart
+from channels.outcome import Delivered, PermanentFailure, Reason, RetryLater, SentPart
 from channels.voice.phone import Item
 from ivr.call import CallResult
 from ivr.causes import Kind, verdict
@@ -22,7 +22,7 @@ def cancelled(by: str) -> RetryLater:
     return RetryLater(reason=Reason(code="cancelled", detail=f"completed elsewhere by {by}" if by else "called off"))
 
 
-def refused(result: CallResult) -> Outcome:
+def refused(result: CallResult) -> RetryLater | PermanentFailure:
     """The outcome of a call that was not answered."""
     refusal = result.refusal
     assert refusal is not None
@@ -42,7 +42,7 @@ def refused(result: CallResult) -> Outcome:
             return PermanentFailure(reason=reason)
 
 
-def answered(result: CallResult, item: Item, *, billed: bool, at: datetime) -> Outcome:
+def answered(result: CallResult, item: Item, *, billed: bool, at: datetime) -> Delivered | RetryLater:
     """The outcome for one alert of a call that was answered. `billed`: the call's minutes are this one's."""
     minutes = result.started_minutes if billed else 0
     parts = (SentPart(n=1, provider_message_id=result.call_id, units=minutes),)

@@ -13,7 +13,10 @@ from channels.email.sink import SinkBehaviour
 from channels.sms.smpp.behaviour import SmscBehaviour
 from gateway import logs
 from gateway.cli.invocation import common_options, this_invocation
-from gateway.simulate import simulate_mail, simulate_smsc
+from gateway.simulate import simulate_mail, simulate_phone, simulate_smsc
+from ivr.flow import KEYS as KEY_NAMES
+from ivr.phone import PRESETS, Behaviour, Keys
+from ivr.sip.hop import Transport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,6 +119,59 @@ def mail(listen: str, port: int, **options: Any) -> None:
     """A mail server: keeps what it is sent, and reports back like a real one where --report-to says."""
     invocation = this_invocation()
     asyncio.run(simulate_mail(mail_behaviour(**options), listen, port, invocation.show))
+
+
+PHONE_OPTIONS = {
+    "status": "200 answers, anything else refuses with it.",
+    "answer_s": "Seconds until it answers or refuses.",
+    "keys": "What it presses, together and again until the call ends; empty: nothing.",
+    "keys_s": "Seconds from the answer to the first press.",
+    "again_s": "Seconds between two presses.",
+    "path": "How keys are sent.",
+    "greeting": "What it says: a word, an answering machine's greeting and tone, or nothing.",
+    "hang_up_s": "Seconds from the answer until it hangs up; left out: never.",
+}
+"""The settings of `ivr.phone.Behaviour`, in words."""
+
+
+@simulate.command()
+@click.option("--listen", default="127.0.0.1", show_default=True, metavar="ADDRESS")
+@click.option("--port", type=click.IntRange(0, 65535), default=5080, show_default=True, help="0 takes any free one.")
+@click.option("--transport", type=click.Choice(("udp", "tcp")), default="udp", show_default=True)
+@click.option(
+    "--number", "numbers", multiple=True, metavar="NUMBER=WHAT", help=f"One phone for itself: {', '.join(PRESETS)}."
+)
+@click.option("--status", type=click.IntRange(200, 699), default=200, show_default=True, help=PHONE_OPTIONS["status"])
+@click.option(
+    "--answer-s", type=click.FloatRange(min=0), default=0.5, show_default=True, help=PHONE_OPTIONS["answer_s"]
+)
+@click.option("--rings", is_flag=True, help="It rings for ever.")
+@click.option("--keys", default="1", show_default=True, help=PHONE_OPTIONS["keys"])
+@click.option("--keys-s", type=click.FloatRange(min=0), default=3.0, show_default=True, help=PHONE_OPTIONS["keys_s"])
+@click.option(
+    "--again-s", type=click.FloatRange(min=0.5), default=5.0, show_default=True, help=PHONE_OPTIONS["again_s"]
+)
+@click.option(
+    "--path", type=click.Choice(get_args(Keys)), default="rfc4733", show_default=True, help=PHONE_OPTIONS["path"]
+)
+@click.option(
+    "--greeting", type=click.Choice(("person", "machine", "nothing")), default="person", show_default=True,
+    help=PHONE_OPTIONS["greeting"],
+)  # fmt: skip
+@click.option("--hang-up-s", type=click.FloatRange(min=0), default=None, help=PHONE_OPTIONS["hang_up_s"])
+@common_options
+def phone(listen: str, port: int, transport: Transport, numbers: tuple[str, ...], rings: bool, **options: Any) -> None:
+    """Phones behind a SIP trunk: every number answers, refuses, rings or is a machine, and presses keys."""
+    if any(key not in KEY_NAMES for key in options["keys"]):
+        raise click.UsageError(f"--keys: expected digits, * and #, got {options['keys']}")
+    behaviours = {}
+    for number, word in map(_pair, numbers):
+        if word not in PRESETS:
+            raise click.UsageError(f"--number: expected one of {', '.join(PRESETS)}, got {word}")
+        behaviours[number] = PRESETS[word]
+    otherwise = Behaviour(**(options | ({"answer_s": None} if rings else {})))
+    invocation = this_invocation()
+    asyncio.run(simulate_phone(behaviours, otherwise, listen, port, transport, invocation.show))
 
 
 ACTIONS = ("delivered", "relayed", "expanded", "delayed", "failed")
