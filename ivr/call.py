@@ -14,6 +14,7 @@ from ivr.audio.machine import GreetingListener
 from ivr.audio.sound import Sound, write_wav
 from ivr.flow import FAILED
 from ivr.menu import (
+    EFFECT_S,
     Dialogue,
     EffectDone,
     Event,
@@ -46,6 +47,7 @@ MEDIA_WATCH_S = 1.0
 """How often a call looks whether the other side still sends."""
 GREETING_TICK_S = 0.1
 """How often it looks whether a greeting is over."""
+PERFORM_S = 0.9 * EFFECT_S
 LAST_WORDS_S = 0.4
 """Between the last word and our BYE: what is on the way is still heard."""
 
@@ -301,7 +303,10 @@ class Call:
         recording, self._recording = self._recording, None
         wav = write_wav(Sound(b"".join(recording)), codec="PCMA") if recording else b""
         try:
-            outcome, variables = await self._effects.perform(action.effect, action.digits, wav)
+            async with asyncio.timeout(
+                PERFORM_S
+            ):  # before the dialogue gives it up: no late outcome meets another effect
+                outcome, variables = await self._effects.perform(action.effect, action.digits, wav)
         except Exception:
             log.exception("effect_failed", effect=action.effect, call=self.leg.call_id)
             outcome, variables = FAILED, {}

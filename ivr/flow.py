@@ -126,7 +126,7 @@ def parse_flow(text: str, *, name: str, prompts: Collection[str]) -> Flow:
         raise FlowError(name, [f"expected at most {FILE_BYTES_MAX} bytes"])
     try:
         raw = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError also for numbers that are too long
         raise FlowError(name, [f"not TOML: {error}"]) from None
     problems: list[str] = []
     kind = KINDS.get(str(raw.get("kind")))
@@ -229,7 +229,7 @@ def _state_problems(flow: Flow, state: State, kind: Kind, prompts: Collection[st
             found.append(f"say: there is no prompt {said!r}")
     found += [f"keys: {key!r} is no key; expected 0 to 9, * or #" for key in state.keys if key not in KEYS]
     found += _effect_problems(state, kind)
-    ways = [bool(state.keys), state.digits is not None or state.record_s > 0, bool(state.next), bool(state.hang_up)]
+    ways = [bool(state.keys), state.digits is not None, state.record_s > 0, bool(state.next), bool(state.hang_up)]
     if state.do and state.digits is None and state.record_s == 0:
         ways.append(True)
     if sum(ways) != 1:
@@ -276,20 +276,43 @@ def _shape_problems(flow: Flow) -> list[str]:
         if name not in reached:
             reached.add(name)
             waiting += [target for _, target in flow.states[name].targets()]
-    found = [f"states.{name}: is never entered" for name in flow.states if name not in reached]
-    # without the bounded states, which let each circle through only so often, nothing may lead back to itself; what one of
-    # them leads to when it is exhausted is part of what is left
-    free = {name: state for name, state in flow.states.items() if not state.visits_max}
     done: set[str] = set()
-    for name in free:
-        circle = _circle(free, name, done)
-        if circle:
-            found.append(f"states.{circle}: leads back to itself; expected visits_max in one of the states on the way")
-            break
+    found = [f"states.{name}: is never entered" for name in flow.states if name not in reached]
+    # a bounded state lets each circle through only so often; where it is exhausted it leads on for ever
+    ways = {
+        name: [state.exhausted] if state.visits_max else [target for _, target in state.targets()]
+        for name, state in flow.states.items()
+    }
+    circle = next((one for name in ways if (one := _circle(ways, name, done))), "")
+    if not circle:
+        circle = _fresh_circle(flow)
+    if circle:
+        found.append(f"states.{circle}: leads back to itself; expected visits_max in one of the states on the way")
     return found
 
 
-def _circle(states: Mapping[str, State], start: str, done: set[str]) -> str:
+def _fresh_circle(flow: Flow) -> str:
+    """A state with `fresh` wipes the bounds of those that count within one alert: a circle through it needs one that counts
+    over the whole call (with an effect of its own)."""
+    ways = {
+        name: [state.exhausted] if state.visits_max and state.do else [target for _, target in state.targets()]
+        for name, state in flow.states.items()
+    }
+    for name, state in flow.states.items():
+        if not state.fresh:
+            continue
+        reached, waiting = set[str](), list(ways[name])
+        while waiting:
+            one = waiting.pop()
+            if one == name:
+                return name
+            if one not in reached:
+                reached.add(one)
+                waiting += ways[one]
+    return ""
+
+
+def _circle(ways: Mapping[str, list[str]], start: str, done: set[str]) -> str:
     """The name of a state on a circle that begins at `start`; "" where there is none."""
     path: list[tuple[str, list[str]]] = [(start, [])]
     on_path: set[str] = set()
@@ -300,7 +323,7 @@ def _circle(states: Mapping[str, State], start: str, done: set[str]) -> str:
                 path.pop()
                 continue
             on_path.add(name)
-            rest += [target for _, target in states[name].targets() if target in states]
+            rest += ways[name]
         if rest:
             target = rest.pop()
             if target in on_path:

@@ -224,27 +224,32 @@ class Dialogue:
     # --- entering ----------------------------------------------------------------------------------------------------
 
     def _enter(self, name: str, now: float) -> None:
+        """Goes to a state, and on through those that say nothing and wait for nothing."""
+        while name and not self.result:
+            name = self._entered(name, now)
+
+    def _entered(self, name: str, now: float) -> str:
+        """Enters one state; the name of the next one, where it leads on at once."""
         self._entries += 1
         state = self.flow.states[name]
         if self._entries > ENTRIES_MAX:
             self._finish("too_long")
-            return
+            return ""
         if state.fresh:
             self._visits = {key: n for key, n in self._visits.items() if self._counts_calls(key)}
         visits = self._visits[name] = self._visits.get(name, 0) + 1
         if state.visits_max and visits > state.visits_max:
-            self._enter(state.exhausted, now)
-            return
+            return state.exhausted
         self._state = state
         self._digits = ""
         self._tells = False
         self._deadline = None
         if state.next_language:
             self._language += 1
-        if state.say:
-            self._say(state)
-        else:
-            self._go_on(now)
+        if not state.say:
+            return self._go_on(now)
+        self._say(state)
+        return ""
 
     def _counts_calls(self, name: str) -> bool:
         """Whether the visits of a state are counted over the whole call: those that lead to the next alert, and the PIN's."""
@@ -260,24 +265,24 @@ class Dialogue:
             variable = self._variables.get(said[1:])
             if variable is not None and variable.text:
                 segments.append(Spoken(variable.text, variable.language or self.language))
+                self._tells = self._tells or said[1:] == ALERT_TEXT
         self._saying = True
-        self._tells = f"${ALERT_TEXT}" in state.say
         self._actions.append(Say(tuple(segments)))
 
     def _said(self, now: float) -> None:
         self._saying = False
         if self._tells:
             self.heard = True
-        self._go_on(now)
+        self._enter(self._go_on(now), now)
 
-    def _go_on(self, now: float) -> None:
-        """What follows when everything of the state has been said."""
+    def _go_on(self, now: float) -> str:
+        """What follows when everything of the state has been said; the next state's name, where it is another one."""
         state = self._state
         assert state is not None
         if state.hang_up:
             self._finish(state.hang_up)
         elif state.next:
-            self._enter(state.next, now)
+            return state.next
         elif state.keys:
             self._deadline = now + state.silence_s
         elif state.digits is not None:
@@ -287,6 +292,7 @@ class Dialogue:
             self._actions.append(Record(state.record_s))
         else:
             self._perform(now)
+        return ""
 
     # --- keys --------------------------------------------------------------------------------------------------------
 
@@ -374,6 +380,9 @@ class Dialogue:
             return  # it is saying goodbye already
         self._variables["by"] = Variable(event.by)
         self._hush()
+        if self._recording:
+            self._recording = False
+            self._actions.append(StopRecording())
         self._enter(self.flow.interrupted, now)
 
     def _finish(self, result: str, *, tell: bool = True) -> None:

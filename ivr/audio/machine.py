@@ -22,6 +22,8 @@ BEEP_END_S = 0.3
 BEEP_HZ = (380.0, 2_300.0)
 PURITY_MIN = 0.75
 """How much of the energy stands at one frequency."""
+GAP_S = 0.2
+"""Without a packet for so long there is silence at the other end."""
 AFTER_MACHINE_S = 2.5
 """The pause after which a machine without a beep is taken to be listening."""
 
@@ -36,26 +38,21 @@ class GreetingListener:
         self.machine: bool | None = None
         """True once it was plainly a machine, False once it was plainly a person."""
         self._begun_at = now
-        self._heard_s = 0.0
         self._speech_s = 0.0
         self._silence_s = 0.0
         self._tone_s = 0.0
         self._tone_hz = 0.0
+        self._fading = False
+        self._last_at = now
         self._beeped = False
 
     def hear(self, samples: np.ndarray, now: float) -> None:
-        """20 ms of sound; `now` only bounds the whole."""
-        self._heard_s = max(self._heard_s + FRAME_S, now - self._begun_at)
+        """20 ms of sound that came at `now`."""
+        self._silence_s += self._gap_s(now)
+        self._last_at = now
         values = samples.astype(np.float64)
         level = float(np.sqrt(np.mean(values * values))) if len(values) else 0.0
-        tone_hz = _tone(values) if level > SPEECH_LEVEL else 0.0
-        if tone_hz and abs(tone_hz - self._tone_hz) < 60:
-            self._tone_s += FRAME_S
-        else:
-            if not tone_hz and self._tone_s >= BEEP_MIN_S and level <= SPEECH_LEVEL:
-                self._beeped = True
-            self._tone_s = FRAME_S if tone_hz else 0.0
-        self._tone_hz = tone_hz
+        self._follow_tone(level, _tone(values) if level > SPEECH_LEVEL else 0.0)
         if level > SPEECH_LEVEL:
             self._speech_s += FRAME_S
             self._silence_s = 0.0
@@ -64,19 +61,40 @@ class GreetingListener:
         if self._speech_s > LONG_GREETING_S:
             self.machine = True
 
+    def _follow_tone(self, level: float, tone_hz: float) -> None:
+        """A beep ends in silence, mostly in the middle of a frame: that one is loud and no tone, and belongs to it."""
+        long_enough = self._tone_s >= BEEP_MIN_S
+        if tone_hz and abs(tone_hz - self._tone_hz) < 60:
+            self._tone_s += FRAME_S
+        elif not tone_hz and long_enough and level <= SPEECH_LEVEL:
+            self._beeped, self._tone_s = True, 0.0
+        elif not tone_hz and long_enough and not self._fading:
+            self._fading = True
+            return
+        else:
+            self._tone_s = FRAME_S if tone_hz else 0.0
+        self._fading = False
+        self._tone_hz = tone_hz
+
+    def _gap_s(self, now: float) -> float:
+        """Since the last frame, where nothing came any more: who suppresses silence sends none of it."""
+        gap_s = now - self._last_at
+        return gap_s if gap_s > GAP_S else 0.0
+
     def may_speak(self, now: float) -> bool:
         """Whether we begin to speak now."""
         elapsed_s = now - self._begun_at
+        silence_s = self._silence_s + self._gap_s(now)
         if self._beeped:
             self.machine = True
-            return self._silence_s >= BEEP_END_S or elapsed_s > LONGEST_S
+            return silence_s >= BEEP_END_S or elapsed_s > LONGEST_S
         if elapsed_s > LONGEST_S:
             return True
         if self._speech_s == 0.0:
             return elapsed_s >= QUIET_START_S
         if self.machine:
-            return self._silence_s >= AFTER_MACHINE_S
-        if self._silence_s >= PAUSE_S:
+            return silence_s >= AFTER_MACHINE_S
+        if silence_s >= PAUSE_S:
             self.machine = False
             return True
         return False

@@ -70,7 +70,7 @@ def resample(samples: np.ndarray, rate_hz: int) -> np.ndarray:
     n = np.arange(taps) - taps // 2
     cutoff = 3_700 / rate_hz
     kernel = 2 * cutoff * np.sinc(2 * cutoff * n) * np.hamming(taps)
-    filtered = np.convolve(samples, kernel / kernel.sum(), mode="same")
+    filtered = np.convolve(samples, kernel / kernel.sum())[taps // 2 : taps // 2 + len(samples)]
     at = np.arange(0, len(samples), rate_hz / RATE_HZ)
     resampled: np.ndarray = np.interp(at, np.arange(len(samples)), filtered)
     return resampled
@@ -128,6 +128,6 @@ def write_wav(sound: Sound, *, codec: str | None = None) -> bytes:
         kind = _A_LAW if codec == "PCMA" else _MU_LAW
         bits, body, extra = 8, g711.encode(sound.samples, codec), b"\0\0"
     form = struct.pack("<HHIIHH", kind, 1, RATE_HZ, RATE_HZ * bits // 8, bits // 8, bits) + extra
-    body += b"\0" * (len(body) % 2)
-    content = b"WAVE" + b"fmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", len(body)) + body
+    data = b"data" + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
+    content = b"WAVE" + b"fmt " + struct.pack("<I", len(form)) + form + data
     return b"RIFF" + struct.pack("<I", len(content)) + content

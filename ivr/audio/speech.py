@@ -59,6 +59,10 @@ def installed() -> bool:
     return importlib.util.find_spec("espeakng_loader") is not None
 
 
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
+"""Tags (RFC 5646, 2.1) of which a voice can be chosen; for any other the engine's own is taken."""
+
+
 def plain(text: str) -> str:
     """What is spoken of a text: no control characters, no markup for the engine, bounded."""
     kept = "".join(" " if unicodedata.category(one)[0] == "C" else one for one in text[: 2 * TEXT_CHARS_MAX])
@@ -96,7 +100,7 @@ class Speaker:
 
     async def say(self, text: str, language: str) -> Sound:
         """The text as sound; the same text is made once, however many ask for it. Raises SpeechUnavailable."""
-        key = (plain(text), language)
+        key = (plain(text), language if LANGUAGE.fullmatch(language) else "")
         known = self._cache.get(key)
         if known is not None:
             self._cache.move_to_end(key)
@@ -111,7 +115,12 @@ class Speaker:
                 raise SpeechUnavailable(f"{WAITING_MAX} texts are waiting already")
             task = self._making[key] = asyncio.get_running_loop().create_task(self._make(key))
             task.add_done_callback(lambda done: self._made(key, done))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled() and self._closed:
+                raise SpeechUnavailable("speech is closed") from None
+            raise
 
     async def close(self) -> None:
         """Ends the child."""
