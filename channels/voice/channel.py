@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import ssl
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -18,6 +17,7 @@ from channels.voice.calls_in import CallsIn
 from channels.voice.dialling import InvalidTargetError, endpoint_config, invitation_parts, trunk_config
 from channels.voice.domains import Domains
 from channels.voice.doorkeeper import Doorkeeper
+from channels.voice.files import FLOWS, flow_at
 from channels.voice.outcomes import answered, cancelled, refused
 from channels.voice.phone import Agenda, Item, Phone, variables_of
 from channels.voice.settings import SipSettings
@@ -25,13 +25,11 @@ from ivr.audio.prompts import Prompts
 from ivr.audio.speech import Speaker, SpeechUnavailable
 from ivr.call import CallOptions, CallResult
 from ivr.endpoint import Conversation, Endpoint, Order
-from ivr.flow import Flow, parse_flow
 from ivr.sip.incoming import IncomingCall
 from ivr.trunk import Trunk
 
 log = structlog.get_logger(__name__)
 
-FLOWS = Path(__file__).parents[2] / "ivr" / "flows"
 OPEN_AGAIN_S = 5.0
 """After a name that was not found or an address that was taken, it is tried again."""
 
@@ -51,10 +49,10 @@ class VoiceChannel:
         self._domains = Domains(settings)
         self._prompts = Prompts(settings.prompts)
         self._speaker = Speaker(words_per_minute=settings.words_per_minute)
-        self._flow = _flow(settings.flow or FLOWS / "alert.toml", self._prompts)
+        self._flow = flow_at(settings.flow or FLOWS / "alert.toml", self._prompts, "alert")
         self._calls_in = CallsIn(
-            line=_flow(FLOWS / "line.toml", self._prompts),
-            alarm=_flow(FLOWS / "alarm.toml", self._prompts),
+            line=flow_at(FLOWS / "line.toml", self._prompts, "line"),
+            alarm=flow_at(FLOWS / "alarm.toml", self._prompts, "alarm"),
             options=CallOptions(call_max_s=float(settings.call_max_s), media_timeout_s=settings.media_timeout_s),
         )
         self._attendant: Attendant | None = None
@@ -276,7 +274,3 @@ class VoiceChannel:
 
 async def _nobody(_: IncomingCall) -> Conversation | int:
     return 503
-
-
-def _flow(path: Path, prompts: Prompts) -> Flow:
-    return parse_flow(path.read_text(), name=path.name, prompts=prompts.names)

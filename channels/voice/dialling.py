@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from channels.voice.address import VoiceAddress, dialled
 from channels.voice.settings import SipSettings
-from channels.voice.tls import contexts_of
+from channels.voice.tls import contexts
 from ivr.endpoint import EndpointConfig
 from ivr.sip.digest import Credentials
 from ivr.sip.headers import NameAddr
@@ -45,9 +45,15 @@ def trunk_config(settings: SipSettings) -> TrunkConfig:
 
 def endpoint_config(settings: SipSettings, *, port: int | None = None) -> EndpointConfig:
     """Our side. Raises OSError and ssl.SSLError for TLS files that are wrong."""
+    tls = None
+    if settings.transport == "tls":
+        tls = contexts(
+            authorities=settings.tls_ca, verify=settings.tls_verify, certificate=settings.tls_certificate,
+            key=settings.tls_key, name=settings.host,
+        )  # fmt: skip
     return EndpointConfig(
         host=settings.listen_host, port=settings.listen_port if port is None else port, transport=settings.transport,
-        tls=contexts_of(settings), public_address=settings.public_address, user=settings.username or NOBODY,
+        tls=tls, public_address=settings.public_address, user=settings.username or NOBODY,
         rtp_ports=settings.rtp_port_range, codecs=settings.codecs, encrypted=settings.srtp == "required",
         incoming_max=settings.incoming_max, calls_per_s=settings.calls_per_s, credentials=credentials_of(settings),
     )  # fmt: skip

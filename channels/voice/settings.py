@@ -1,4 +1,5 @@
-"""The settings of a voice provider that speaks SIP, with their bounds. Nothing is opened here."""
+"""The settings of a voice provider that speaks SIP, with their bounds. The files that they name are looked at, so that a wrong
+one shows at the start and not in a call."""
 
 from __future__ import annotations
 
@@ -6,9 +7,22 @@ import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from channels.voice.address import DialForm
+from channels.voice.files import flow_at
+from channels.voice.tls import check_files
+from ivr.audio.prompts import Prompts
+from ivr.flow import FlowError
 from ivr.sip.hop import Transport
 
 Identity = Literal["from", "p-asserted", "p-preferred"]
@@ -127,8 +141,25 @@ class SipSettings(BaseModel):
         default=True, description="Listen for an answering machine, and speak after its tone. It acknowledges nothing."
     )
     words_per_minute: int = Field(default=150, ge=80, le=300, description="How fast texts are spoken.")
-    flow: Path | None = Field(default=None, description="A TOML file with another dialogue for calls out.")
     prompts: Path | None = Field(default=None, description="A folder of WAV files that replace fixed prompts.")
+    flow: Path | None = Field(default=None, description="A TOML file with another dialogue for calls out.")
+
+    @field_validator("prompts")
+    @classmethod
+    def _prompts_can_be_played(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            Prompts(value)  # a PromptError says what is wrong
+        return value
+
+    @field_validator("flow")
+    @classmethod
+    def _flow_makes_sense(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if value is not None:
+            try:
+                flow_at(value, Prompts(info.data.get("prompts")), "alert")
+            except FlowError as error:
+                raise ValueError("; ".join(error.problems)) from None
+        return value
 
     @field_validator("caller_id")
     @classmethod
@@ -159,6 +190,7 @@ class SipSettings(BaseModel):
             raise ValueError('dial = "0" needs the country that the trunk is in')
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together")
+        check_files(self.tls_ca, self.tls_certificate, self.tls_key)
         if self.transport != "tls" and (self.tls_ca or self.tls_certificate or not self.tls_verify):
             raise ValueError('the tls_ keys have a meaning only with transport = "tls"')
         if bool(self.inbound_username) != bool(self.inbound_password.get_secret_value()):

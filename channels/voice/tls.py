@@ -1,25 +1,34 @@
-"""TLS of one SIP trunk: whom we trust, and who we are. The files are read when the trunk is opened."""
+"""TLS of one SIP trunk: whom we trust, and who we are."""
 
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
-from channels.voice.settings import SipSettings
 from ivr.transports import TlsContexts
 
 
-def contexts_of(settings: SipSettings) -> TlsContexts | None:
-    """What the settings ask for; None where SIP is not encrypted. Raises OSError and ssl.SSLError for files that are wrong."""
-    if settings.transport != "tls":
-        return None
-    client = ssl.create_default_context(cafile=settings.tls_ca)
-    if not settings.tls_verify:
+def contexts(
+    *, authorities: Path | None, verify: bool, certificate: Path | None, key: Path | None, name: str
+) -> TlsContexts:
+    """How connections are secured. Without a certificate of ours nobody can connect to us. Raises OSError and ssl.SSLError."""
+    client = ssl.create_default_context(cafile=authorities)
+    if not verify:
         client.check_hostname = False
         client.verify_mode = ssl.CERT_NONE
     server = None
-    if settings.tls_certificate is not None:
-        client.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    if certificate is not None:
+        client.load_cert_chain(certificate, key)
         server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        server.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        server.load_cert_chain(certificate, key)
     # the name that was configured has to be in the certificate, not the one that DNS led to (RFC 5922, 7.1)
-    return TlsContexts(client=client, server=server, server_name=settings.host)
+    return TlsContexts(client=client, server=server, server_name=name)
+
+
+def check_files(authorities: Path | None, certificate: Path | None, key: Path | None) -> None:
+    """Raises ValueError where one of the files cannot be used."""
+    try:
+        contexts(authorities=authorities, verify=True, certificate=certificate, key=key, name="")
+    except (OSError, ssl.SSLError) as error:
+        named = ", ".join(str(path) for path in (authorities, certificate, key) if path is not None)
+        raise ValueError(f"expected PEM files, cannot use {named}: {error.strerror or error}") from None
