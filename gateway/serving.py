@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -50,6 +51,7 @@ async def run_gateway(
     the database cannot be opened.
     """
     ensure_free(settings.http.host, settings.http.port)
+    allow_many_files()
     path = local_access.path_beside(settings.store.url.get_secret_value())
     brokers: list[Broker] = []
     given: list[LocalAccess] = []
@@ -70,6 +72,13 @@ async def run_gateway(
         if path is not None and given:
             given[0].remove(path)
             await _shut_out(settings)
+
+
+def allow_many_files() -> None:
+    """Takes as many file descriptors as the system grants: a call has a socket of its own, and the usual 1,024 are soon gone."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def ensure_free(host: str, port: int) -> None:

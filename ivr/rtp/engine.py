@@ -131,7 +131,10 @@ class MediaEngine:
         for _ in range((self._last - self._first) // 2 + 1):
             number = self._next_port
             self._next_port = number + 2 if number + 2 <= self._last else self._first
-            sock = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                sock = socket.socket(family, socket.SOCK_DGRAM)
+            except OSError as error:
+                raise NoPortError(f"no socket for audio: {error.strerror}") from error
             try:
                 sock.setblocking(False)
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)

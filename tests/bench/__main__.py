@@ -18,8 +18,10 @@ from tests.bench.paths import (
     SMOKE,
     Bench,
     Scale,
+    acknowledgement,
     broadcast,
     latency_with_history,
+    many_calls,
     raw_submits,
     single,
     single_on_postgresql,
@@ -38,6 +40,8 @@ PATHS: dict[str, Callable[[Bench], list[Row]]] = {
     "broadcast": broadcast,
     "history": latency_with_history,
     "smpp": raw_submits,
+    "calls": many_calls,
+    "keys": acknowledgement,
     "postgresql": single_on_postgresql,
 }
 ASKED_FOR = frozenset({"postgresql"})  # measured only with its option

@@ -60,16 +60,17 @@ providers = ["carrier-a"]
 
 
 class GatewayProcess:
-    """One gateway in a folder of its own, its provider the sink. `store_url` is SQLite in that folder unless given."""
+    """One gateway in a folder of its own, its provider the sink. `store_url` is SQLite in that folder unless given; `more`
+    are further settings."""
 
-    def __init__(self, folder: Path, sink: Sink, *, store_url: str | None = None) -> None:
+    def __init__(self, folder: Path, sink: Sink, *, store_url: str | None = None, more: str = "") -> None:
         self.folder = folder
         self.database = folder / "tocsin.db"
         self.store_url = store_url or f"sqlite:///{self.database}"
         self.port = 0
         self.key = self.auditor_key = self.callback_secret = ""
         config = folder / "tocsin.toml"
-        config.write_text(SETTINGS.format(store_url=self.store_url, smpp_port=sink.smpp_port, window=WINDOW))
+        config.write_text(SETTINGS.format(store_url=self.store_url, smpp_port=sink.smpp_port, window=WINDOW) + more)
         self._process = ChildProcess(
             [Path(sys.executable).with_name("tocsin"), "serve", "--json", "--config", config],
             name="tocsin serve",
@@ -84,7 +85,8 @@ class GatewayProcess:
             now = SystemClock().now()
             administration.create_account(connection, now, account_id=ACCOUNT, name=ACCOUNT, currency="EUR")
             administration.top_up(connection, now, account_id=ACCOUNT, amount_micros=CREDIT_MICROS, reference="bench")
-            administration.set_tariff(connection, now, channel="sms", prefix="+33", price_micros=PRICE_MICROS)
+            for channel in ("sms", "voice"):
+                administration.set_tariff(connection, now, channel=channel, prefix="+33", price_micros=PRICE_MICROS)
             _, submitter = administration.create_key(connection, now, account_id=ACCOUNT, role="submitter")
             _, auditor = administration.create_key(connection, now, account_id=None, role="auditor")
             return submitter, auditor, administration.callback_secret(connection, ACCOUNT)
@@ -115,6 +117,10 @@ class GatewayProcess:
     def stop(self) -> None:
         """Ends it gracefully."""
         self._process.stop(STOP_WITHIN_S)
+
+    def kill(self) -> None:
+        """Ends it at once, where nobody looks at its books."""
+        self._process.kill()
 
     def __enter__(self) -> Self:
         return self

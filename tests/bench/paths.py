@@ -24,6 +24,7 @@ from channels.channel import Message
 from channels.outcome import Accepted, Report
 from channels.sms.channel import SmsChannel
 from channels.sms.settings import SmppSettings
+from tests.bench import acknowledging, calls
 from tests.bench.gateway_process import NUMBER_PREFIX, WINDOW, GatewayProcess
 from tests.bench.history import multiply
 from tests.bench.table import Row, at_least, at_most
@@ -67,11 +68,17 @@ class Scale:
     stored_many: int = 100_000
     round_requests: int = 400
     raw_submits: int = 20_000
+    call_runs: int = 5
+    calls: int = 1_000
+    compared_calls: int = 200
+    calls_up: int = 500
+    acknowledged: int = 100
 
 
 SMOKE = Scale(
-    runs=1, starts=1, messages=200, recipients=200, stored_few=60, stored_many=600, round_requests=40, raw_submits=200
-)
+    runs=1, starts=1, messages=200, recipients=200, stored_few=60, stored_many=600, round_requests=40, raw_submits=200,
+    call_runs=1, calls=30, compared_calls=10, calls_up=20, acknowledged=4,
+)  # fmt: skip
 
 
 @dataclass(kw_only=True, slots=True)
@@ -418,3 +425,15 @@ async def _submit_over_channel(port: int, first: int, count: int) -> float:
     finally:
         links.cancel()
         await asyncio.gather(links, return_exceptions=True)
+
+
+def many_calls(bench: Bench) -> list[Row]:
+    """A thousand calls at once, and what they cost beside another program's."""
+    scale = bench.scale
+    return calls.rows(bench.new_folder(), runs=scale.call_runs, calls=scale.calls, inband_calls=scale.compared_calls)
+
+
+def acknowledgement(bench: Bench) -> list[Row]:
+    """From a key to the silence of the alert's other phones."""
+    scale = bench.scale
+    return acknowledging.rows(bench.new_folder(), bench.sink, crowd=scale.calls_up, alerts=scale.acknowledged)

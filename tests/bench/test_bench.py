@@ -24,7 +24,7 @@ def _folders_of_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what an invalid run leaves is removed with the test's
 
 
-@pytest.mark.parametrize("name", ["single", "broadcast", "history", "smpp"])
+@pytest.mark.parametrize("name", ["single", "broadcast", "history", "smpp", "calls", "keys"])
 def test_a_path_is_measured(name: str) -> None:
     rows = measure([name], SMOKE)
     assert rows

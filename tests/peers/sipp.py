@@ -78,6 +78,11 @@ def answers(*headers: str, events: bool = True) -> str:
     return reply("200 OK", *headers, body=sdp(events=events), again=True) + expects("ACK")
 
 
+def answers_to(port: int, *, events: bool = True) -> str:
+    """200 with SDP that sends the audio to another port of this machine, and the ACK."""
+    return answers(events=events).replace("[auto_media_port]", str(port))
+
+
 def refuses(status: str, *headers: str) -> str:
     """A final answer and its ACK."""
     return reply(status, *headers, again=True) + expects("ACK")
