@@ -192,7 +192,11 @@ class MediaEngine:
         unsent = 0
         for port in list(self._ports.values()):
             stream = port.stream
-            stream.tick(packets)
+            try:
+                stream.tick(packets)
+            except Exception:  # a fault of ours in one call must not silence the others
+                log.exception("audio_tick_failed")
+                packets.clear()
             if packets and stream.remote is not None:
                 remote, send = stream.remote, port.socket.sendto
                 for packet in packets:

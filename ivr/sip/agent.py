@@ -14,7 +14,7 @@ from ivr.sip.events import Alarm, CallEvent, Lost, Offered
 from ivr.sip.headers import Headers
 from ivr.sip.hop import Hop, Transport
 from ivr.sip.incoming import IncomingCall
-from ivr.sip.layer import TransactionLayer
+from ivr.sip.layer import OverloadedError, TransactionLayer
 from ivr.sip.message import KeepAlive, Malformed, Request, Response, encode, parse, response_to
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.outgoing import Invitation, OutgoingCall
@@ -23,6 +23,8 @@ from ivr.sip.uri import SipUri, parse_uri
 INCOMING_MAX = 1_000
 """Calls to us at once, whatever the trunk lets through: as many as one process can carry with audio."""
 
+SDP_TYPE = "application/sdp"
+"""The one thing in an INVITE that we understand."""
 BRANCH_COOKIE = "z9hG4bK"
 """RFC 3261, 8.1.1.7."""
 
@@ -193,7 +195,9 @@ class UserAgent:
     # --- calls -------------------------------------------------------------------------------------------------------
 
     def invite(self, invitation: Invitation, negotiation: Negotiation, now: float) -> OutgoingCall:
-        """Calls somebody. What becomes of it is told by events."""
+        """Calls somebody. What becomes of it is told by events. Raises OverloadedError."""
+        if self._layer.full:
+            raise OverloadedError("too many requests are under way")
         call = OutgoingCall(self, invitation, negotiation)
         call.start(now)
         self._work(now)
@@ -236,8 +240,9 @@ class UserAgent:
         return key
 
     def forget(self, key: str) -> None:
-        """Nobody listens to this transaction any more; its answers are absorbed."""
+        """Nobody listens to this transaction any more: it ends."""
         self._clients.pop(key, None)
+        self._layer.forget(key)
 
     def reply(self, key: str, response: Response, now: float) -> None:
         """Answers a request."""
@@ -327,6 +332,8 @@ class UserAgent:
                     client = self._clients.get(event.key)
                     if client is not None:
                         client.on_response(event.key, event.response, event.source, now)
+                case transactions.TransactionEnded():
+                    self._clients.pop(event.key, None)
                 case transactions.RequestTimedOut():
                     self._lost(event.key, Lost.NO_RESPONSE, now)
                 case transactions.RequestFailed():
@@ -375,6 +382,10 @@ class UserAgent:
     def _offer(self, key: str, request: Request, source: Hop, now: float) -> None:
         if not isinstance(parse_uri(request.uri), SipUri):
             self.reply(key, self._answer(request, 416), now)
+            return
+        kind = (request.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+        if request.body and kind != SDP_TYPE:
+            self.reply(key, self._answer(request, 415, [("Accept", SDP_TYPE)]), now)
             return
         if self._incoming >= self._incoming_max:
             self.reply(key, self._answer(request, 486), now)

@@ -256,10 +256,13 @@ class Verifier:
         return Proved(self._credentials.username)
 
     def _signed(self, text: str) -> str:
-        return f"{text}.{hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()[:32]}"
+        octets = text.encode("utf-8", "surrogateescape")
+        return f"{text}.{hmac.new(self._key, octets, hashlib.sha256).hexdigest()[:32]}"
 
     def _fresh(self, nonce: str, now: float) -> bool:
         text, _, _ = nonce.rpartition(".")
         made, _, _ = text.partition(".")
-        ours = hmac.compare_digest(self._signed(text).encode(), nonce.encode("utf-8", "surrogateescape"))
+        ours = hmac.compare_digest(
+            self._signed(text).encode("utf-8", "surrogateescape"), nonce.encode("utf-8", "surrogateescape")
+        )
         return ours and made.isascii() and made.isdigit() and 0 <= now - float(made) + 1 <= NONCE_S + 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 HEAD_BYTES_MAX = 32 * 1024
 """A head without its end beyond this is none."""
 
-_LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*:[ \t]*([0-9]{1,9})[ \t]*\r?\n", re.IGNORECASE)
+_LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*:(?:[ \t]|\r\n[ \t])*([0-9]{1,9})[ \t]*(?=\r?\n)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +52,18 @@ class StreamFramer:
             return Ping()
         if buffer.startswith(b"\r\n") and len(buffer) > 2 and buffer[2:3] != b"\r":
             del buffer[:2]  # a pong, or a line end between messages (RFC 3261, 7.5)
-        if not buffer or buffer.startswith(b"\r"):
+        if not buffer or bytes(buffer) in (b"\r", b"\r\n", b"\r\n\r"):
             return None
+        if buffer.startswith(b"\r"):
+            return FramingError("a line end that is none")
         end = buffer.find(b"\r\n\r\n")
         if end < 0:
             return FramingError("a head that does not end") if len(buffer) > HEAD_BYTES_MAX else None
         head = bytes(buffer[: end + 4])
-        length = _LENGTH.search(head)
-        if length is None:
-            return FramingError("no Content-Length")  # RFC 3261, 20.14: it must be there on a stream
-        size = end + 4 + int(length[1])
+        lengths = {int(found) for found in _LENGTH.findall(head)}
+        if len(lengths) != 1:  # RFC 3261, 20.14: it must be there on a stream
+            return FramingError("Content-Length is missing, or there are two")
+        size = end + 4 + lengths.pop()
         if size > self._message_max:
             return FramingError(f"a message of more than {self._message_max} bytes")
         if len(buffer) < size:

@@ -200,7 +200,7 @@ def parse_name_addr(text: str) -> NameAddr | None:
         uri, _, rest = text.partition(";")
         uri = uri.strip()
     params = parse_params(rest)
-    if params is None or ":" not in uri or any(character.isspace() for character in uri):
+    if params is None or ":" not in uri or any(character.isspace() or character in "<>" for character in uri):
         return None
     return NameAddr(display, uri, params)
 

@@ -21,12 +21,20 @@ from ivr.sip.transaction import (
     Timers,
     Transaction,
 )
+from ivr.sip.uri import PARAMS_MAX
 
 TRANSACTIONS_MAX = 20_000
 """Live transactions: a thousand calls beginning and ending within half a minute have some six thousand. At 3 kB each 60 MB."""
 OVERLOADED_RETRY_S = 5
 COOKIE = "z9hG4bK"
 """RFC 3261, 8.1.1.7: whose branches are unique."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionEnded:
+    """Nothing comes any more for a request of ours."""
+
+    key: str
 
 
 class OverloadedError(RuntimeError):
@@ -91,7 +99,14 @@ class RequestFailed:
 
 
 LayerEvent = (
-    RequestArrived | AckArrived | CancelArrived | ResponseArrived | StrayResponse | RequestTimedOut | RequestFailed
+    TransactionEnded
+    | RequestArrived
+    | AckArrived
+    | CancelArrived
+    | ResponseArrived
+    | StrayResponse
+    | RequestTimedOut
+    | RequestFailed
 )
 
 
@@ -143,10 +158,12 @@ class TransactionLayer:
     def handle_deadline(self, now: float) -> None:
         """Carries out the timers that have fired."""
         while self._due and self._due[0][0] <= now:
-            _, key = heapq.heappop(self._due)
+            at, key = heapq.heappop(self._due)
             transaction = self._live.get(key)
             if transaction is None:
                 continue
+            if transaction.scheduled_at == at:
+                transaction.scheduled_at = None
             self._try(key, transaction, now)
             while (event := transaction.due(now)) is not None and key in self._live:
                 self._carry_out(transaction, event, now)
@@ -155,15 +172,26 @@ class TransactionLayer:
     # --- the user's verbs --------------------------------------------------------------------------------------------
 
     def send_request(self, request: Request, hop: Hop, now: float) -> str:
-        """Sends a request and waits for its answers; gives the transaction's key. Raises OverloadedError."""
-        if len(self._live) >= self._max:
-            raise OverloadedError(f"{self._max} transactions are under way")
+        """Sends a request and waits for its answers; gives the transaction's key. Whether there is room for something new is
+        asked before (`full`): what belongs to a call that is under way always leaves."""
         key = _client_key(request)
         table = INVITE_CLIENT if request.method == "INVITE" else CLIENT
         transaction = self._live[key] = Transaction(key, table, request, hop, self._timers, now)
         self._out.append((hop, request))
         self._schedule(transaction)
         return key
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for another beginning."""
+        return len(self._live) >= self._max
+
+    def forget(self, key: str) -> None:
+        """Ends a transaction of ours that nobody waits for any more: an INVITE that was cancelled and never got its final
+        answer (RFC 3261, 9.1)."""
+        transaction = self._live.get(key)
+        if transaction is not None and transaction.client:
+            self._forget(transaction)
 
     def knows(self, request: Request) -> bool:
         """Whether this is a repetition, or the CANCEL, of a request that is being worked on."""
@@ -255,10 +283,13 @@ class TransactionLayer:
             self._carry_out(known, Event.REQUEST, now)
             return
         invite = self._live.get(_server_key(request, "INVITE"))
+        if invite is None:  # without a transaction: whoever invents CANCELs keeps nothing of ours
+            self._out.append((source, response_to(request, 481)))
+            return
         transaction = self._live[key] = Transaction(key, SERVER, request, source, self._timers, now)
-        self.respond(key, response_to(request, 481 if invite is None else 200), now)
+        self.respond(key, response_to(request, 200), now)
         self._schedule(transaction)
-        if invite is not None and invite.state is State.PROCEEDING:
+        if invite.state is State.PROCEEDING:
             self._events.append(CancelArrived(invite.key, request, source))
 
     # --- carrying out ------------------------------------------------------------------------------------------------
@@ -281,15 +312,21 @@ class TransactionLayer:
         return actions
 
     def _forget(self, transaction: Transaction) -> None:
-        if self._live.pop(transaction.key, None) is not None and not transaction.client:
+        if self._live.pop(transaction.key, None) is None:
+            return
+        if transaction.client:
+            self._events.append(TransactionEnded(transaction.key))
+        else:
             request = transaction.request
             self._merged.pop((request.from_.tag or "", request.call_id, str(request.cseq)), None)
             self._trying.pop(transaction.key, None)
 
     def _schedule(self, transaction: Transaction) -> None:
-        deadline = transaction.deadline
-        if deadline is not None and transaction.key in self._live:
-            heapq.heappush(self._due, (deadline, transaction.key))
+        deadline, scheduled = transaction.deadline, transaction.scheduled_at
+        if deadline is None or transaction.key not in self._live or (scheduled is not None and scheduled <= deadline):
+            return  # an earlier look at it is on the list already, which puts the next one there
+        transaction.scheduled_at = deadline
+        heapq.heappush(self._due, (deadline, transaction.key))
 
     def _try(self, key: str, transaction: Transaction, now: float) -> None:
         """100 Trying, where the user has said nothing for too long (RFC 3261, 17.2.1)."""
@@ -325,6 +362,8 @@ def _received(request: Request, source: Hop) -> Request:
     """The request with what its top Via lacks: where it really came from (RFC 3261, 18.2.1; RFC 3581, 4)."""
     via = request.via
     params = dict(via.params)
+    if len(params) > PARAMS_MAX - 2:
+        return request  # no room: where it came from is known anyhow, and nobody sane sends so many
     if "rport" in params:
         params["rport"] = str(source.port)
         params["received"] = source.host

@@ -20,7 +20,7 @@ SINGLE = ("call-id", "content-length", "cseq", "from", "to", "max-forwards", "co
 
 _REQUEST_LINE = re.compile(r"([A-Za-z0-9\-.!%*_+`'~]+) +(\S(?:.*\S)?) +(SIP/[0-9.]+) *", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 +([1-9][0-9]{2})(?: +(.*))?", re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]{1,128}")
 
 REASONS = {
     100: "Trying", 180: "Ringing", 181: "Call Is Being Forwarded", 182: "Queued", 183: "Session Progress",

@@ -307,7 +307,7 @@ class OutgoingCall:
         early.answer = response.body or early.answer
         rseq = response.headers.get("RSeq") or ""
         required = {value.lower() for value in response.headers.elements("Require")}
-        if "100rel" not in required or not rseq.isdigit() or len(rseq) > 10:
+        if "100rel" not in required or not (rseq.isascii() and rseq.isdigit()) or len(rseq) > 10:
             return
         n = int(rseq)
         if early.rseq and n != early.rseq + 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ _MIRRORED: dict[Direction, Direction] = {
 }  # fmt: skip
 _MEDIA = re.compile(r"([a-zA-Z0-9.-]+) +([0-9]{1,5})(?:/([0-9]{1,3}))? +(\S+)((?: +\S+)*)")
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([^/ ]+)/([0-9]{1,6})(?:/[0-9]+)?", re.IGNORECASE)
-_CRYPTO = re.compile(r"([0-9]{1,9}) +(\S+) +inline:([A-Za-z0-9+/=]+)\S*(?: .*)?")
+_CRYPTO = re.compile(r"([0-9]{1,9}) +(\S+) +inline:([A-Za-z0-9+/=]++)\S*+(?: .*)?")
 _ADDRESS = re.compile(r"IN +IP([46]) +([^ /]+)\S*", re.IGNORECASE)
 
 
@@ -64,7 +65,9 @@ class Media:
     @property
     def payload_types(self) -> tuple[int, ...]:
         """The formats as numbers, in the order preferred."""
-        return tuple(int(one) for one in self.formats if one.isascii() and one.isdigit() and int(one) < 128)
+        return tuple(
+            int(one) for one in self.formats if one.isascii() and one.isdigit() and len(one) <= 3 and int(one) < 128
+        )
 
     def codec_of(self, payload_type: int) -> str | None:
         """The codec that we know by this number: PCMA or PCMU at 8 kHz."""
@@ -203,9 +206,18 @@ def _media(section: list[tuple[str, str]]) -> Media | None:
 
 def _connection(lines: Sequence[tuple[str, str]]) -> str:
     for kind, value in lines:
-        if kind == "c" and (found := _ADDRESS.fullmatch(value)):
+        if kind == "c" and (found := _ADDRESS.fullmatch(value)) and _is_address(found[2]):
             return found[2]
     return ""
+
+
+def _is_address(text: str) -> bool:
+    """Whether it is numeric: a name would have to be looked up while the call waits, and none is ever sent."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _direction(lines: Sequence[tuple[str, str]]) -> Direction | None:

@@ -175,6 +175,7 @@ class Transaction:
         "repeat_at",
         "request",
         "response",
+        "scheduled_at",
         "silence_at",
         "state",
         "table",
@@ -192,6 +193,8 @@ class Transaction:
         self.repeat_at: float | None = None
         self.silence_at: float | None = None
         self.end_at: float | None = None
+        self.scheduled_at: float | None = None
+        """When the layer looks at it next."""
         if self.client:
             self.silence_at = now + timers.patience
             if not hop.reliable:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 URI_CHARS_MAX = 2_048
 """Longer than any URI that a phone can make; it keeps the work small."""
 
-_SCHEME = re.compile(r"(sips?):", re.IGNORECASE)
+_SCHEME = re.compile(r"(sips?):", re.IGNORECASE | re.ASCII)
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}")
 _USER_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,;?/#")
 _TEL = re.compile(r"\+?[0-9A-Fa-f*#().\-]{1,40}")
@@ -178,6 +178,8 @@ def split_outside_quotes(text: str, separator: str) -> list[str]:
 
 def _escaped(user: str) -> str:
     return "".join(
-        character if character in _USER_SAFE else "".join(f"%{byte:02X}" for byte in character.encode())
+        character
+        if character in _USER_SAFE
+        else "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
         for character in user
     )

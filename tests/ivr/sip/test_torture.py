@@ -221,7 +221,7 @@ def test_over_a_connection_it_is_cut_as_content_length_says(name: str, step: int
     match name:
         case "clerr":
             assert found == []  # there may be more to come
-        case "ncl" | "inv2543":
+        case "ncl" | "inv2543" | "mcl01":
             assert [type(one) for one in found] == [
                 FramingError
             ]  # where it ends cannot be known: the connection closes
@@ -233,9 +233,6 @@ def test_over_a_connection_it_is_cut_as_content_length_says(name: str, step: int
             cut = parse(second)
             assert isinstance(cut, Request)
             assert (cut.method, cut.call_id) == ("INVITE", "dblreq.0ha0isnda977644900765@192.0.2.15")
-        case "mcl01":  # the first length is tried, the message is refused, and what follows breaks the connection
-            assert [type(one) for one in found] == [bytes, FramingError]
-            assert isinstance(parse(found[0] if isinstance(found[0], bytes) else b""), Malformed)
         case _:
             assert found == [data]
 
@@ -343,8 +340,8 @@ def test_lwsdisp() -> None:
     assert message.from_ == NameAddr("caller", "sip:caller@example.com", {"tag": "323"})
 
 
-def test_longreq_but_for_its_long_name() -> None:
-    data = torture.LONGREQ.replace(torture.LONG_NAME.encode(), b"Unknown-Name")
+def test_longreq() -> None:
+    data = torture.LONGREQ
     message = parse(data)
     assert isinstance(message, Request)
     vias = message.headers.elements("Via")
