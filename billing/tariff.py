@@ -21,6 +21,12 @@ class TariffError(ValueError):
     """The tariff, or the set of tariffs, makes no sense. The text says what was expected."""
 
 
+def usual_unknown_end(channel: str) -> UnknownEnd:
+    """What is asked for where nobody says: what may have left is charged. But of a call that broke off on our side nobody
+    knows that it was answered, and what is held for it are the minutes of the longest one."""
+    return "release" if channel == "voice" else "capture"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tariff:
     """One version of the price of a unit (an SMS part, a page, a started minute). A changed price is a new version.

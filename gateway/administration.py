@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from billing import ledger
 from billing.ledger import Balance, Entry, EntryKind
 from billing.money import MICROS_MAX, Micros, format_amount, parse_currency
-from billing.tariff import ChargedOn, Tariff, UnknownEnd
+from billing.tariff import ChargedOn, Tariff, UnknownEnd, usual_unknown_end
 from gateway import books
 from gateway.clock import from_micros, to_micros
 from gateway.ids import new_id
@@ -339,13 +339,14 @@ def set_tariff(
     prefix: str,
     price_micros: Micros,
     charged_on: ChargedOn = "accepted",
-    unknown_end: UnknownEnd = "capture",
+    unknown_end: UnknownEnd | None = None,
 ) -> Tariff:
     """The tariff in force from now on: a new version, or the present one where nothing about it changes.
 
-    Holds taken before keep their version. Raises TariffError.
+    Holds taken before keep their version; `unknown_end` is the channel's usual one unless given. Raises TariffError.
     """
     t = tables.tariffs.c
+    unknown_end = unknown_end or usual_unknown_end(channel)
     latest = connection.execute(
         select(tables.tariffs).where(t.channel == channel, t.prefix == prefix).order_by(t.version.desc()).limit(1)
     ).first()

@@ -182,7 +182,9 @@ class RecordOutcome:
                 decision = GiveUp() if outcome.everywhere else policy.refused(delivery, now)
                 return machine.AttemptRefused(epoch=epoch, code=outcome.reason.code, decision=decision)
             case RetryLater(maybe_sent=True):
-                return machine.AttemptUnknown(epoch=epoch, code=outcome.reason.code, until=policy.doubt_until(now))
+                return machine.AttemptUnknown(
+                    epoch=epoch, code=outcome.reason.code, until=policy.doubt_until(delivery.provider, now)
+                )
             case RetryLater(throttled=True):
                 decision = policy.throttled(delivery, now, not_before_s=outcome.not_before_s)
                 return machine.AttemptPostponed(epoch=epoch, code=outcome.reason.code, decision=decision, counts=False)

@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 BRIEFINGS_MAX = 20
 """Alerts told in one call: nobody listens to more."""
+TEST = "tst_"
+"""How the references of test messages begin."""
 EVERYBODY = "callers"
 FREE_FOR_EVERYBODY = 30
 """Wrong guesses of all callers together before calling in is closed for a while: whoever forges caller ids guesses no faster."""
@@ -113,6 +115,8 @@ class PhoneAttendant:
 
     async def decide(self, reference: str, decision: Decision, *, person: str = "") -> Reply:
         """See `Attendant.decide`."""
+        if reference.startswith(TEST):  # somebody tries the provider: there is no alert behind it
+            return Reply(standing=Standing.RECORDED)
         command = Decide(delivery_id=reference, decision=decision, via=self._channel, person=person)
         try:
             async with asyncio.timeout(DECIDE_S):
@@ -245,6 +249,60 @@ class PhoneAttendant:
     async def attach_recording(self, reference: str, wav: bytes) -> bool:
         """See `Attendant.attach_recording`."""
         return await self._alarms.attach(reference, wav)
+
+
+class TrialAttendant:
+    """For a provider that is tried without an installation behind it: takes every key, knows nobody."""
+
+    async def decide(self, reference: str, decision: Decision, *, person: str = "") -> Reply:
+        """See `Attendant.decide`."""
+        del reference, decision, person
+        return Reply(standing=Standing.RECORDED)
+
+    async def briefings(self, address: str) -> Sequence[Briefing]:
+        """See `Attendant.briefings`."""
+        del address
+        return ()
+
+    async def needs_pin(self, address: str) -> bool:
+        """See `Attendant.needs_pin`."""
+        del address
+        return False
+
+    async def check_pin(self, address: str, digits: str) -> Proof:
+        """See `Attendant.check_pin`."""
+        del address, digits
+        return Proof.WRONG
+
+    async def line(self, numbers: Sequence[str]) -> Line | None:
+        """See `Attendant.line`: nobody answers calls to us."""
+        del numbers
+        return None
+
+    async def identify(self, digits: str, *, source: str) -> Caller | Proof:
+        """See `Attendant.identify`."""
+        del digits, source
+        return Proof.WRONG
+
+    async def briefings_of(self, caller: Caller) -> Sequence[Briefing]:
+        """See `Attendant.briefings_of`."""
+        del caller
+        return ()
+
+    async def authorise(self, line: Line, digits: str, *, source: str) -> Proof:
+        """See `Attendant.authorise`."""
+        del line, digits, source
+        return Proof.WRONG
+
+    async def raise_alarm(self, line: Line, *, source: str) -> str | None:
+        """See `Attendant.raise_alarm`."""
+        del line, source
+        return None
+
+    async def attach_recording(self, reference: str, wav: bytes) -> bool:
+        """See `Attendant.attach_recording`."""
+        del reference, wav
+        return False
 
 
 def _open_alerts(connection: Connection, addresses: tuple[str, ...]) -> list[tuple[str, str, Alert]]:

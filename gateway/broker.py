@@ -86,6 +86,7 @@ class Broker:
             backoff=settings.delivery.backoff,
             lease_s=settings.delivery.lease_s,
             unsure_s=settings.delivery.unsure_s,
+            deaf=frozenset(name for name, channel in channels.items() if not channel.capabilities.receipts),
             available=self._available,
         )
         self.journal = Journal(store, clock, finish=self._finish, signalled=self._signalled)

@@ -29,7 +29,8 @@ def always_available(_provider: str) -> bool:
 class RetryPolicy:
     """Routes, limits and what is known of the providers' health, applied to one delivery at a time.
 
-    `providers` are all that are configured; `available` tells whether one's circuit is closed; `jitter` gives a number in [0, 1).
+    `providers` are all that are configured, `deaf` those of them that give no receipts; `available` tells whether one's circuit is
+    closed; `jitter` gives a number in [0, 1).
     """
 
     routes: Routes
@@ -37,14 +38,16 @@ class RetryPolicy:
     backoff: BackoffPolicy
     lease_s: float
     unsure_s: float
+    deaf: frozenset[str] = frozenset()
     available: Callable[[str], bool] = always_available
     jitter: Callable[[], float] = random.random
 
     def lease_until(self, now: datetime) -> datetime:
         return now + timedelta(seconds=self.lease_s)
 
-    def doubt_until(self, now: datetime) -> datetime:
-        return now + timedelta(seconds=self.unsure_s)
+    def doubt_until(self, provider: str, now: datetime) -> datetime:
+        """Until when a receipt may clear a doubt: at once over, where the provider gives none."""
+        return now if provider in self.deaf else now + timedelta(seconds=self.unsure_s)
 
     def route_of(self, delivery: Delivery) -> tuple[str, ...]:
         channel, _, value = delivery.address.partition(":")

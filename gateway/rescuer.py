@@ -85,7 +85,7 @@ class LookAfter:
             case State.QUEUED:
                 return machine.LookedAfter(look_at=now + ANNOUNCED_AGAIN)
             case State.SENDING:
-                return machine.LeaseLost(until=self.policy.doubt_until(now))
+                return machine.LeaseLost(until=self.policy.doubt_until(delivery.provider, now))
             case State.UNSURE:
                 return machine.DoubtLapsed(decision=self.policy.doubtful(delivery, now))
         return None

@@ -79,7 +79,8 @@ class CallOptions:
 class CallResult:
     """What became of a call. `refusal` tells why it was not answered; else `result` is the dialogue's own word.
 
-    `duration_s` counts from the answer to the end; `heard`: the text was spoken to its end at least once; `machine`: an answering
+    `duration_s` counts from the answer to the end; `spoken`: everything could be made audible; `heard`: the text was spoken to its
+    end at least once; `machine`: an answering
     machine, as far as anybody can tell; `started_minutes` what is billed of it.
     """
 
@@ -87,6 +88,7 @@ class CallResult:
     refusal: Refusal | None = None
     result: str = ""
     duration_s: float = 0.0
+    spoken: bool = True
     heard: bool = False
     by_remote: bool = False
     media_lost: bool = False
@@ -240,7 +242,8 @@ class Call:
                 call_id=self.leg.call_id,
                 result=self._dialogue.result,
                 duration_s=now - self._answered_at,
-                heard=self._dialogue.heard and self._whole,
+                spoken=self._whole,
+                heard=self._dialogue.heard,
                 by_remote=by_remote,
                 media_lost=self._media_lost,
                 machine=None if self._listener is None else self._listener.machine,

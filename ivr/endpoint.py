@@ -45,7 +45,7 @@ from ivr.sip.message import Request, Response
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.outgoing import Invitation, OutgoingCall
 from ivr.sip.sdp import CryptoAttribute
-from ivr.transports import TlsContexts, Transports
+from ivr.transports import TlsContexts, Transports, Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -285,6 +285,10 @@ class Endpoint:
             return None
         finally:
             self.agent.forget(key)
+
+    def trouble(self, hop: Hop) -> Trouble | None:
+        """Why there is no connection to the hop; None where nothing is known against it."""
+        return self._transports.trouble(hop)
 
     # --- driving -----------------------------------------------------------------------------------------------------
 

@@ -44,11 +44,11 @@ KINDS: Mapping[str, Kind] = {
         },
     ),
     "line": Kind(
-        variables=frozenset({"text", "by", "name"}),
+        variables=frozenset({"text", "by"}),
         effects={**_BRIEFING, "identify": frozenset({"ok", "wrong", "locked"})},
     ),
     "alarm": Kind(
-        variables=frozenset({"name"}),
+        variables=frozenset(),
         effects={
             "authorise": frozenset({"ok", "wrong", "locked"}),
             "raise": frozenset({"raised"}),
@@ -109,7 +109,9 @@ class Flow:
     start: str
     interrupted: str
     """The state that is entered when somebody else has the alert; "" where nothing is to be said of it."""
-    states: Mapping[str, State]
+    called_off: str = ""
+    """The same for an alert that was called off; "" where `interrupted` serves both."""
+    states: Mapping[str, State] = field(default_factory=dict)
 
 
 class FlowError(ValueError):
@@ -135,11 +137,12 @@ def parse_flow(text: str, *, name: str, prompts: Collection[str]) -> Flow:
     tables = raw.get("states")
     if not isinstance(tables, dict) or not 0 < len(tables) <= STATES_MAX:
         raise FlowError(name, [f"states: expected 1 to {STATES_MAX} tables [states.NAME]"])
-    unknown = set(raw) - {"kind", "start", "interrupted", "states"}
-    problems += [f"{key}: unknown; expected kind, start, interrupted and states" for key in sorted(unknown)]
+    unknown = set(raw) - {"kind", "start", "interrupted", "called_off", "states"}
+    problems += [f"{key}: unknown; expected kind, start, interrupted, called_off and states" for key in sorted(unknown)]
     states = {state_name: _state(state_name, table, problems) for state_name, table in tables.items()}
     flow = Flow(
         name=name, kind=str(raw["kind"]), start=str(raw.get("start", "")), interrupted=str(raw.get("interrupted", "")),
+        called_off=str(raw.get("called_off", "")),
         states=states,
     )  # fmt: skip
     problems += _problems(flow, kind, prompts)
@@ -208,8 +211,10 @@ def _problems(flow: Flow, kind: Kind, prompts: Collection[str]) -> list[str]:
     problems = []
     if flow.start not in flow.states:
         problems.append(f"start: expected the name of a state, not {flow.start!r}")
-    if flow.interrupted and flow.interrupted not in flow.states:
-        problems.append(f"interrupted: expected the name of a state, not {flow.interrupted!r}")
+    for key in ("interrupted", "called_off"):
+        named = getattr(flow, key)
+        if named and named not in flow.states:
+            problems.append(f"{key}: expected the name of a state, not {named!r}")
     for state in flow.states.values():
         problems += [f"states.{state.name}.{text}" for text in _state_problems(flow, state, kind, prompts)]
     if not problems:
@@ -270,7 +275,7 @@ def _effect_problems(state: State, kind: Kind) -> list[str]:
 
 def _shape_problems(flow: Flow) -> list[str]:
     """States that are never entered, and circles that nothing ends: each circle needs a state with visits_max."""
-    reached, waiting = set[str](), [flow.start, *([flow.interrupted] if flow.interrupted else [])]
+    reached, waiting = set[str](), [one for one in (flow.start, flow.interrupted, flow.called_off) if one]
     while waiting:
         name = waiting.pop()
         if name not in reached:

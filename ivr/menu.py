@@ -80,7 +80,7 @@ class EffectDone:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """Somebody else has the alert: the call is to say so and end."""
+    """Somebody else has the alert, or (`by` empty) it was called off: the call is to say so and end."""
 
     by: str
 
@@ -373,17 +373,18 @@ class Dialogue:
         if self._performing:
             self._interrupted = event
             return
-        if not self.flow.interrupted or self._state is None:
+        name = self.flow.interrupted if event.by else self.flow.called_off or self.flow.interrupted
+        if not name or self._state is None:
             self._finish("completed_elsewhere")
             return
-        if self.flow.states[self.state].hang_up or self.state == self.flow.interrupted:
+        if self.flow.states[self.state].hang_up or self.state == name:
             return  # it is saying goodbye already
         self._variables["by"] = Variable(event.by)
         self._hush()
         if self._recording:
             self._recording = False
             self._actions.append(StopRecording())
-        self._enter(self.flow.interrupted, now)
+        self._enter(name, now)
 
     def _finish(self, result: str, *, tell: bool = True) -> None:
         self.result = result

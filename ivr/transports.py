@@ -22,6 +22,8 @@ RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 """A thousand phones may answer within one turn of the loop: some 2,000 messages of 1.5 kB, and as much again."""
 CONNECTIONS_MAX = 200
 """Connections at once. A trunk has a few; whoever opens more is not one."""
+TLS_PORT = 5061
+"""What we say where we listen on no port (RFC 3261, 19.1.2)."""
 CONNECT_S = 5.0
 """An open connection takes three trips; after this long the next proxy is the better choice."""
 PENDING_BYTES_MAX = 1024 * 1024
@@ -38,6 +40,14 @@ class TlsContexts:
     client: ssl.SSLContext
     server: ssl.SSLContext | None = None
     server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a connection could not be opened. `untrusted`: its certificate is not to be trusted, which no waiting changes."""
+
+    text: str
+    untrusted: bool = False
 
 
 class Transports:
@@ -63,6 +73,7 @@ class Transports:
         self._server: asyncio.Server | None = None
         self._links: dict[Hop, _Link] = {}
         self._opening: dict[Hop, tuple[asyncio.Task[None], bytearray]] = {}
+        self._troubles: dict[Hop, Trouble] = {}
 
     async def open(self) -> None:
         """Binds the address. Raises OSError where it is taken or not ours."""
@@ -81,7 +92,9 @@ class Transports:
             self.port = udp.getsockname()[1]
             return
         if self._transport == "tls" and (self._tls is None or self._tls.server is None):
-            return  # without a certificate nobody can connect to us: what comes, comes over the connections we open
+            # without a certificate nobody can connect to us: what comes, comes over the connections we open
+            self.port = self.port or TLS_PORT
+            return
         context = self._tls.server if self._transport == "tls" and self._tls is not None else None
         self._server = await loop.create_server(lambda: _Link(self), self._host, self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -103,6 +116,10 @@ class Transports:
             task.cancel()
             return
         waiting += data
+
+    def trouble(self, hop: Hop) -> Trouble | None:
+        """Why no connection to the hop could be opened the last time; None where one could, or none was tried."""
+        return self._troubles.get(hop)
 
     async def close(self) -> None:
         """Closes everything; what is written already is sent first."""
@@ -133,7 +150,11 @@ class Transports:
             async with asyncio.timeout(CONNECT_S):
                 _, link = await loop.create_connection(lambda: _Link(self, hop), hop.host, hop.port, **secured)
             link.send(bytes(waiting))
+            self._troubles.pop(hop, None)
         except (OSError, ssl.SSLError, TimeoutError) as error:
+            if len(self._troubles) < CONNECTIONS_MAX:
+                untrusted = isinstance(error, ssl.SSLCertVerificationError)
+                self._troubles[hop] = Trouble(str(error) or type(error).__name__, untrusted)
             log.warning("connection_failed", hop=str(hop), error=str(error) or type(error).__name__)
             self._failed(hop)
         except asyncio.CancelledError:

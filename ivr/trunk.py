@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,6 +17,7 @@ from ivr.sip.headers import Headers, parse_name_addr
 from ivr.sip.hop import Hop, Transport
 from ivr.sip.message import Response
 from ivr.sip.uri import SipUri, parse_uri
+from ivr.transports import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class _Proxy:
     up: bool = True
     """Until it was asked it is taken to be there."""
     detail: str = ""
-    wrong_password: bool = False
+    alarm: bool = False
 
 
 @dataclass(slots=True)
@@ -98,8 +98,8 @@ class Trunk:
 
     @property
     def alarm(self) -> bool:
-        """Whether somebody has to change something: a name, a password."""
-        return self.unwelcome or any(proxy.wrong_password for proxy in self._proxies.values())
+        """Whether somebody has to change something: a name, a password, a certificate."""
+        return self.unwelcome or any(proxy.alarm for proxy in self._proxies.values())
 
     def proxies_up(self) -> tuple[int, int]:
         """(how many answer, how many there are)."""
@@ -134,12 +134,12 @@ class Trunk:
         """Looks names up again, asks proxies whether they are there, keeps registered. On cancellation it unregisters."""
         config = self.config
         self._know_password()
-        work: list[Awaitable[None]] = [self._keep_resolved()]
-        if config.options_s:
-            work.append(self._keep_asking(endpoint))
-        if config.register:
-            work.append(self._keep_registered(endpoint))
-        await asyncio.gather(*work)
+        async with asyncio.TaskGroup() as work:  # which waits for all, the farewell of a registration among them
+            work.create_task(self._keep_resolved())
+            if config.options_s:
+                work.create_task(self._keep_asking(endpoint))
+            if config.register:
+                work.create_task(self._keep_registered(endpoint))
 
     def _know_password(self) -> None:
         if self.config.credentials is not None:
@@ -164,13 +164,15 @@ class Trunk:
         response = await self._ask(endpoint, "OPTIONS", hop, secrets.token_hex(8), 1, (), within_s=OPTIONS_WAIT_S)
         wrong = response is not None and response.status in AUTHENTICATE and self._authenticator is not None
         up = response is not None and response.status != 503 and not wrong
-        detail = "" if up else "no answer" if response is None else f"{response.status} {response.reason}"
+        trouble = endpoint.trouble(hop)
+        detail = "" if up else _said(response, trouble)
         proxy = self._proxies.get(hop)
         if proxy is None:
             return
         if proxy.up != up:
             log.warning("proxy_up" if up else "proxy_down", provider=self.config.name, proxy=str(hop), detail=detail)
-        proxy.up, proxy.detail, proxy.wrong_password = up, detail, wrong
+        proxy.up, proxy.detail = up, detail
+        proxy.alarm = wrong or (not up and trouble is not None and trouble.untrusted)
         PROXY_UP.labels(self.config.name, str(hop)).set(up)
 
     async def _keep_registered(self, endpoint: Endpoint) -> None:
@@ -214,7 +216,7 @@ class Trunk:
     def _taken(self, response: Response | None, endpoint: Endpoint) -> float | None:
         """For how long we are registered; None where we are not."""
         ok = response is not None and response.status < 300
-        detail = "no answer" if response is None else f"{response.status} {response.reason}"
+        detail = _said(response, next(filter(None, map(endpoint.trouble, self.hops)), None))
         self.unwelcome = response is not None and response.status in (401, 403, 404, 407)
         if ok != self.registered or (not ok and detail != self.refused):
             log.warning("registered" if ok else "not_registered", provider=self.config.name, detail=detail)
@@ -252,6 +254,13 @@ class Trunk:
                 return response
             headers = (*(pair for pair in headers if pair[0] != answer), (answer, value))
         return response
+
+
+def _said(response: Response | None, trouble: Trouble | None) -> str:
+    """What came of asking, in words."""
+    if response is not None:
+        return f"{response.status} {response.reason}"
+    return "no answer" if trouble is None else trouble.text
 
 
 def granted(headers: Headers, contact: str, asked_s: int) -> float:

@@ -59,6 +59,8 @@ class VoiceChannel:
         self._trunk = Trunk(trunk_config(settings))
         self._endpoint: Endpoint | None = None
         self._trouble = Reason(code="not_open", detail="not open yet")
+        self._refusal = ""
+        """What the trunk itself said to the last call, where it took none of it: an operator has to hear of it."""
         self._phones: dict[str, Phone] = {}
         self._preparing: set[asyncio.Task[None]] = set()
 
@@ -114,6 +116,9 @@ class VoiceChannel:
                 except (OSError, ssl.SSLError, TimeoutError) as error:
                     self._trouble = Reason(code="not_open", detail=str(error) or type(error).__name__, alarm=True)
                     log.error("trunk_not_opened", provider=self.provider, error=self._trouble.detail)
+                except Exception as error:  # a fault of ours at one trunk must not end the others
+                    self._trouble = Reason(code="not_open", detail=repr(error), alarm=True)
+                    log.exception("trunk_failed", provider=self.provider)
                 await asyncio.sleep(OPEN_AGAIN_S)
         finally:
             for task in self._preparing:
@@ -143,8 +148,9 @@ class VoiceChannel:
         if endpoint is None:
             return LinkHealth(up=False, detail=self._trouble.detail, alarm=self._trouble.alarm)
         links_up, links = trunk.proxies_up()
+        detail = "; ".join(filter(None, (trunk.detail, self._refusal)))
         return LinkHealth(
-            up=trunk.up, detail=trunk.detail, alarm=trunk.alarm, links=links, links_up=links_up,
+            up=trunk.up, detail=detail, alarm=trunk.alarm or bool(self._refusal), links=links, links_up=links_up,
             outstanding=endpoint.calls_out, facts={"calls": str(endpoint.calls_up), "listens": str(endpoint.port)},
         )  # fmt: skip
 
@@ -176,7 +182,7 @@ class VoiceChannel:
     async def _call(self, message: Message, address: VoiceAddress, item: Item) -> Outcome:
         endpoint, attendant = self._endpoint, self._attendant
         if endpoint is None or attendant is None:
-            return RetryLater(reason=self._trouble, unreachable=True)
+            return RetryLater(reason=self._trouble, unreachable=True, elsewhere=True)
         whom = str(address)
         agenda = Agenda(attendant, find=lambda: attendant.briefings(whom), address=whom, items=[item])
         agenda.next()
@@ -208,10 +214,12 @@ class VoiceChannel:
         outcome: Delivered | RetryLater | PermanentFailure
         if result.refusal is None:
             outcome = answered(result, item, billed=billed, at=datetime.now(UTC))
+            self._refusal = ""
         elif item.stopped is not None:
             outcome = cancelled(item.stopped.by)
         else:
             outcome = refused(result)
+            self._refusal = f"calls are refused: {outcome.reason.detail}" if outcome.reason.alarm else ""
         log.info(
             "call_attempted", provider=self.provider, reference=item.briefing.reference, call=result.call_id,
             outcome=type(outcome).__name__, code=outcome.code if isinstance(outcome, Delivered) else outcome.reason.code,

@@ -52,7 +52,10 @@ class Domains:
             return ()
         domain = uri.host.lower()
         if domain in self._own:
-            return trunk.hops
+            own = trunk.hops
+            if uri.port is None or any(hop.port == uri.port for hop in own):
+                return own
+            return tuple(dict.fromkeys(Hop(hop.transport, hop.host, uri.port) for hop in own))
         known: Sequence[Hop] = self._hops.get(domain, ()) if domain in self._names else ()
         if uri.port is None:
             return tuple(known)

@@ -30,7 +30,7 @@ def refused(result: CallResult) -> RetryLater | PermanentFailure:
     said = "" if refusal.status is None else f"{refusal.status} {refusal.phrase}".strip()
     causes = ", ".join(str(reason) for reason in refusal.reasons)
     detail = " ".join(part for part in (said or refusal.phrase, f"({causes})" if causes else "") if part)
-    reason = Reason(code=found.code, detail=detail, alarm=found.kind is Kind.BROKEN)
+    reason = Reason(code=found.code, detail=detail, alarm=found.kind in (Kind.BROKEN, Kind.TRUNK))
     match found.kind:
         case Kind.LATER:
             return RetryLater(reason=reason, not_before_s=found.retry_after_s)
@@ -53,9 +53,11 @@ def answered(result: CallResult, item: Item, *, billed: bool, at: datetime) -> D
         return Delivered(at=at, code="completed_elsewhere", detail=detail, parts=parts)
     if result.media_lost:
         return RetryLater(reason=Reason(code="no_audio", detail="answered, and nothing was heard of the other side"))
-    if not result.heard and result.result in ("done", "no_key", "failed", "too_long"):
+    if not result.spoken and not item.pressed:
         return RetryLater(reason=Reason(code="text_not_spoken", detail="answered, but the text could not be spoken"))
     code = _UNDECIDED.get(result.result, "answered_no_key")
+    if item.pressed:
+        code = "answered"
     if not result.heard and code == "answered_no_key":
-        detail += ", hung up before the text was spoken"
+        detail += ", the text was not heard to its end"
     return Delivered(at=at, code=code, detail=detail, parts=parts)

@@ -28,6 +28,8 @@ class Item:
     attempt: bool = True
     told: bool = False
     decision: Decision | None = None
+    pressed: bool = False
+    """Whether a key for a decision came, whatever became of it."""
     stopped: Stop | None = None
 
 
@@ -82,6 +84,7 @@ class Agenda:
         item = self.current
         if item is None:
             return "failed", {}
+        item.pressed = True
         if item.stopped is not None:
             return ("elsewhere" if item.stopped.by else "over"), {"by": Variable(item.stopped.by)}
         before, item.decision = item.decision, decision  # at once: the alert may end by it before the answer is here

@@ -4,6 +4,7 @@ one shows at the start and not in a call."""
 from __future__ import annotations
 
 import ipaddress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -186,6 +187,8 @@ class SipSettings(BaseModel):
             raise ValueError("register = true needs a username")
         if self.password.get_secret_value() and not self.username:
             raise ValueError("a password needs a username")
+        if self.srtp == "required" and find_spec("pylibsrtp") is None:
+            raise ValueError('srtp = "required" needs the package pylibsrtp, which the extra "srtp" installs')
         if self.dial == "0" and self.country is None:
             raise ValueError('dial = "0" needs the country that the trunk is in')
         if (self.tls_certificate is None) != (self.tls_key is None):

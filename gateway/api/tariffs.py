@@ -25,7 +25,9 @@ class TariffIn(BaseModel):
     prefix: str = Field(default="", max_length=PREFIX_CHARS_MAX, pattern=LINE_PATTERN, examples=["+33"])
     price: AmountIn
     charged_on: ChargedOn = Field(default="accepted", description="what a unit must be to be charged")
-    unknown_end: UnknownEnd = Field(default="capture", description="what a unit costs whose end is never known")
+    unknown_end: UnknownEnd | None = Field(
+        default=None, description="what a unit costs whose end is never known; left out: capture, for voice release"
+    )
 
 
 class TariffView(View):

@@ -51,7 +51,7 @@ class Installation(Protocol):
     def revoke_key(self, key_id: str) -> Json: ...
 
     def set_tariff(
-        self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd
+        self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd | None
     ) -> Json: ...
 
     def tariffs(self) -> list[Json]: ...
@@ -193,7 +193,7 @@ class OverApi:
         return self._api.delete("v1", "keys", key_id)
 
     def set_tariff(
-        self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd
+        self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd | None
     ) -> Json:
         terms = {"price": price, "charged_on": charged_on, "unknown_end": unknown_end}
         return self._api.put("v1", "tariffs", body={"channel": channel, "prefix": prefix, **terms})
@@ -268,7 +268,7 @@ class OnStore:
         return shown.key(self._write(lambda connection: books.revoke_key(connection, self._now, key_id)))
 
     def set_tariff(
-        self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd
+        self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd | None
     ) -> Json:
         micros = parse_amount(price)
         return shown.tariff(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from channels.channel import Channel, InvalidAddressError, Message
+from channels.conversation import Conversing
 from channels.outcome import (
     Accepted,
     Delivered,
@@ -22,6 +23,7 @@ from channels.outcome import (
     RetryLater,
 )
 from gateway.app import build_channel
+from gateway.attendant import TrialAttendant
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.client import ApiClient
@@ -32,6 +34,8 @@ from gateway.settings import Provider, Settings
 
 RECEIPT_WAIT_S = 30.0
 STOP_S = 20.0  # an unbind waits for outstanding answers, of which there are none
+LINK_WAIT_S = 2.0
+LOOK_AGAIN_S = 0.02
 OWN_RECEIPTS_MAX = 255  # parts of the longest text
 
 
@@ -142,8 +146,12 @@ class _Trial:
 
     async def run(self, message: Message, wait_s: float) -> dict[str, Any]:
         """What came of it, as a document; `ok` says whether it may be called working."""
+        if isinstance(self._channel, Conversing):
+            self._channel.attend(TrialAttendant())
         links = asyncio.create_task(self._channel.run(self._report))
         try:
+            if isinstance(self._channel, Conversing):
+                await self._link_up()
             outcome = await self._channel.send(message)
             if isinstance(outcome, Accepted) and self._channel.capabilities.receipts:
                 self._ids = frozenset(part.provider_message_id for part in outcome.parts)
@@ -154,6 +162,13 @@ class _Trial:
             links.cancel()
             await asyncio.wait([links], timeout=STOP_S)
         return self._document(outcome)
+
+    async def _link_up(self) -> None:
+        """Waits a moment for channels that cannot send before they are open; what is still wrong then, `send` says."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINK_WAIT_S):
+                while not (health := self._channel.health()).up and not health.alarm:  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _wait_for_receipts(self) -> None:
         while not self._settled():

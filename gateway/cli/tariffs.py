@@ -31,12 +31,11 @@ def tariffs() -> None:
 @click.option(
     "--unknown-end",
     type=click.Choice(get_args(UnknownEnd)),
-    default="capture",
-    show_default=True,
-    help="What becomes of the price of a unit whose end is never known.",
+    default=None,
+    help="What becomes of the price of a unit whose end is never known. Default: capture, for voice release.",
 )
 @common_options
-def set_(channel: str, prefix: str, price: str, charged_on: str, unknown_end: str) -> None:
+def set_(channel: str, prefix: str, price: str, charged_on: str, unknown_end: str | None) -> None:
     """Set the price of a unit from now on. What is held already keeps its price."""
     invocation = this_invocation()
     with installation(invocation.settings()) as there:
@@ -45,7 +44,7 @@ def set_(channel: str, prefix: str, price: str, charged_on: str, unknown_end: st
             prefix=prefix,
             price=price,
             charged_on=cast(ChargedOn, charged_on),
-            unknown_end=cast(UnknownEnd, unknown_end),
+            unknown_end=cast(UnknownEnd | None, unknown_end),
         )
     told = f"{channel}:{prefix or '*'} costs {document['price']} a unit (version {document['version']})"
     invocation.show(document, told)

@@ -273,6 +273,7 @@ class OutgoingCall:
             hops = () if target is None else self.invitation.redirect(target)
             if target is not None and hops:
                 self._redirects += 1
+                self._credentials.clear()
                 self._target, self._routes, self._hops = target, (), list(hops)
                 return True
         return False
@@ -289,6 +290,7 @@ class OutgoingCall:
     def _next_hop(self, now: float, refusal: Refusal) -> None:
         self._heard()
         self._hops = self._hops[1:]
+        self._credentials.clear()  # they were for that proxy
         if not self._hops or not self._again(now):
             self._end(now, refusal)
 

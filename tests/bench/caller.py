@@ -13,11 +13,12 @@ from typing import Any
 import uvloop
 
 from channels.channel import Message
-from channels.conversation import Briefing, Caller, Decision, Line, Proof, Reply, Standing
+from channels.conversation import Decision, Reply, Standing
 from channels.outcome import Report
 from channels.voice.channel import VoiceChannel
 from channels.voice.settings import SipSettings
 from gateway import logs
+from gateway.attendant import TrialAttendant
 from gateway.serving import allow_many_files
 from tests.peers.ports import LOOPBACK
 from tests.peers.waiting import eventually
@@ -31,7 +32,7 @@ RAMP_PER_S = 100
 POLL_S = 0.05
 
 
-class Desk:
+class Desk(TrialAttendant):
     """Takes every decision, as a broker that is quick, and counts them."""
 
     def __init__(self) -> None:
@@ -41,42 +42,6 @@ class Desk:
         del person
         self.decided[reference] = decision
         return Reply(standing=Standing.RECORDED)
-
-    async def briefings(self, address: str) -> Sequence[Briefing]:
-        del address
-        return ()
-
-    async def needs_pin(self, address: str) -> bool:
-        del address
-        return False
-
-    async def check_pin(self, address: str, digits: str) -> Proof:
-        del address, digits
-        return Proof.WRONG
-
-    async def line(self, numbers: Sequence[str]) -> Line | None:
-        del numbers
-        return None
-
-    async def identify(self, digits: str, *, source: str) -> Caller | Proof:
-        del digits, source
-        return Proof.WRONG
-
-    async def briefings_of(self, caller: Caller) -> Sequence[Briefing]:
-        del caller
-        return ()
-
-    async def authorise(self, line: Line, digits: str, *, source: str) -> Proof:
-        del line, digits, source
-        return Proof.WRONG
-
-    async def raise_alarm(self, line: Line, *, source: str) -> str | None:
-        del line, source
-        return None
-
-    async def attach_recording(self, reference: str, wav: bytes) -> bool:
-        del reference, wav
-        return False
 
 
 def say(event: str, **facts: Any) -> None:

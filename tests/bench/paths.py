@@ -71,13 +71,14 @@ class Scale:
     call_runs: int = 5
     calls: int = 1_000
     compared_calls: int = 200
+    calls_settled_s: float = 8.0
     calls_up: int = 500
     acknowledged: int = 100
 
 
 SMOKE = Scale(
     runs=1, starts=1, messages=200, recipients=200, stored_few=60, stored_many=600, round_requests=40, raw_submits=200,
-    call_runs=1, calls=30, compared_calls=10, calls_up=20, acknowledged=4,
+    call_runs=1, calls=20, compared_calls=10, calls_settled_s=2.0, calls_up=20, acknowledged=4,
 )  # fmt: skip
 
 
@@ -430,7 +431,10 @@ async def _submit_over_channel(port: int, first: int, count: int) -> float:
 def many_calls(bench: Bench) -> list[Row]:
     """A thousand calls at once, and what they cost beside another program's."""
     scale = bench.scale
-    return calls.rows(bench.new_folder(), runs=scale.call_runs, calls=scale.calls, inband_calls=scale.compared_calls)
+    return calls.rows(
+        bench.new_folder(), runs=scale.call_runs, calls=scale.calls, inband_calls=scale.compared_calls,
+        settled_s=scale.calls_settled_s,
+    )  # fmt: skip
 
 
 def acknowledgement(bench: Bench) -> list[Row]:

@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import pytest
 
 from channels.channel import Channel, Message
-from channels.conversation import Briefing, Caller, Decision, Line, Proof, Reply, Standing, Stop
+from channels.conversation import Briefing, Decision, Proof, Reply, Standing, Stop
 from channels.outcome import Delivered, Outcome, PermanentFailure, RetryLater
 from channels.voice.channel import VoiceChannel
 from channels.voice.settings import SipSettings
+from gateway.attendant import TrialAttendant
 from ivr.phone import Behaviour, PhoneSimulator
 from tests.conformance.channel_suite import CODE, PureSuite
 from tests.conformance.counterpart import running
@@ -25,7 +26,7 @@ QUICK = Behaviour(answer_s=0.05, keys_s=0.3, again_s=1.0, greeting="nothing", ha
 """Presses 1 as soon as it hears something, and again."""
 
 
-class Operator:
+class Operator(TrialAttendant):
     """An attendant that knows what the test tells it, and keeps what was decided."""
 
     def __init__(self) -> None:
@@ -50,30 +51,6 @@ class Operator:
     async def check_pin(self, address: str, digits: str) -> Proof:
         del address
         return Proof.OK if digits == self.pin else Proof.WRONG
-
-    async def line(self, numbers: Sequence[str]) -> Line | None:
-        del numbers
-        return None
-
-    async def identify(self, digits: str, *, source: str) -> Caller | Proof:
-        del digits, source
-        return Proof.WRONG
-
-    async def briefings_of(self, caller: Caller) -> Sequence[Briefing]:
-        del caller
-        return ()
-
-    async def authorise(self, line: Line, digits: str, *, source: str) -> Proof:
-        del line, digits, source
-        return Proof.WRONG
-
-    async def raise_alarm(self, line: Line, *, source: str) -> str | None:
-        del line, source
-        return None
-
-    async def attach_recording(self, reference: str, wav: bytes) -> bool:
-        del reference, wav
-        return False
 
 
 def sip(port: int, **more: Any) -> SipSettings:

@@ -121,7 +121,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(late=st.integers(0, 2))
     def attempt_unknown(self, late: int) -> None:
-        until = self.policy.doubt_until(self.now)
+        until = self.policy.doubt_until("a", self.now)
         self.tell(machine.AttemptUnknown(epoch=self.delivery.epoch - late, code="no_answer", until=until))
 
     @rule(late=st.integers(0, 2))
@@ -140,7 +140,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         elif delivery.state is State.QUEUED:
             self.tell(machine.LookedAfter(look_at=now + machine.ANNOUNCED_AGAIN))
         elif delivery.state is State.SENDING:
-            self.tell(machine.LeaseLost(until=self.policy.doubt_until(now)))
+            self.tell(machine.LeaseLost(until=self.policy.doubt_until("a", now)))
         elif delivery.state is State.UNSURE:
             self.tell(machine.DoubtLapsed(decision=self.policy.doubtful(delivery, now)))
         after = self.delivery

@@ -41,7 +41,8 @@ def next_of(decision: object) -> str | None:
 
 def test_times() -> None:
     assert policy().lease_until(NOW) == NOW + timedelta(seconds=30)
-    assert policy().doubt_until(NOW) == NOW + timedelta(seconds=60)
+    assert policy().doubt_until("a", NOW) == NOW + timedelta(seconds=60)
+    assert replace(policy(), deaf=frozenset({"a"})).doubt_until("a", NOW) == NOW
 
 
 @pytest.mark.parametrize(

@@ -386,7 +386,7 @@ LINE_TALKS: dict[str, tuple[str, list[str], str]] = {
         "done",
     ),
     "not known, then known": (
-        "start 99# 9# identify=wrong heard 1234# identify=ok next_alert=none heard",
+        "start 999# identify=wrong heard 1234# identify=ok next_alert=none heard",
         [
             "say line_welcome", "hush", "do identify 999", "say identify_failed", "say line_welcome", "hush",
             "do identify 1234", "do next_alert", "say no_open_alerts goodbye", "hang up",
