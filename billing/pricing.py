@@ -57,14 +57,6 @@ def charge_for(tariff: Tariff | None, settled: SettledUnits) -> Micros:
     return 0 if tariff is None else _charged_units(tariff, settled) * tariff.price_micros
 
 
-def capture_for(tariff: Tariff | None, settled: SettledUnits, hold_micros: Micros) -> Micros:
-    """The micros to capture of a hold: `charge_for`, and never more than `hold_micros`, so that the account pays a
-    resend over a second provider no more than what it agreed to. Raises ValueError for a negative hold."""
-    if hold_micros < 0:
-        raise ValueError(f"expected a hold from 0 micros on, not {hold_micros}")
-    return min(charge_for(tariff, settled), hold_micros)
-
-
 def _charged_units(tariff: Tariff, settled: SettledUnits) -> int:
     if tariff.charged_on == "accepted":
         known, unknown = settled.delivered + settled.failed + settled.accepted, settled.unknown

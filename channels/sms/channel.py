@@ -43,7 +43,6 @@ class SmsChannel:
             receipts=settings.registered_delivery and settings.receives,
             acknowledges=False,
             concurrent_sends=settings.binds * settings.window if settings.sends else 1,
-            rate_per_s=settings.rate_per_s,
         )
         self._settings = settings
         self._composer = Composer(settings)

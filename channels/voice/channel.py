@@ -41,9 +41,7 @@ class VoiceChannel:
 
     def __init__(self, settings: SipSettings) -> None:
         self.provider = settings.name
-        self.capabilities = Capabilities(
-            receipts=False, acknowledges=True, concurrent_sends=settings.max_calls, rate_per_s=settings.calls_per_s
-        )
+        self.capabilities = Capabilities(receipts=False, acknowledges=True, concurrent_sends=settings.max_calls)
         self._settings = settings
         self._allowed = frozenset(domain.lower() for domain in settings.allowed_domains)
         self._domains = Domains(settings)

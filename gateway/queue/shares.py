@@ -14,9 +14,6 @@ from gateway.queue.port import Urgency
 WEIGHTS: dict[Urgency, int] = {Urgency.HIGH: 8, Urgency.NORMAL: 4, Urgency.BULK: 1}
 """Tickets out of every 13 below emergency while all three wait. A third urgency may not be starved, so none is 0."""
 
-OTHERS_MAX: dict[Urgency, int] = {Urgency.HIGH: 2, Urgency.NORMAL: 4, Urgency.BULK: 14}
-"""How many tickets of other urgencies below emergency can at most go before one that waits, so that none starves.
-Between two tickets of an urgency the positions move by its stride, in which another goes stride / its own + 1 times."""
 
 _ROUND = 8
 """The strides' common multiple: in one round an urgency moves on by its weight in tickets."""

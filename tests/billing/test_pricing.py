@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.money import MICROS_MAX
-from billing.pricing import UNITS_MAX, SettledUnits, capture_for, charge_for, hold_for
+from billing.pricing import UNITS_MAX, SettledUnits, charge_for, hold_for
 from billing.tariff import PRICE_MICROS_MAX, ChargedOn, Tariff, UnknownEnd
 
 PRICE = 45_000
@@ -64,19 +64,12 @@ def test_units_are_charged_as_the_tariff_says(
         (tariff("delivered", "release"), on_delivered_release),
     ):
         assert charge_for(of, settled) == units * PRICE, (what_became, of)
-        assert capture_for(of, settled, hold_for(4, of)) == units * PRICE, (what_became, of)
 
 
 def test_a_resend_over_a_second_provider_is_not_paid_twice() -> None:
     taken_twice = SettledUnits(failed=2, delivered=2)
     held = hold_for(2, tariff())
     assert charge_for(tariff(), taken_twice) == 2 * held
-    assert capture_for(tariff(), taken_twice, held) == held
-
-
-def test_an_unanswered_attempt_and_its_resend_are_paid_once() -> None:
-    held = hold_for(1, tariff())
-    assert capture_for(tariff(), SettledUnits(unknown=1, delivered=1), held) == held
 
 
 @pytest.mark.parametrize("settled", [SettledUnits(), SettledUnits(delivered=5, failed=5, unknown=5, accepted=5)])
@@ -84,7 +77,6 @@ def test_without_a_tariff_or_a_price_nothing_is_held_or_captured(settled: Settle
     for free in (None, tariff(price_micros=0)):
         assert hold_for(5, free) == 0
         assert charge_for(free, settled) == 0
-        assert capture_for(free, settled, 1_000_000) == 0
 
 
 @pytest.mark.parametrize(("units", "expected"), [(0, 0), (1, PRICE), (3, 3 * PRICE), (255, 255 * PRICE)])
@@ -109,22 +101,9 @@ def test_a_negative_count_is_refused(field: str) -> None:
         SettledUnits(**{field: -1})
 
 
-def test_a_negative_hold_is_refused() -> None:
-    with pytest.raises(ValueError, match="hold"):
-        capture_for(tariff(), SettledUnits(), -1)
-
-
-@given(tariffs, settled_units, st.integers(0, MICROS_MAX))
-def test_a_capture_is_the_charge_and_never_more_than_the_hold(of: Tariff, settled: SettledUnits, held: int) -> None:
-    captured = capture_for(of, settled, held)
-    assert 0 <= captured <= held
-    assert captured == charge_for(of, settled) or captured == held < charge_for(of, settled)
-
-
-@given(tariffs, counts, counts)
-def test_units_that_all_arrived_cost_the_same_under_every_rule(of: Tariff, delivered: int, held_units: int) -> None:
-    captured = capture_for(of, SettledUnits(delivered=delivered), hold_for(held_units, of))
-    assert captured == min(delivered, held_units) * of.price_micros
+@given(tariffs, counts)
+def test_units_that_all_arrived_cost_the_same_under_every_rule(of: Tariff, delivered: int) -> None:
+    assert charge_for(of, SettledUnits(delivered=delivered)) == delivered * of.price_micros
 
 
 @given(st.integers(0, PRICE_MICROS_MAX), settled_units)

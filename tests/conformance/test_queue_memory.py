@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 
 from gateway.queue.memory import MemoryQueue
 from gateway.queue.port import Queue, QueueUnavailable, Urgency
-from gateway.queue.shares import OTHERS_MAX, WEIGHTS, Shares
+from gateway.queue.shares import WEIGHTS, Shares
 from tests.conformance.queue_suite import QueueSuite, ids, many, take, tickets
+
+OTHERS_MAX: dict[Urgency, int] = {Urgency.HIGH: 2, Urgency.NORMAL: 4, Urgency.BULK: 14}
+"""How many tickets of other urgencies below emergency can at most go before one that waits, so that none starves.
+Between two tickets of an urgency the positions move by its stride, in which another goes stride / its own + 1 times."""
 
 
 @pytest.fixture

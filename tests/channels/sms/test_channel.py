@@ -172,7 +172,7 @@ async def test_addresses_and_abilities() -> None:
         channel.parse_address("nobody")
     assert (channel.name, channel.provider) == ("sms", "carrier-a")
     capabilities = channel.capabilities
-    assert (capabilities.receipts, capabilities.concurrent_sends, capabilities.rate_per_s) == (True, 21, 50)
+    assert (capabilities.receipts, capabilities.concurrent_sends) == (True, 21)
     assert not SmsChannel(smpp(1, bind_mode="transmitter")).capabilities.receipts
     assert channel.billable_units(message("")) == 1
 
