@@ -9,6 +9,7 @@ from channels.outcome import Delivered, PermanentFailure, Reason, RetryLater, Se
 from channels.voice.phone import Item
 from ivr.call import CallResult
 from ivr.causes import Kind, verdict
+from ivr.flow import FAILED
 
 _DECIDED = {Decision.ACKNOWLEDGED: "acknowledged", Decision.TAKEN: "taken_in_charge", Decision.DECLINED: "declined"}
 _UNDECIDED = {
@@ -53,7 +54,7 @@ def answered(result: CallResult, item: Item, *, billed: bool, at: datetime) -> D
         return Delivered(at=at, code="completed_elsewhere", detail=detail, parts=parts)
     if result.media_lost:
         return RetryLater(reason=Reason(code="no_audio", detail="answered, and nothing was heard of the other side"))
-    if not result.spoken and not item.pressed:
+    if not item.pressed and (not result.spoken or result.result == FAILED):
         return RetryLater(reason=Reason(code="text_not_spoken", detail="answered, but the text could not be spoken"))
     code = _UNDECIDED.get(result.result, "answered_no_key")
     if item.pressed:
