@@ -16,6 +16,7 @@ from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound
 from ivr.audio.speech import Speech, SpeechUnavailable
 from ivr.call import Call, CallOptions, CallResult, Effects
+from ivr.driver import Driver
 from ivr.flow import Flow
 from ivr.listening import Ears
 from ivr.menu import Dialogue, Prompt, Segment, Variable
@@ -45,13 +46,13 @@ from ivr.sip.message import Request, Response
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.outgoing import Invitation, OutgoingCall
 from ivr.sip.sdp import CryptoAttribute
-from ivr.transports import TlsContexts, Transports, Trouble
+from ivr.transports import TlsContexts, Trouble
 
 log = structlog.get_logger(__name__)
 
 UNREADABLE = "text_unreadable"
 """The prompt that is played where a text cannot be spoken."""
-DRAIN_S = 2.0
+FAREWELL_S = 0.2
 """After the last BYE: its answer, and those of what was cancelled."""
 
 CALLS = Counter("tocsin_calls_total", "Calls by direction and what became of them", ["direction", "result"])
@@ -147,14 +148,9 @@ class Endpoint:
         self._admit = admit
         self._ears = Ears()
         self._engine = MediaEngine(host=config.host, ports=config.rtp_ports, listeners=(self._ears,))
-        self._transports = Transports(
-            host=config.host, port=config.port, transport=config.transport, tls=config.tls,
-            received=self._received, failed=self._failed,
-        )  # fmt: skip
-        self._agent: UserAgent | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._waking = False
+        self._driver = Driver(
+            host=config.host, port=config.port, transport=config.transport, tls=config.tls, told=self._event
+        )
         self._calls: dict[OutgoingCall | IncomingCall, Call] = {}
         self._placed: dict[OutgoingCall, tuple[Handle, MediaPort, Conversation]] = {}
         self._next_call_at = 0.0
@@ -165,40 +161,40 @@ class Endpoint:
 
     async def open(self, towards: Hop | None = None) -> None:
         """Binds the sockets and starts the clock; `towards` finds our own address where we listen on all. Raises OSError."""
-        self._loop = asyncio.get_running_loop()
-        await self._transports.open()
-        host = self.config.public_address or _own_address(self.config.host, towards)
-        local = LocalSide(host=host, ports={self.config.transport: self._transports.port}, user=self.config.user)
-        self._agent = UserAgent(
-            local=local, tokens=lambda: secrets.token_hex(8), admit=self._admit, incoming_max=self.config.incoming_max
-        )
+        config = self.config
+        host = config.public_address or _own_address(config.host, towards)
+
+        def agent(port: int) -> UserAgent:
+            local = LocalSide(host=host, ports={config.transport: port}, user=config.user)
+            return UserAgent(
+                local=local, tokens=lambda: secrets.token_hex(8), admit=self._admit, incoming_max=config.incoming_max
+            )
+
+        await self._driver.open(agent)
         self._engine.start()
 
     async def close(self) -> None:
         """Hangs up what is up, waits a moment for the answers, closes the sockets."""
         self._closing = True
-        if self._agent is not None:
+        if self._driver.opened:
             for leg in [*self._placed, *self._calls]:
                 leg.hang_up(self.now(), reason='SIP;cause=503;text="Going down"')
-            self._pump()
-            if self._placed or self._calls or self._agent.calls:
-                await asyncio.sleep(min(DRAIN_S, 0.2))
-                self._pump()
+            self._driver.pump()
+            if self._placed or self._calls or self.agent.calls:
+                await asyncio.sleep(FAREWELL_S)
+                self._driver.pump()
         self._engine.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-        await self._transports.close()
+        await self._driver.close()
 
     @property
     def agent(self) -> UserAgent:
         """The user agent, once the endpoint is open."""
-        assert self._agent is not None, "the endpoint is open"
-        return self._agent
+        return self._driver.agent
 
     @property
     def port(self) -> int:
         """The port of SIP."""
-        return self._transports.port
+        return self._driver.port
 
     @property
     def calls_up(self) -> int:
@@ -213,8 +209,7 @@ class Endpoint:
 
     def now(self) -> float:
         """The time of all machines: the loop's."""
-        assert self._loop is not None, "the endpoint is open"
-        return self._loop.time()
+        return self._driver.now()
 
     # --- calls out ---------------------------------------------------------------------------------------------------
 
@@ -247,7 +242,7 @@ class Endpoint:
             return CallResult(call_id="", refusal=Refusal(lost=Lost.TRANSPORT_FAILED, phrase=str(error)))
         handle.leg = leg
         self._placed[leg] = handle, port, order.conversation
-        self._pump()
+        self._driver.pump()
         try:
             return await asyncio.shield(handle.result)
         except asyncio.CancelledError:
@@ -277,7 +272,7 @@ class Endpoint:
         """Sends a request outside a dialog; its final answer, or None where there is none in time."""
         waiting = _Waiting(asyncio.get_running_loop().create_future())
         key = self.agent.transact(request, hop, waiting, self.now())
-        self._pump()
+        self._driver.pump()
         try:
             async with asyncio.timeout(within_s):
                 return await waiting.answer
@@ -288,52 +283,11 @@ class Endpoint:
 
     def trouble(self, hop: Hop) -> Trouble | None:
         """Why there is no connection to the hop; None where nothing is known against it."""
-        return self._transports.trouble(hop)
-
-    # --- driving -----------------------------------------------------------------------------------------------------
+        return self._driver.trouble(hop)
 
     def wake(self) -> None:
-        """Something was asked of the agent from outside its own events: it is driven in the next turn of the loop."""
-        if not self._waking and self._loop is not None:
-            self._waking = True
-            self._loop.call_soon(self._woken)
-
-    def _woken(self) -> None:
-        self._waking = False
-        self._pump()
-
-    def _received(self, data: bytes, source: Hop) -> None:
-        self.agent.receive(data, source, self.now())
-        self._pump()
-
-    def _failed(self, hop: Hop) -> None:
-        self.agent.transport_failed(hop, self.now())
-        self._pump()
-
-    def _due(self) -> None:
-        self._timer = None
-        self.agent.handle_deadline(self.now())
-        self._pump()
-
-    def _pump(self) -> None:
-        """Sends what is to be sent, tells what has happened, until both are nothing; then waits for the next deadline."""
-        agent = self.agent
-        while True:
-            for hop, data in agent.messages_to_send():
-                self._transports.send(hop, data)
-            event = agent.next_event()
-            if event is None:
-                break
-            try:
-                self._event(event)
-            except Exception:
-                log.exception("call_event_failed", event=type(event).__name__)  # a fault of ours in one call
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deadline = agent.next_deadline()
-        if deadline is not None and self._loop is not None:
-            self._timer = self._loop.call_at(deadline, self._due)
+        """Something was asked of a call from outside: see `Driver.wake`."""
+        self._driver.wake()
 
     # --- what happens to calls ---------------------------------------------------------------------------------------
 
@@ -415,8 +369,7 @@ class Endpoint:
             self._calls[leg].over(now, by_remote=False)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        assert self._loop is not None
-        task = self._loop.create_task(work)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

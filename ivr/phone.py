@@ -11,21 +11,24 @@ from typing import Literal
 from ivr.audio import tones
 from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound, silence
+from ivr.driver import Driver
 from ivr.rtp.engine import MediaEngine, MediaPort
 from ivr.rtp.stream import MediaEvent
 from ivr.sip.agent import Admitted, LocalSide, UserAgent
 from ivr.sip.events import Answered, CallEvent, Ended, MediaChanged, Offered
 from ivr.sip.headers import Reason
-from ivr.sip.hop import Hop, Transport
+from ivr.sip.hop import Transport
 from ivr.sip.incoming import IncomingCall
 from ivr.sip.info import info_body
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.uri import SipUri, parse_uri
-from ivr.transports import TlsContexts, Transports
+from ivr.transports import TlsContexts
 
 Keys = Literal["rfc4733", "info", "inband"]
 PRESSES_MAX = 20
 """Who gets no answer to a key gives up at last."""
+INCOMING_MAX = 5_000
+"""Phones that ring or talk at once."""
 CALLS_KEPT = 10_000
 """Calls remembered for whoever looks what happened."""
 
@@ -115,42 +118,35 @@ class PhoneSimulator:
         self._host = host
         self._transport = transport
         self._prompts = Prompts()
-        self._transports = Transports(
-            host=host, port=port, transport=transport, tls=tls, received=self._received, failed=self._failed
-        )
+        self._driver = Driver(host=host, port=port, transport=transport, tls=tls, told=self._event)
         self._engine = MediaEngine(host=host, ports=rtp_ports)
-        self._agent: UserAgent | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._lines: dict[IncomingCall, _Line] = {}
 
     async def open(self) -> None:
         """Binds and answers from now on. Raises OSError."""
-        self._loop = asyncio.get_running_loop()
-        await self._transports.open()
-        local = LocalSide(
-            host=self._host, ports={self._transport: self._transports.port}, user="phone", product="Phone"
-        )
-        self._agent = UserAgent(
-            local=local, tokens=lambda: secrets.token_hex(8), admit=lambda *_: Admitted(), incoming_max=5_000
-        )
+
+        def agent(port: int) -> UserAgent:
+            local = LocalSide(host=self._host, ports={self._transport: port}, user="phone", product="Phone")
+            return UserAgent(
+                local=local, tokens=lambda: secrets.token_hex(8), admit=lambda *_: Admitted(), incoming_max=INCOMING_MAX
+            )
+
+        await self._driver.open(agent)
         self._engine.start()
 
     async def close(self) -> None:
         """Hangs up and closes."""
         for leg in list(self._lines):
-            leg.hang_up(self._now())
-        self._pump()
+            leg.hang_up(self._driver.now())
+        self._driver.pump()
         await asyncio.sleep(0)
         self._engine.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-        await self._transports.close()
+        await self._driver.close()
 
     @property
     def port(self) -> int:
         """The port of SIP."""
-        return self._transports.port
+        return self._driver.port
 
     async def called(self, n: int = 1) -> SimulatedCall:
         """Waits for the n-th call."""
@@ -158,46 +154,6 @@ class PhoneSimulator:
             self.arrived.clear()
             await self.arrived.wait()
         return self.calls[n - 1]
-
-    # --- driving -----------------------------------------------------------------------------------------------------
-
-    def _now(self) -> float:
-        assert self._loop is not None
-        return self._loop.time()
-
-    def _received(self, data: bytes, source: Hop) -> None:
-        assert self._agent is not None
-        self._agent.receive(data, source, self._now())
-        self._pump()
-
-    def _failed(self, hop: Hop) -> None:
-        assert self._agent is not None
-        self._agent.transport_failed(hop, self._now())
-        self._pump()
-
-    def _due(self) -> None:
-        assert self._agent is not None
-        self._timer = None
-        self._agent.handle_deadline(self._now())
-        self._pump()
-
-    def _pump(self) -> None:
-        agent, loop = self._agent, self._loop
-        assert agent is not None
-        assert loop is not None
-        while True:
-            for hop, data in agent.messages_to_send():
-                self._transports.send(hop, data)
-            event = agent.next_event()
-            if event is None:
-                break
-            self._event(event)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        deadline = agent.next_deadline()
-        if deadline is not None:
-            self._timer = loop.call_at(deadline, self._due)
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
@@ -215,7 +171,6 @@ class PhoneSimulator:
                     self._over(line, event)
 
     def _offered(self, leg: IncomingCall) -> None:
-        assert self._agent is not None
         uri = parse_uri(leg.request.uri)
         number = uri.user if isinstance(uri, SipUri) else leg.request.uri
         behaviour = self._behaviour(number)
@@ -223,13 +178,13 @@ class PhoneSimulator:
         self.calls = [*self.calls, call][-CALLS_KEPT:]
         self._lines[leg] = _Line(call, behaviour)
         self._change(call, "offered")
-        now = self._now()
+        now = self._driver.now()
         if behaviour.status != 200:
-            self._agent.at(now + (behaviour.answer_s or 0.0), lambda later: self._refuse(leg, later))
+            self._driver.agent.at(now + (behaviour.answer_s or 0.0), lambda later: self._refuse(leg, later))
             return
         leg.ring(now)
         if behaviour.answer_s is not None:
-            self._agent.at(now + behaviour.answer_s, lambda later: self._answer(leg, later))
+            self._driver.agent.at(now + behaviour.answer_s, lambda later: self._answer(leg, later))
 
     def _refuse(self, leg: IncomingCall, now: float) -> None:
         line = self._lines.pop(leg, None)
@@ -253,16 +208,16 @@ class PhoneSimulator:
 
     def _up(self, leg: IncomingCall) -> None:
         line = self._lines.get(leg)
-        if line is None or line.port is None or self._agent is None:
+        if line is None or line.port is None:
             return
         self._configure(leg)
         self._change(line.call, "answered")
         line.port.stream.play(self._greeting(line.behaviour))
-        now = self._now()
+        now = self._driver.now()
         if line.behaviour.keys:
-            self._agent.at(now + line.behaviour.keys_s, lambda later: self._press(leg, later))
+            self._driver.agent.at(now + line.behaviour.keys_s, lambda later: self._press(leg, later))
         if line.behaviour.hang_up_s is not None:
-            self._agent.at(now + line.behaviour.hang_up_s, lambda later: self._hang_up(leg, later))
+            self._driver.agent.at(now + line.behaviour.hang_up_s, lambda later: self._hang_up(leg, later))
 
     def _configure(self, leg: IncomingCall) -> None:
         line = self._lines.get(leg)
@@ -283,7 +238,7 @@ class PhoneSimulator:
 
     def _press(self, leg: IncomingCall, now: float) -> None:
         line = self._lines.get(leg)
-        if line is None or line.port is None or self._agent is None or leg.session is None:
+        if line is None or line.port is None or leg.session is None:
             return
         behaviour = line.behaviour
         match behaviour.path:
@@ -297,7 +252,7 @@ class PhoneSimulator:
         line.call.pressed += 1
         self._change(line.call, "pressed")
         if line.call.pressed < PRESSES_MAX:
-            self._agent.at(now + behaviour.again_s, lambda later: self._press(leg, later))
+            self._driver.agent.at(now + behaviour.again_s, lambda later: self._press(leg, later))
 
     def _hang_up(self, leg: IncomingCall, now: float) -> None:
         line = self._lines.pop(leg, None)
