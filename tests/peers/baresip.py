@@ -33,6 +33,7 @@ rtp_ports {rtp}-{rtp_last}
 rtp_timeout 0
 module_path {modules}
 module g711.so
+module srtp.so
 module aufile.so
 module aubridge.so
 module_tmp account.so
@@ -44,10 +45,17 @@ _ACCOUNT = "<sip:{user}@{host}:{port};transport={transport}>;regint=0;answermode
 
 
 class Baresip:
-    """One phone that answers at once. `dtmfmode`: rtpevent or info."""
+    """One phone that answers at once. `dtmfmode`: rtpevent or info; `encrypted`: it wants SRTP, or no call."""
 
     def __init__(
-        self, folder: Path, *, port: int = 0, transport: str = "udp", codecs: str = "PCMU", dtmfmode: str = "rtpevent"
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        transport: str = "udp",
+        codecs: str = "PCMU",
+        dtmfmode: str = "rtpevent",
+        encrypted: bool = False,
     ) -> None:
         self.port = port or free_port()
         self._control = free_port()
@@ -61,7 +69,7 @@ class Baresip:
         values: Mapping[str, Any] = {
             "host": LOOPBACK, "port": self.port, "control": self._control, "modules": MODULES, "rtp": rtp,
             "rtp_last": rtp + 20, "user": NUMBER, "transport": transport, "sound": sound, "codecs": codecs,
-            "more": f"dtmfmode={dtmfmode}",
+            "more": f"dtmfmode={dtmfmode}" + (";mediaenc=srtp-mand" if encrypted else ""),
         }  # fmt: skip
         (self._folder / "config").write_text(_CONFIG.format(**values))
         (self._folder / "accounts").write_text(_ACCOUNT.format(**values))

@@ -66,6 +66,23 @@ async def test_by_transport_and_codec(desk_with: OpenDesk, tmp_path: Path, trans
         await phone.happened("CALL_CLOSED")
 
 
+async def test_a_key_in_encrypted_audio(desk_with: OpenDesk, tmp_path: Path) -> None:
+    async with Baresip(tmp_path, encrypted=True) as phone:
+        desk = await desk_with(sip("pbx", phone.port, srtp="required"))
+        alert = await desk.alert("Fire", to=ANNA, **URGENT)
+        await phone.happened("CALL_ESTABLISHED")
+        await presses_until_acknowledged(phone, alert)
+        await phone.happened("CALL_CLOSED")
+
+
+async def test_no_call_where_one_side_alone_wants_encryption(desk_with: OpenDesk, tmp_path: Path) -> None:
+    async with Baresip(tmp_path, encrypted=True) as phone:
+        desk = await desk_with(sip("pbx", phone.port), delivery={"attempts_max": 1})
+        alert = await desk.alert("Fire", to=ANNA, **URGENT)
+        seen = await alert.only("failed")
+    assert seen.code == "no_common_codec"
+
+
 async def test_baresip_calls_the_acknowledgement_line(desk_with: OpenDesk, tmp_path: Path) -> None:
     async with Baresip(tmp_path) as nobody, Baresip(tmp_path) as phone:
         desk = await desk_with(
