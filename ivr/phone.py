@@ -13,7 +13,7 @@ from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound, silence
 from ivr.driver import Driver
 from ivr.rtp.engine import MediaEngine, MediaPort
-from ivr.rtp.stream import MediaEvent
+from ivr.rtp.stream import KeyHeard, MediaEvent
 from ivr.sip.agent import Admitted, LocalSide, UserAgent
 from ivr.sip.events import Answered, CallEvent, Ended, MediaChanged, Offered
 from ivr.sip.headers import Reason
@@ -75,6 +75,8 @@ class SimulatedCall:
     reasons: tuple[Reason, ...] = ()
     keys: str = ""
     """What it presses."""
+    heard: str = ""
+    """The keys that it heard: an extension that was dialled after the answer."""
     packets: int = 0
     pressed: int = 0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -196,7 +198,7 @@ class PhoneSimulator:
         line = self._lines.get(leg)
         if line is None or line.port is not None:
             return
-        line.port = self._engine.open(_ignore)
+        line.port = self._engine.open(lambda event: self._heard(line.call, event))
         negotiation = Negotiation(
             address=self._host, port=line.port.port, session_id=secrets.randbits(31),
             events=line.behaviour.path == "rfc4733",
@@ -272,12 +274,13 @@ class PhoneSimulator:
             line.call.packets = line.port.stream.counts.received
             line.port.close()
 
+    @staticmethod
+    def _heard(call: SimulatedCall, event: MediaEvent) -> None:
+        if isinstance(event, KeyHeard):
+            call.heard += event.key
+
     def _change(self, call: SimulatedCall, state: str) -> None:
         call.state = state
         call.changed.set()
         self.arrived.set()
         self._told(call)
-
-
-def _ignore(_: MediaEvent) -> None:
-    """What a phone hears is only counted."""

@@ -200,6 +200,12 @@ class TestVoiceChannel(PureSuite):
         assert [outcome.code for outcome in outcomes if isinstance(outcome, Delivered)] == ["acknowledged"] * 2
         assert sum(part.units for one in outcomes if isinstance(one, Delivered) for part in one.parts) == 1
 
+    async def test_an_extension_is_dialled_after_the_answer(self, exchange: Exchange) -> None:
+        async with running(channel := exchange.channel()):
+            await sent(channel, to("+33140000000;ext=42#"))
+        (call,) = exchange.phones.calls
+        assert (call.number, call.heard) == ("+33140000000", "42#")
+
     async def test_calls_keep_the_rate(self, exchange: Exchange) -> None:
         async with running(channel := exchange.channel(calls_per_s=10)):
             loop = asyncio.get_running_loop()

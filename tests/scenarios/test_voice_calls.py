@@ -224,6 +224,27 @@ async def test_silence_acknowledges_nothing(desk_with: OpenDesk, tmp_path: Path)
     assert await alert.status() == "active"
 
 
+@pytest.mark.parametrize(
+    ("keys", "seen"),
+    [
+        ({"dial": "00"}, ["INVITE sip:0033612345678@"]),
+        ({"dial": "0", "country": "FR"}, ["INVITE sip:0612345678@"]),
+        ({"identity": "p-asserted"}, ["P-Asserted-Identity: .*sip:.33100000000@", "From: .*sip:tocsin@"]),
+        ({"identity": "p-preferred", "caller_name": "Tocsin"}, ["P-Preferred-Identity: .*Tocsin.*sip:.33100000000@"]),
+        ({"public_address": "203.0.113.7"}, ["c=IN IP4 203.0.113.7", "Contact: .sip:tocsin@203.0.113.7", "rport"]),
+    ],
+    ids=["00", "0", "asserted", "preferred", "behind NAT"],
+)
+async def test_how_the_trunk_wants_it(
+    desk_with: OpenDesk, tmp_path: Path, keys: dict[str, Any], seen: list[str]
+) -> None:
+    with Sipp(tmp_path, invited(*seen), refuses("486 Busy Here")) as phone:
+        desk = await desk_with(sip("pbx", phone.port, **keys), delivery=ONCE)
+        alert = await desk.alert("Fire", to=ANNA, **URGENT)
+        await alert.only("failed")
+        await phone.done()
+
+
 async def test_by_tcp(desk_with: OpenDesk, tmp_path: Path) -> None:
     with Sipp(
         tmp_path, invited(), answers(), pause(300), SKIPS_GREETING, presses("1"), released(), transport="t1"
