@@ -20,10 +20,7 @@ from pydantic import (
 )
 
 from channels.voice.address import DialForm
-from channels.voice.files import flow_at
 from channels.voice.tls import check_files
-from ivr.audio.prompts import Prompts
-from ivr.flow import FlowError
 from ivr.sip.hop import Transport
 
 Identity = Literal["from", "p-asserted", "p-preferred"]
@@ -149,6 +146,8 @@ class SipSettings(BaseModel):
     @classmethod
     def _prompts_can_be_played(cls, value: Path | None) -> Path | None:
         if value is not None:
+            from ivr.audio.prompts import Prompts  # only who names files needs what reads them
+
             Prompts(value)  # a PromptError says what is wrong
         return value
 
@@ -156,6 +155,10 @@ class SipSettings(BaseModel):
     @classmethod
     def _flow_makes_sense(cls, value: Path | None, info: ValidationInfo) -> Path | None:
         if value is not None:
+            from channels.voice.files import flow_at
+            from ivr.audio.prompts import Prompts
+            from ivr.flow import FlowError
+
             try:
                 flow_at(value, Prompts(info.data.get("prompts")), "alert")
             except FlowError as error:
