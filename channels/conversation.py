@@ -93,9 +93,8 @@ class Attendant(Protocol):
     """The broker, as seen from a call. Every method returns within a bounded time and raises nothing: what cannot be
     answered now is FAILED, LOCKED, None or empty."""
 
-    async def decide(self, reference: str, decision: Decision, *, person: str = "") -> Reply:
-        """Records what the person at the other end decided. `person` where somebody else than the delivery's own recipient
-        speaks: a `Caller.id`."""
+    async def decide(self, reference: str, decision: Decision) -> Reply:
+        """Records what the person at the other end decided."""
         ...
 
     async def briefings(self, address: str) -> Sequence[Briefing]:

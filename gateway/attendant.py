@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.decisions import Decide
 from gateway.delivery import State
 from gateway.lines import Lines
-from gateway.pins import Guesses
+from gateway.pins import CROWD, Guesses
 from gateway.rendering import text_for
 from gateway.settings import LineSettings, PersonSettings
 from gateway.store import rows, tables
@@ -31,9 +31,8 @@ BRIEFINGS_MAX = 20
 """Alerts told in one call: nobody listens to more."""
 TEST = "tst_"
 """How the references of test messages begin."""
-EVERYBODY = "callers"
-FREE_FOR_EVERYBODY = 30
-"""Wrong guesses of all callers together before calling in is closed for a while: whoever forges caller ids guesses no faster."""
+CALLERS = "callers"
+"""Whoever calls the acknowledgement line, all together; each alarm line has its own."""
 DECIDE_S = 10.0
 """Somebody holds the phone: an answer that takes longer is as good as none."""
 
@@ -65,6 +64,11 @@ class People:
         )
         self._by_address = {address: person for person in self.everybody for address in person.addresses}
         self._by_number = {person.number: person for person in self.everybody if person.number}
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Their names, by address."""
+        return {address: person.name for address, person in self._by_address.items()}
 
     def at(self, address: str) -> Person | None:
         """Who is reached at the address."""
@@ -113,11 +117,11 @@ class PhoneAttendant:
 
     # --- decisions ---------------------------------------------------------------------------------------------------
 
-    async def decide(self, reference: str, decision: Decision, *, person: str = "") -> Reply:
+    async def decide(self, reference: str, decision: Decision) -> Reply:
         """See `Attendant.decide`."""
         if reference.startswith(TEST):  # somebody tries the provider: there is no alert behind it
             return Reply(standing=Standing.RECORDED)
-        command = Decide(delivery_id=reference, decision=decision, via=self._channel, person=person)
+        command = Decide(delivery_id=reference, decision=decision, via=self._channel, names=self._people.names)
         try:
             async with asyncio.timeout(DECIDE_S):
                 return await asyncio.shield(asyncio.ensure_future(self._journal.do(command, urgent=True)))
@@ -134,16 +138,16 @@ class PhoneAttendant:
         """See `Attendant.briefings`."""
         whole = f"{self._channel}:{address}"
         person = self._people.at(whole)
-        return await self._open_for((whole,) if person is None else (whole, *person.addresses))
+        return await self._open_for((whole,) if person is None else (whole, *person.addresses), first=whole)
 
     async def briefings_of(self, caller: Caller) -> Sequence[Briefing]:
         """See `Attendant.briefings_of`."""
         person = next((one for one in self._people.everybody if one.name == caller.id), None)
         return () if person is None else await self._open_for(person.addresses)
 
-    async def _open_for(self, addresses: Sequence[str]) -> list[Briefing]:
+    async def _open_for(self, addresses: Sequence[str], *, first: str = "") -> list[Briefing]:
         try:
-            found = await self._store.read(lambda connection: _open_alerts(connection, tuple(set(addresses))))
+            found = await self._store.read(lambda connection: _open_alerts(connection, tuple(set(addresses)), first))
         except StoreError as error:
             log.warning("briefings_not_read", error=str(error))
             return []
@@ -169,7 +173,8 @@ class PhoneAttendant:
         person = self._people.at(f"{self._channel}:{address}")
         if person is None or not person.pin:
             return Proof.WRONG
-        return await self._prove(f"person {person.name}", digits, person.pin)
+        async with self._guesses.turn:
+            return await self._prove(f"person {person.name}", digits, person.pin)
 
     async def _prove(self, whose: str, digits: str, stored: str) -> Proof:
         now = self._clock.monotonic()
@@ -197,7 +202,7 @@ class PhoneAttendant:
             found.extend([] if person is None else [person])
             return person is not None
 
-        proof = await self._guess(source, known)
+        proof = await self._guess(source, CALLERS, known)
         if proof is not Proof.OK:
             return proof
         return Caller(id=found[0].name, name=found[0].name, language=found[0].language)
@@ -212,19 +217,21 @@ class PhoneAttendant:
         proved = star and await self._prove(f"person {person.name}", pin, person.pin) is Proof.OK
         return person if proved else None
 
-    async def _guess(self, source: str, right: Callable[[], Awaitable[bool]]) -> Proof:
+    async def _guess(self, source: str, everybody: str, right: Callable[[], Awaitable[bool]]) -> Proof:
         """One guess of a caller: counted against where the call comes from, which callers can forge, and against all of
         them together."""
-        now, who = self._clock.monotonic(), f"caller {source}"
-        if self._guesses.locked(who, now) or self._guesses.locked(EVERYBODY, now):
-            return Proof.LOCKED
-        if await right():
-            self._guesses.right(who)
-            return Proof.OK
-        self._guesses.wrong(who, now)
-        self._guesses.wrong(EVERYBODY, now, free=FREE_FOR_EVERYBODY)
-        log.warning("caller_not_known", source=source)
-        return Proof.LOCKED if self._guesses.locked(who, now) else Proof.WRONG
+        who = f"caller {source}"
+        async with self._guesses.turn:  # one after the other: guesses side by side would all be counted too late
+            now = self._clock.monotonic()
+            if self._guesses.locked(who, now) or self._guesses.locked(everybody, now):
+                return Proof.LOCKED
+            if await right():
+                self._guesses.right(who)
+                return Proof.OK
+            self._guesses.wrong(who, now)
+            self._guesses.wrong(everybody, now, CROWD)
+            log.warning("caller_not_known", source=source)
+            return Proof.LOCKED if self._guesses.locked(who, now) else Proof.WRONG
 
     def _with_pin(self, digits: str) -> Person | None:
         """Who has this PIN, among those who have no number; each comparison takes as long as the other."""
@@ -236,7 +243,9 @@ class PhoneAttendant:
         settings = self._lines.settings_of(line)
         if settings is None:
             return Proof.WRONG
-        return await self._guess(source, lambda: asyncio.to_thread(pins.matches, digits, settings.pin_hash))
+        return await self._guess(
+            source, f"callers of {line.name}", lambda: asyncio.to_thread(pins.matches, digits, settings.pin_hash)
+        )
 
     async def raise_alarm(self, line: Line, *, source: str) -> str | None:
         """See `Attendant.raise_alarm`."""
@@ -254,9 +263,9 @@ class PhoneAttendant:
 class TrialAttendant:
     """For a provider that is tried without an installation behind it: takes every key, knows nobody."""
 
-    async def decide(self, reference: str, decision: Decision, *, person: str = "") -> Reply:
+    async def decide(self, reference: str, decision: Decision) -> Reply:
         """See `Attendant.decide`."""
-        del reference, decision, person
+        del reference, decision
         return Reply(standing=Standing.RECORDED)
 
     async def briefings(self, address: str) -> Sequence[Briefing]:
@@ -305,8 +314,9 @@ class TrialAttendant:
         return False
 
 
-def _open_alerts(connection: Connection, addresses: tuple[str, ...]) -> list[tuple[str, str, Alert]]:
-    """(delivery, its language, alert) of each open alert that was, or is being, sent to one of the addresses."""
+def _open_alerts(connection: Connection, addresses: tuple[str, ...], first: str) -> list[tuple[str, str, Alert]]:
+    """(delivery, its language, alert) of each open alert that was, or is being, sent to one of the addresses, or could not be:
+    who rings back has missed a call. Of several deliveries of an alert that to the address `first` stands for it."""
     d, a = tables.deliveries.c, tables.alerts
     statement = (
         select(d.id, d.language, *rows.alerts.columns)
@@ -315,9 +325,11 @@ def _open_alerts(connection: Connection, addresses: tuple[str, ...]) -> list[tup
             a.c.ended_at.is_(None),
             a.c.status == Status.ACTIVE.value,
             d.address.in_(addresses),
-            d.state.in_((State.QUEUED.value, State.SENDING.value, State.ACCEPTED.value, State.DELIVERED.value)),
+            d.state != State.CANCELLED.value,
         )
-        .order_by(a.c.priority, a.c.id, case((d.state == State.SENDING.value, 0), else_=1), d.id)
+        .order_by(
+            a.c.priority, a.c.id, case((d.address == first, 0), (d.state == State.SENDING.value, 1), else_=2), d.id
+        )
         .limit(4 * BRIEFINGS_MAX)
     )
     found: dict[str, tuple[str, str, Alert]] = {}

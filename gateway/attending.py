@@ -29,6 +29,7 @@ def attend(broker: Broker) -> None:
 
     alarms = PhoneAlarms(broker, Submissions(broker))
     people = People(broker.settings.people, canonical)
+    broker.names = people.names
     lines = Lines(broker.settings.lines, anybody=bool(people.everybody))
     guesses = Guesses()
     for line in broker.settings.lines:

@@ -22,6 +22,7 @@ from gateway.attempts import Claim
 from gateway.breaker import Breaker
 from gateway.callbacks import CallbackSender
 from gateway.clock import Clock
+from gateway.decisions import follow_declines
 from gateway.dispatcher import Dispatcher, Reservation
 from gateway.escalation import Recipient
 from gateway.escalator import Escalator
@@ -79,6 +80,8 @@ class Broker:
         self.tariffs = Tariffs()
         self.role: Role = role
         self.ready = False
+        self.names: Mapping[str, str] = {}
+        """Of people, by their addresses: so that one human is one, whichever of their phones it is."""
         self.breakers = {provider: Breaker() for provider in channels}
         self.policy = RetryPolicy(
             routes=settings.routing,
@@ -150,7 +153,7 @@ class Broker:
         return Recipient(person=recipient.name or addresses[0], language=recipient.language, addresses=addresses)
 
     def _finish(self, unit: Unit) -> None:
-        finish(unit)
+        follow_declines(unit, finish(unit), self.names)
         self.last_resort.follow(unit)
 
     def _available(self, provider: str) -> bool:

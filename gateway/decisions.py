@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import func, select
 
@@ -20,6 +21,10 @@ from gateway.store.unit import Unit, Wants
 _OVER = frozenset({Status.RESOLVED, Status.CANCELLED, Status.COMPLETED})
 
 
+DECLINED, ALL_DECLINED = "declined", "everybody_declined"
+"""Lines of the timeline."""
+
+
 @dataclass(frozen=True, slots=True)
 class EverybodyDeclined:
     """Signal: nobody is left to try, and whoever was reached declined."""
@@ -29,12 +34,13 @@ class EverybodyDeclined:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decide:
-    """Command: a person pressed a key for the alert of a delivery. `person` where somebody else than its recipient speaks."""
+    """Command: a person pressed a key for the alert of a delivery. `names` are those of people by their addresses: one human
+    counts once, whichever of their phones it was."""
 
     delivery_id: str
     decision: Decision
     via: str
-    person: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
     weight: int = 4
 
     def prefetch(self, wants: Wants) -> None:
@@ -43,17 +49,18 @@ class Decide:
     def apply(self, unit: Unit) -> Reply:
         delivery = unit.delivery(self.delivery_id)
         alert = None if delivery is None else unit.alert(delivery.alert_id)
-        if delivery is None or alert is None:
+        if delivery is None or alert is None or alert.status in _OVER:
             return Reply(standing=Standing.OVER)
-        if alert.status in _OVER:
-            return Reply(standing=Standing.OVER)
-        by = self.person or delivery.person
+        by = self.names.get(delivery.address, delivery.person)
         unit.flush()  # acknowledgements of this batch count
         people = acknowledgers(unit, alert.id)
-        if alert.status is Status.ACKNOWLEDGED and alert.ended_at is not None and by not in people:
+        has_it = alert.status is Status.ACKNOWLEDGED and alert.ended_at is not None
+        if has_it and by not in people:
             return Reply(standing=Standing.ELSEWHERE, by=last_acknowledger(unit, alert.id))
         if self.decision is Decision.DECLINED:
-            _decline(unit, alert, delivery, by, self.via)
+            if by in people:  # they have it, and cannot give it back by a key: nobody would be called for it
+                return Reply(standing=Standing.ELSEWHERE, by=by)
+            _decline(unit, alert, delivery, by, self.via, self.names)
         else:
             self._acknowledge(unit, alert, by, people)
         return Reply(standing=Standing.RECORDED)
@@ -63,6 +70,7 @@ class Decide:
         write_acknowledgement(unit, alert.id, by, via=self.via, comment=str(self.decision))
         if alert.confirm_by_at is not None and not taken:
             return  # received once more: who takes it in charge says so by a key of its own
+        taken = taken or _taken_by_somebody(unit, alert.id)
         change_alert(unit, alert, machine.acknowledged(alert, people | {by}, unit.now, taken=taken))
 
 
@@ -73,17 +81,56 @@ def last_acknowledger(unit: Unit, alert_id: str) -> str:
     return unit.connection.scalar(statement) or ""
 
 
-def _decline(unit: Unit, alert: Alert, delivery: Delivery, by: str, via: str) -> None:
+def _taken_by_somebody(unit: Unit, alert_id: str) -> bool:
+    """Whether somebody took it in charge before enough had acknowledged."""
+    t = tables.acknowledgements.c
+    statement = select(func.count()).where(t.alert_id == alert_id, t.comment == str(Decision.TAKEN))
+    return bool(unit.connection.scalar(statement))
+
+
+def _decline(unit: Unit, alert: Alert, delivery: Delivery, by: str, via: str, names: Mapping[str, str]) -> None:
     """The person cannot act: where nobody else is being tried, the next step begins now, or the last resort is told."""
-    unit.event(alert.id, "declined", by, delivery.id)
-    unit.note(alert.id, {"type": "declined", "by": by, "via": via, "delivery": delivery.id, "at": rfc3339(unit.now)})
-    if alert.status is not Status.ACTIVE or alert.expanded < alert.expanding or _tries_others(unit, delivery):
+    unit.event(alert.id, DECLINED, by, delivery.id)
+    unit.note(alert.id, {"type": DECLINED, "by": by, "via": via, "delivery": delivery.id, "at": rfc3339(unit.now)})
+    if not _tries_others(unit, delivery):
+        _go_on(unit, alert, names)
+
+
+def follow_declines(unit: Unit, quiet: Sequence[Alert], names: Mapping[str, str]) -> None:
+    """At the end of a batch: alerts for which nothing is under way any more go on at once where whoever was reached declined."""
+    if not quiet:
+        return
+    e = tables.events.c
+    statement = select(e.alert_id).where(e.alert_id.in_([alert.id for alert in quiet]), e.kind == DECLINED).distinct()
+    declined = set(unit.connection.scalars(statement))
+    for alert in quiet:
+        if alert.id in declined:
+            _go_on(unit, alert, names)
+    if declined:
+        unit.flush()
+
+
+def _go_on(unit: Unit, alert: Alert, names: Mapping[str, str]) -> None:
+    """The next step now, where everybody who was reached has declined; without one, a word to the last resort, once."""
+    if alert.status is not Status.ACTIVE or alert.expanded < alert.expanding:
+        return
+    unit.flush()
+    told = _events(unit, alert.id)
+    declined = {detail for kind, detail in told if kind == DECLINED}
+    if not _reached(unit, alert.id, names) <= declined:
         return
     if alert.step_at is None:
-        if _all_declined(unit, alert):
+        if all(kind != ALL_DECLINED for kind, _ in told):
+            unit.event(alert.id, ALL_DECLINED)
             unit.signal(EverybodyDeclined(alert.id))
     elif alert.step_at > unit.now:
         unit.put(replace(alert, step_at=unit.now, look_at=unit.now))
+
+
+def _events(unit: Unit, alert_id: str) -> list[tuple[str, str]]:
+    e = tables.events.c
+    statement = select(e.kind, e.detail).where(e.alert_id == alert_id, e.kind.in_((DECLINED, ALL_DECLINED)))
+    return [(row.kind, row.detail) for row in unit.connection.execute(statement)]
 
 
 def _tries_others(unit: Unit, delivery: Delivery) -> bool:
@@ -95,18 +142,8 @@ def _tries_others(unit: Unit, delivery: Delivery) -> bool:
     return bool(unit.connection.scalar(others))
 
 
-def _all_declined(unit: Unit, alert: Alert) -> bool:
-    """Whether every person who was reached has declined."""
-    unit.flush()
-    events, deliveries = tables.events.c, tables.deliveries.c
-    declined = set(
-        unit.connection.scalars(select(events.detail).where(events.alert_id == alert.id, events.kind == "declined"))
-    )
-    reached = set(
-        unit.connection.scalars(
-            select(deliveries.person)
-            .where(deliveries.alert_id == alert.id, deliveries.state.in_(("accepted", "delivered")))
-            .distinct()
-        )
-    )
-    return reached <= declined
+def _reached(unit: Unit, alert_id: str, names: Mapping[str, str]) -> set[str]:
+    """The people who were reached."""
+    t = tables.deliveries.c
+    statement = select(t.address, t.person).where(t.alert_id == alert_id, t.state.in_(("accepted", "delivered")))
+    return {names.get(row.address, row.person) for row in unit.connection.execute(statement)}

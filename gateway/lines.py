@@ -26,9 +26,10 @@ class Lines:
         """The line that one of the numbers is; `numbers` are what the caller's network says was dialled, the likeliest first."""
         for number in numbers:
             for same in (_equal, _same_number):
-                for line in self._lines:
-                    if same(number, line.number):
-                        return Line(kind=line.kind, name=line.name, language=line.language, record_s=line.record_s)
+                found = [line for line in self._lines if same(number, line.number)]
+                if found:
+                    line = max(found, key=lambda one: len(one.number))  # with its area code it says more than without
+                    return Line(kind=line.kind, name=line.name, language=line.language, record_s=line.record_s)
         return self._otherwise
 
     def settings_of(self, line: Line) -> LineSettings | None:

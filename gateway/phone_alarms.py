@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from billing.ledger import InsufficientCredit
+from gateway.administration import get_account
 from gateway.broker import Broker
 from gateway.frozen import replace
 from gateway.intake import Shortfall
@@ -66,6 +67,8 @@ class PhoneAlarms:
             log.error("alarm_not_raised", line=line.name, error='no rule with source = "phone" is for this line')
             return None
         try:
+            if await self._broker.store.read(lambda connection: get_account(connection, rule.account)) is None:
+                raise NotTaken("unknown_account", f"the rule charges the account {rule.account}: there is none")
             request, _ = request_of(rule, self._broker.planner)
             changes = {"text": line.text, "language": rule.language or line.language}
             submission = self._submissions.prepare(
@@ -74,6 +77,9 @@ class PhoneAlarms:
             taken = await self._submissions.accept(submission, shortfall=Shortfall.TAKE)
         except (NotTaken, FieldError, StoreError, InsufficientCredit) as error:
             log.error("alarm_not_raised", line=line.name, rule=rule.name, error=str(error))
+            return None
+        except Exception:
+            log.exception("alarm_not_raised", line=line.name, rule=rule.name)
             return None
         log.warning("alarm_raised", line=line.name, rule=rule.name, alert=taken.alert_id)
         return taken.alert_id

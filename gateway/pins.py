@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -16,13 +17,23 @@ SALT_BYTES = 16
 _FORM = re.compile(r"scrypt:([A-Za-z0-9+/]{22}==):([A-Za-z0-9+/]{43}=)")
 _DIGITS = re.compile(rf"[0-9]{{{DIGITS_MIN},{DIGITS_MAX}}}")
 
-FREE_GUESSES = 3
-"""Wrong PINs before anybody has to wait: fingers slip."""
-FIRST_LOCK_S = 30.0
-LONGEST_LOCK_S = 3_600.0
-"""With an hour between guesses, the 10,000 PINs of four digits take a year."""
-FORGOTTEN_S = 24 * 3_600.0
-"""A day without a wrong guess wipes the slate."""
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """How long guessing is borne with: `free` wrong ones cost nothing, the next a wait of `first_s`, each further one twice that,
+    up to `longest_s`. Each `forgotten_s` takes one wrong guess off."""
+
+    free: int
+    first_s: float
+    longest_s: float
+    forgotten_s: float
+
+
+ONE = Patience(free=3, first_s=30.0, longest_s=3_600.0, forgotten_s=24 * 3_600.0)
+"""One person, or one number that is shown: fingers slip. With an hour between guesses, the 10,000 PINs of four digits take a year."""
+CROWD = Patience(free=30, first_s=30.0, longest_s=120.0, forgotten_s=60.0)
+"""All callers of a line together, so that who forges the number shown guesses little faster; but a line is never shut for long,
+for somebody may have to raise an alarm: one wrong guess a minute is borne for ever."""
 GUESSERS_MAX = 10_000
 """Whose guesses are counted at once; beyond it the oldest are forgotten. Some 2 MB."""
 
@@ -75,6 +86,8 @@ class Guesses:
     """Who guessed wrong how often. After a few wrong PINs each further one costs twice the wait of the one before."""
 
     def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        """Held while a guess is looked at and counted."""
         self._guessers: OrderedDict[str, _Guesser] = OrderedDict()
 
     def locked(self, who: str, now: float) -> bool:
@@ -82,16 +95,18 @@ class Guesses:
         guesser = self._guessers.get(who)
         return guesser is not None and now < guesser.locked_until
 
-    def wrong(self, who: str, now: float, *, free: int = FREE_GUESSES) -> None:
-        """One more wrong guess; from the `free`-th on there is a wait."""
-        guesser = self._guessers.pop(who, None)
-        if guesser is None or now - guesser.at > FORGOTTEN_S:
-            guesser = _Guesser(wrong=0, at=now, locked_until=now)
+    def wrong(self, who: str, now: float, patience: Patience = ONE) -> None:
+        """One more wrong guess; beyond the free ones there is a wait."""
+        guesser = self._guessers.pop(who, None) or _Guesser(wrong=0, at=now, locked_until=now)
+        forgotten = int((now - guesser.at) // patience.forgotten_s)
+        if forgotten:
+            guesser.wrong = max(0, guesser.wrong - forgotten)
+        if forgotten or not guesser.wrong:
+            guesser.at = now
         guesser.wrong += 1
-        guesser.at = now
-        if guesser.wrong >= free:
-            doublings = min(guesser.wrong - free, 20)
-            guesser.locked_until = now + min(FIRST_LOCK_S * 2**doublings, LONGEST_LOCK_S)
+        if guesser.wrong >= patience.free:
+            doublings = min(guesser.wrong - patience.free, 20)
+            guesser.locked_until = now + min(patience.first_s * 2**doublings, patience.longest_s)
         self._guessers[who] = guesser
         while len(self._guessers) > GUESSERS_MAX:
             self._guessers.popitem(last=False)

@@ -169,9 +169,11 @@ def _release_rest(unit: Unit, alert: Alert) -> Alert:
     return replace(alert, hold_left_micros=0, expanding=alert.expanded)
 
 
-def finish(unit: Unit) -> None:
-    """The end of a batch: writes the deliveries, ends the alerts for which nothing is left to try, writes the callbacks."""
+def finish(unit: Unit) -> list[Alert]:
+    """The end of a batch: writes the deliveries, ends the alerts for which nothing is left to try, writes the callbacks. Gives
+    the alerts for which nothing is under way any more, and that are not over."""
     unit.flush()
+    quiet: list[Alert] = []
     if unit.touched:
         still_open = unit.open_alerts(unit.touched)
         closing = [alert_id for alert_id in unit.touched if alert_id not in still_open]
@@ -184,9 +186,12 @@ def finish(unit: Unit) -> None:
             after = alerts.settled(alert, standing, unit.now)
             if after is not alert:
                 change_alert(unit, alert, after)
+            if after.ended_at is None:
+                quiet.append(after)
     for alert_id, notes in unit.notes.items():
         _call_back(unit, alert_id, notes)
     unit.flush()
+    return quiet
 
 
 def _call_back(unit: Unit, alert_id: str, notes: list[dict[str, object]]) -> None:

@@ -107,7 +107,8 @@ class Trunk:
 
     def is_from(self, hop: Hop) -> bool:
         """Whether a message comes from one of the proxies; their port may be any."""
-        return any(proxy.host == hop.host for proxy in self._proxies)
+        host = plain_host(hop.host)
+        return any(proxy.host == host for proxy in self._proxies)
 
     async def resolve(self) -> None:
         """Looks the names up. Raises OSError where nothing was found."""
@@ -254,6 +255,12 @@ class Trunk:
                 return response
             headers = (*(pair for pair in headers if pair[0] != answer), (answer, value))
         return response
+
+
+def plain_host(host: str) -> str:
+    """An address as it was configured: without a zone, and of IPv4 where an IPv6 socket shows one (RFC 4291, 2.5.5.2)."""
+    host = host.partition("%")[0]
+    return host[7:] if host.lower().startswith("::ffff:") and "." in host else host
 
 
 def _said(response: Response | None, trouble: Trouble | None) -> str:

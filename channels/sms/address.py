@@ -9,19 +9,16 @@ from dataclasses import dataclass
 import phonenumbers
 
 from channels.channel import InvalidAddressError
-from channels.e164 import parsed
+from channels.e164 import E164_DIGITS_MAX, is_e164, parsed, stored
 from channels.sms.encoding import GSM7_CHARACTERS, GSM7_EXTENSION
 
 SHORT_CODE_DIGITS_MAX = 6
 """Digits without "+" up to this length are a short code of the network, not a subscriber's number."""
-E164_DIGITS_MAX = 15
-"""ITU-T E.164 clause 6.2.1, country code included."""
 ALPHANUMERIC_SEPTETS_MAX = 11
 """An alphanumeric sender has ten octets on the air, eleven septets (3GPP TS 23.040 9.1.2.5)."""
 
 _WRITTEN_MAX = 40  # far longer than any number with its separators; keeps the parser's work small
 _SHORT_CODE = re.compile(rf"[0-9]{{1,{SHORT_CODE_DIGITS_MAX}}}")
-_E164 = re.compile(rf"\+[1-9][0-9]{{6,{E164_DIGITS_MAX - 1}}}")
 _SEPARATORS = re.compile(r"[\s().\-/]")
 _EXPECTED = "expected a number as +<country code><number>, a short code of at most 6 digits"
 
@@ -69,17 +66,15 @@ def _parse_number(written: str, default_region: str | None) -> str:
         raise InvalidAddressError(f"{_shown(written)}: {_EXPECTED}{where}") from error
     if number.extension:
         raise InvalidAddressError(f"{_shown(written)}: expected a number without extension")
-    e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
-    # A number that is possible only within its area says nothing about the area: the "+" form would be somebody else's.
-    possible = phonenumbers.is_possible_number_with_reason(number) == phonenumbers.ValidationResult.IS_POSSIBLE
-    if not possible or not _E164.fullmatch(e164):
-        raise InvalidAddressError(f"{_shown(written)}: {e164} has a length that no number of that country has")
+    e164 = stored(number)
+    if e164 is None:
+        raise InvalidAddressError(f"{_shown(written)}: it has a length that no number of its country has")
     return e164
 
 
 def to_smpp(address: str) -> SmppAddress:
     """The SMPP form of a canonical address. Raises InvalidAddressError for one that `parse` does not give."""
-    if _E164.fullmatch(address):
+    if is_e164(address):
         return SmppAddress(ton=_TON_INTERNATIONAL, npi=_NPI_E164, digits=address[1:])
     if _SHORT_CODE.fullmatch(address):
         return SmppAddress(ton=_TON_NETWORK_SPECIFIC, npi=_NPI_UNKNOWN, digits=address)
@@ -123,7 +118,7 @@ def from_smpp(ton: int, npi: int, digits: str) -> str:  # noqa: ARG001 - the pla
     written = digits.replace("\x00", "").strip()
     if ton == _TON_INTERNATIONAL:
         bare = written.removeprefix("+").removeprefix("00")
-        if _E164.fullmatch(f"+{bare}"):
+        if is_e164(f"+{bare}"):
             return f"+{bare}"
     return written
 

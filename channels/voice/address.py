@@ -9,7 +9,7 @@ from typing import Literal
 import phonenumbers
 
 from channels.channel import InvalidAddressError
-from channels.e164 import parsed
+from channels.e164 import parsed, stored
 from ivr.sip.uri import SipUri, parse_uri
 
 DialForm = Literal["+", "00", "0"]
@@ -72,9 +72,12 @@ def _number(raw: str, written: str, default_region: str | None) -> str:
         number = parsed(written) if written.startswith("+") else phonenumbers.parse(written, default_region)
     except phonenumbers.NumberParseException:
         raise InvalidAddressError(f"{_shown(raw)}: {_EXPECTED}") from None
-    if not phonenumbers.is_possible_number(number):
-        raise InvalidAddressError(f"{_shown(raw)}: too short or too long for its country")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if number.extension:
+        raise InvalidAddressError(f"{_shown(raw)}: expected ;ext={number.extension} for an extension")
+    e164 = stored(number)
+    if e164 is None:
+        raise InvalidAddressError(f"{_shown(raw)}: it has a length that no number of its country has")
+    return e164
 
 
 def _sip(written: str, allowed_domains: frozenset[str]) -> VoiceAddress:
@@ -83,7 +86,12 @@ def _sip(written: str, allowed_domains: frozenset[str]) -> VoiceAddress:
         raise InvalidAddressError(f"{_shown(written)}: {_EXPECTED}")
     if uri.host.lower() not in allowed_domains:
         raise InvalidAddressError(f"{_shown(uri.host)} is not among the allowed_domains of the provider")
-    return VoiceAddress(uri=str(uri))
+    if "maddr" in uri.params or uri.params.get("transport", "udp") not in ("udp", "tcp", "tls"):
+        raise InvalidAddressError(f"{_shown(written)}: expected no parameters but transport=udp, tcp or tls")
+    kept = {name: value for name, value in uri.params.items() if name == "transport" and value != "udp"}
+    return VoiceAddress(
+        uri=str(SipUri(scheme=uri.scheme, user=uri.user, host=uri.host.lower(), port=uri.port, params=kept))
+    )
 
 
 def dialled(number: str, form: DialForm, country: str | None) -> str:

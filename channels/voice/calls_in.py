@@ -42,7 +42,7 @@ class CallerEffects:
         if not isinstance(found, Caller):
             return found.value, {}
         caller = found
-        self._agenda = Agenda(self._attendant, find=lambda: self._attendant.briefings_of(caller), person=caller.id)
+        self._agenda = Agenda(self._attendant, find=lambda: self._attendant.briefings_of(caller))
         return "ok", {LANGUAGE: Variable(caller.language)} if caller.language else {}
 
 

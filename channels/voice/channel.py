@@ -83,8 +83,7 @@ class VoiceChannel:
     def stop(self, reference: str, stop: Stop) -> None:
         """See `channels.conversation.Conversing`."""
         for phone in self._phones.values():
-            item = phone.agenda.item(reference)
-            if item is not None:
+            for item in phone.agenda.named(reference):
                 phone.stop(item, stop)
 
     async def send(self, message: Message) -> Outcome:

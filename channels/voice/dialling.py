@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from channels.voice.address import VoiceAddress, dialled
 from channels.voice.settings import SipSettings
 from channels.voice.tls import contexts
 from ivr.endpoint import EndpointConfig
 from ivr.sip.digest import Credentials
 from ivr.sip.headers import NameAddr
-from ivr.sip.uri import SipUri
+from ivr.sip.uri import SipUri, parse_uri
 from ivr.trunk import TrunkConfig
 
 IDENTITY_HEADERS = {"p-asserted": "P-Asserted-Identity", "p-preferred": "P-Preferred-Identity"}
@@ -66,15 +68,18 @@ def invitation_parts(
     domain = settings.domain or settings.host
     if address.uri:
         target = address.uri
+        found = parse_uri(target)
+        to = str(replace(found, params={})) if isinstance(found, SipUri) else target
     else:
         user = dialled(address.number, settings.dial, settings.country) if address.number else address.extension
         params = {} if settings.transport == "udp" else {"transport": settings.transport}
         target = str(SipUri(user=user, host=settings.host, port=settings.port, params=params))
+        to = str(SipUri(user=user, host=settings.host, port=settings.port))
     shown = settings.caller_id or settings.username or NOBODY
     from_user = shown if settings.identity == "from" else settings.username or shown
     headers: tuple[tuple[str, str], ...] = ()
     if settings.identity != "from" and settings.caller_id:
-        identity = NameAddr(settings.caller_name, f"sip:{shown}@{domain}")
+        identity = NameAddr(settings.caller_name, str(SipUri(user=shown, host=domain)))
         headers = ((IDENTITY_HEADERS[settings.identity], str(identity)),)
-    to = NameAddr("", target.partition(";")[0])
-    return target, to, NameAddr(settings.caller_name, f"sip:{from_user}@{domain}"), headers
+    from_ = NameAddr(settings.caller_name, str(SipUri(user=from_user, host=domain)))
+    return target, NameAddr("", to), from_, headers

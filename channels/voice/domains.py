@@ -51,12 +51,14 @@ class Domains:
         if not isinstance(uri, SipUri):
             return ()
         domain = uri.host.lower()
+        if domain not in self._names:
+            return ()
         if domain in self._own:
             own = trunk.hops
             if uri.port is None or any(hop.port == uri.port for hop in own):
                 return own
             return tuple(dict.fromkeys(Hop(hop.transport, hop.host, uri.port) for hop in own))
-        known: Sequence[Hop] = self._hops.get(domain, ()) if domain in self._names else ()
+        known: Sequence[Hop] = self._hops.get(domain, ())
         if uri.port is None:
             return tuple(known)
         return tuple(dict.fromkeys(Hop(hop.transport, hop.host, uri.port) for hop in known))

@@ -12,7 +12,7 @@ from ivr.sip.agent import Admission, Admitted, Challenged, Dropped
 from ivr.sip.digest import Credentials, Proved, Verifier
 from ivr.sip.hop import Hop
 from ivr.sip.message import Request
-from ivr.trunk import Trunk
+from ivr.trunk import Trunk, plain_host
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Doorkeeper:
 
     def _is_trusted(self, host: str) -> bool:
         try:
-            address = ipaddress.ip_address(host.partition("%")[0])
+            address = ipaddress.ip_address(plain_host(host))
         except ValueError:
             return False
         return any(address in network for network in self._trusted)

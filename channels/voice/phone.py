@@ -41,12 +41,11 @@ def variables_of(briefing: Briefing) -> dict[str, Variable]:
 @dataclass(slots=True, eq=False)
 class Agenda:
     """What is told in one call, and what was decided: it performs the effects that are about alerts. `find` gives what else is open
-    for whoever listens; `person` is who that is, where it is not the recipient."""
+    for whoever listens."""
 
     attendant: Attendant
     find: Callable[[], Awaitable[Sequence[Briefing]]]
     address: str = ""
-    person: str = ""
     items: list[Item] = field(default_factory=list)
     current: Item | None = None
     looked: bool = False
@@ -59,12 +58,14 @@ class Agenda:
         return self.current
 
     def add(self, item: Item) -> None:
-        """One more alert to be told in this call."""
+        """One more alert to be told in this call; what was only found to be open gives way to the attempt at it."""
+        reference = item.briefing.reference
+        self.items = [one for one in self.items if one.told or one.attempt or one.briefing.reference != reference]
         self.items.append(item)
 
-    def item(self, reference: str) -> Item | None:
-        """The alert with this reference."""
-        return next((item for item in self.items if item.briefing.reference == reference), None)
+    def named(self, reference: str) -> list[Item]:
+        """What is told, or was, under this reference."""
+        return [item for item in self.items if item.briefing.reference == reference]
 
     async def perform(self, effect: str, digits: str, recording: bytes) -> tuple[str, Mapping[str, Variable]]:
         """See `ivr.call.Effects`."""
@@ -88,7 +89,7 @@ class Agenda:
         if item.stopped is not None:
             return ("elsewhere" if item.stopped.by else "over"), {"by": Variable(item.stopped.by)}
         before, item.decision = item.decision, decision  # at once: the alert may end by it before the answer is here
-        reply = await self.attendant.decide(item.briefing.reference, decision, person=self.person)
+        reply = await self.attendant.decide(item.briefing.reference, decision)
         if reply.standing is not Standing.RECORDED:
             item.decision = before
         return reply.standing.value, {"by": Variable(reply.by)}

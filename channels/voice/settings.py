@@ -4,10 +4,12 @@ one shows at the start and not in a call."""
 from __future__ import annotations
 
 import ipaddress
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import phonenumbers
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -35,6 +37,23 @@ def _host_port(value: str) -> str:
     return value
 
 
+def _host(value: str) -> str:
+    bare = value.removeprefix("[").removesuffix("]")
+    if not _HOST.fullmatch(bare):
+        raise ValueError("expected a name such as sip.example.org, or an IP address")
+    return bare
+
+
+def _host_or_none(value: str) -> str:
+    return _host(value) if value else value
+
+
+def _country(value: str) -> str:
+    if value not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError('expected an ISO 3166 country code such as "FR"')
+    return value
+
+
 def _port_range(value: str) -> str:
     first, dash, last = value.partition("-")
     if not dash or not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
@@ -52,7 +71,13 @@ def _network(value: str) -> str:
     return value
 
 
+_HOST = re.compile(r"[0-9A-Fa-f:.]{2,45}|[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+
+Host = Annotated[str, AfterValidator(_host)]
+OptionalHost = Annotated[str, AfterValidator(_host_or_none)]
+Country = Annotated[str, AfterValidator(_country)]
 HostPort = Annotated[str, AfterValidator(_host_port)]
+Proxy = Annotated[str, AfterValidator(_host_port), Field(pattern=r":[1-9][0-9]*$")]
 PortRange = Annotated[str, AfterValidator(_port_range)]
 Network = Annotated[str, AfterValidator(_network)]
 
@@ -67,11 +92,11 @@ class SipSettings(BaseModel):
     kind: Literal["sip"] = "sip"
 
     listen: HostPort = Field(default="0.0.0.0:5060", description="Our side of SIP; port 0 takes any free one.")
-    host: str = Field(min_length=1, max_length=253, description="Name or address of the trunk or exchange.")
+    host: Host = Field(description="Name or address of the trunk or exchange.")
     port: int | None = Field(
         default=None, ge=1, le=65_535, description="Its port; without one DNS SRV is asked, then 5060, with TLS 5061."
     )
-    proxies: tuple[HostPort, ...] = Field(
+    proxies: tuple[Proxy, ...] = Field(
         default=(), max_length=8, description="Further proxies of the trunk, tried in this order when it fails."
     )
     transport: Transport = Field(default="udp", description="udp, tcp or tls.")
@@ -85,7 +110,7 @@ class SipSettings(BaseModel):
     username: str = Field(default="", max_length=128, description="Our user name at the trunk.")
     auth_username: str = Field(default="", max_length=128, description="For digest, where it is not the user name.")
     password: SecretStr = Field(default=SecretStr(""), max_length=256, description="For digest.")
-    domain: str = Field(default="", max_length=253, description="The domain of our address; the host unless given.")
+    domain: OptionalHost = Field(default="", description="The domain of our address; the host unless given.")
     register_: bool = Field(default=False, alias="register", description="REGISTER with the trunk.")
     register_s: int = Field(default=300, ge=60, le=86_400, description="How long a registration is asked to last.")
     options_s: float = Field(
@@ -93,15 +118,19 @@ class SipSettings(BaseModel):
     )
 
     caller_id: str = Field(default="", max_length=64, description="The number shown; it rings back here.")
-    caller_name: str = Field(default="", max_length=64, description="The name shown, where networks carry one.")
+    caller_name: str = Field(
+        default="",
+        max_length=64,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="The name shown, where networks carry one.",
+    )
     identity: Identity = Field(default="from", description="Where the number is told: from, p-asserted or p-preferred.")
     dial: DialForm = Field(default="+", description="How numbers are dialled: +, 00, or 0 within `country`.")
-    country: str | None = Field(
+    country: Country | None = Field(
         default=None,
-        pattern="^[A-Z]{2}$",
         description="ISO 3166 code: where the trunk is, whose national numbers it takes.",
     )
-    allowed_domains: tuple[str, ...] = Field(
+    allowed_domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="Domains of SIP addresses that may be called, and be redirected to."
     )
 
@@ -168,9 +197,8 @@ class SipSettings(BaseModel):
     @field_validator("caller_id")
     @classmethod
     def _caller_id_is_a_number(cls, value: str) -> str:
-        if value and not value.removeprefix("+").replace("*", "").replace("#", "").isascii():
-            raise ValueError("expected a number such as +33100000000, or an extension")
-        if value and not value.removeprefix("+").isalnum():
+        plain = value.removeprefix("+").replace("*", "").replace("#", "")
+        if value and not (plain.isascii() and plain.isalnum()):
             raise ValueError("expected a number such as +33100000000, or an extension")
         return value
 
@@ -202,7 +230,9 @@ class SipSettings(BaseModel):
         if bool(self.inbound_username) != bool(self.inbound_password.get_secret_value()):
             raise ValueError("inbound_username and inbound_password go together")
         first, last = self.rtp_port_range
-        if (last - first + 1) // 2 < self.max_calls + self.incoming_max:
+        if self.transport == "udp" and first <= self.listen_port <= last:
+            raise ValueError("rtp_ports must not hold the port of listen")
+        if (last + 1 - first - first % 2) // 2 < self.max_calls + self.incoming_max:
             raise ValueError("rtp_ports has too few ports: a call takes two, for max_calls and incoming_max together")
         return self
 

@@ -38,8 +38,7 @@ class Desk(TrialAttendant):
     def __init__(self) -> None:
         self.decided: dict[str, Decision] = {}
 
-    async def decide(self, reference: str, decision: Decision, *, person: str = "") -> Reply:
-        del person
+    async def decide(self, reference: str, decision: Decision) -> Reply:
         self.decided[reference] = decision
         return Reply(standing=Standing.RECORDED)
 
@@ -63,7 +62,10 @@ async def main(ports: Sequence[int], counts: Sequence[int]) -> None:
     """Places `counts[n]` calls at `ports[n]`, and ends once all are over."""
     allow_many_files()
     desk, total = Desk(), sum(counts)
-    channels = [_channel(n, port, count) for n, (port, count) in enumerate(zip(ports, counts, strict=True))]
+    channels = [
+        _channel(n, port, count, RAMP_PER_S * count / total)
+        for n, (port, count) in enumerate(zip(ports, counts, strict=True))
+    ]
     for channel in channels:
         channel.attend(desk)
     running = [asyncio.create_task(channel.run(_report)) for channel in channels]
@@ -94,11 +96,11 @@ async def main(ports: Sequence[int], counts: Sequence[int]) -> None:
     await asyncio.gather(*running, return_exceptions=True)
 
 
-def _channel(n: int, port: int, count: int) -> VoiceChannel:
+def _channel(n: int, port: int, count: int, calls_per_s: float) -> VoiceChannel:
     first = 40_000 + n * 4_000
     settings = SipSettings.model_validate(
         {"name": f"trunk{n}", "listen": f"{LOOPBACK}:0", "host": LOOPBACK, "port": port, "max_calls": max(1, count),
-         "incoming_max": 0, "calls_per_s": RAMP_PER_S * count / 1_000 if n else RAMP_PER_S, "options_s": 0,
+         "incoming_max": 0, "calls_per_s": calls_per_s, "options_s": 0,
          "rtp_ports": f"{first}-{first + 3_999}", "media_timeout_s": 300, "wait_for_beep": False, "first_response_s": 20}
     )  # fmt: skip
     return VoiceChannel(settings)

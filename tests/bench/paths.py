@@ -78,7 +78,7 @@ class Scale:
 
 SMOKE = Scale(
     runs=1, starts=1, messages=200, recipients=200, stored_few=60, stored_many=600, round_requests=40, raw_submits=200,
-    call_runs=1, calls=20, compared_calls=10, calls_settled_s=2.0, calls_up=20, acknowledged=4,
+    call_runs=1, calls=20, compared_calls=10, calls_settled_s=4.0, calls_up=20, acknowledged=4,
 )  # fmt: skip
 
 

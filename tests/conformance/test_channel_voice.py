@@ -35,8 +35,7 @@ class Operator(TrialAttendant):
         self.reply = Reply(standing=Standing.RECORDED)
         self.pin = ""
 
-    async def decide(self, reference: str, decision: Decision, *, person: str = "") -> Reply:
-        del person
+    async def decide(self, reference: str, decision: Decision) -> Reply:
         self.decided.append((reference, decision))
         return self.reply
 

@@ -28,6 +28,7 @@ from gateway.alert import Alert, Priority, default_rule
 from gateway.attempts import Claim, ClaimDeliveries, RecordOutcome
 from gateway.backoff import BackoffPolicy
 from gateway.books import verify_ledger
+from gateway.decisions import follow_declines
 from gateway.delivery import Delivery
 from gateway.escalation import Occurrence, Recipient, plan_from_json, plan_to_json, recipients_to_json
 from gateway.escalator import Escalator
@@ -46,6 +47,7 @@ from gateway.store.engine import PostgresStore, SqliteStore, open_store
 from gateway.store.journal import Command, Journal
 from gateway.store.reading import read_tariffs
 from gateway.store.rows import Attempt, Part
+from gateway.store.unit import Unit
 from tests.gateway.answers import accepted
 from tests.peers.postgresql import PostgresqlServer
 
@@ -113,7 +115,8 @@ class Desk:
     down: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.journal = Journal(self.store, self.clock, finish=finish, signalled=self._signalled)
+        self.names: dict[str, str] = {}
+        self.journal = Journal(self.store, self.clock, finish=self._finish, signalled=self._signalled)
         self.escalator = self.new_escalator()
         self.rescuer = Rescuer(
             store=self.store,
@@ -179,6 +182,9 @@ class Desk:
 
     async def look_after(self, alert_id: str) -> None:
         await self.escalator.look_after(alert_id)
+
+    def _finish(self, unit: Unit) -> None:
+        follow_declines(unit, finish(unit), self.names)
 
     def _signalled(self, signals: Sequence[object]) -> None:
         """What the broker does with signals, as far as it concerns the store; announcements are only noted."""

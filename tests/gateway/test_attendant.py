@@ -10,10 +10,11 @@ import pytest
 from channels.conversation import Caller, Decision, Line, Proof, Reply, Standing
 from gateway import attendant as module
 from gateway.alert import Priority, Rule
-from gateway.attendant import BRIEFINGS_MAX, FREE_FOR_EVERYBODY, People, PhoneAttendant, TrialAttendant
+from gateway.attendant import BRIEFINGS_MAX, People, PhoneAttendant, TrialAttendant
 from gateway.lifecycle import resolve
 from gateway.lines import Lines
-from gateway.pins import FREE_GUESSES, LONGEST_LOCK_S, Guesses, hashed
+from gateway.pins import CROWD, Guesses, hashed
+from gateway.pins import ONE as PATIENCE
 from gateway.settings import LineSettings, PersonSettings
 from gateway.store.engine import Store
 from gateway.store.errors import StoreConflict, StoreUnavailable
@@ -166,7 +167,7 @@ async def test_where_the_store_fails_nothing_is_told() -> None:
 
 async def test_a_decision_is_committed_before_it_is_told(desk: Desk) -> None:
     reference = await desk.one(f"sms:{ONE}", priority=Priority.EMERGENCY)
-    reply = await at(desk).decide(reference, Decision.ACKNOWLEDGED, person="ada")
+    reply = await at(desk).decide(reference, Decision.ACKNOWLEDGED)
     assert reply == Reply(standing=Standing.RECORDED)
     assert await desk.count("acknowledgements", by="ada", via="sms") == 1
 
@@ -226,7 +227,7 @@ async def test_a_pin_is_its_person_s_at_every_address() -> None:
 async def test_each_further_wrong_pin_costs_twice_the_wait() -> None:
     clock = MovedClock()
     attendant = alone(clock=clock)
-    answers = [await attendant.check_pin((ONE, TWO)[n % 2], "0000") for n in range(FREE_GUESSES)]
+    answers = [await attendant.check_pin((ONE, TWO)[n % 2], "0000") for n in range(PATIENCE.free)]
     assert answers == [Proof.WRONG, Proof.WRONG, Proof.LOCKED]  # both addresses are ada's
     for wait in (30, 60, 120):
         assert await attendant.check_pin(ONE, ADA_PIN) is Proof.LOCKED
@@ -235,7 +236,7 @@ async def test_each_further_wrong_pin_costs_twice_the_wait() -> None:
         assert await attendant.check_pin(THREE, BOB_PIN) is Proof.OK  # bob guessed nothing
         clock.move(1)
         assert await attendant.check_pin(ONE, "0000") is Proof.LOCKED
-    clock.move(LONGEST_LOCK_S)
+    clock.move(PATIENCE.longest_s)
     assert await attendant.check_pin(ONE, ADA_PIN) is Proof.OK
     assert await attendant.check_pin(ONE, "0000") is Proof.WRONG  # the slate was wiped
 
@@ -243,7 +244,7 @@ async def test_each_further_wrong_pin_costs_twice_the_wait() -> None:
 async def test_guesses_while_it_is_locked_do_not_lengthen_it() -> None:
     clock = MovedClock()
     attendant = alone(clock=clock)
-    for _ in range(FREE_GUESSES + 20):
+    for _ in range(PATIENCE.free + 20):
         await attendant.check_pin(ONE, "0000")
     clock.move(30)
     assert await attendant.check_pin(ONE, ADA_PIN) is Proof.OK
@@ -300,7 +301,7 @@ async def test_who_is_not(digits: str) -> None:
 async def test_a_caller_who_guesses_waits_and_others_do_not() -> None:
     clock = MovedClock()
     attendant = alone(clock=clock)
-    answers = [await attendant.identify("0000", source="a") for _ in range(FREE_GUESSES)]
+    answers = [await attendant.identify("0000", source="a") for _ in range(PATIENCE.free)]
     assert answers == [Proof.WRONG, Proof.WRONG, Proof.LOCKED]
     assert await attendant.identify(BOB_PIN, source="a") is Proof.LOCKED
     assert await attendant.authorise(FIRE_LINE, FIRE_PIN, source="a") is Proof.LOCKED
@@ -312,24 +313,31 @@ async def test_a_caller_who_guesses_waits_and_others_do_not() -> None:
 async def test_whoever_forges_caller_ids_guesses_no_faster() -> None:
     clock = MovedClock()
     attendant = alone(clock=clock)
-    for n in range(FREE_FOR_EVERYBODY):
+    for n in range(CROWD.free):
         assert await attendant.identify("", source=f"forged {n}") is Proof.WRONG
     assert await attendant.identify(BOB_PIN, source="fresh") is Proof.LOCKED
-    assert await attendant.authorise(FIRE_LINE, FIRE_PIN, source="fresh") is Proof.LOCKED
-    clock.move(29)
+    assert await attendant.authorise(FIRE_LINE, FIRE_PIN, source="fresh") is Proof.OK  # each line counts for itself
+    clock.move(CROWD.first_s - 1)
     assert await attendant.identify(BOB_PIN, source="fresh") is Proof.LOCKED
     clock.move(1)
     assert isinstance(await attendant.identify(BOB_PIN, source="fresh"), Caller)
-    assert await attendant.identify("", source="again") is Proof.WRONG
-    clock.move(59)
+    for n in range(100):
+        await attendant.identify("", source=f"and again {n}")
     assert await attendant.identify(BOB_PIN, source="fresh") is Proof.LOCKED
-    clock.move(1)
-    assert await attendant.authorise(FIRE_LINE, FIRE_PIN, source="fresh") is Proof.OK
+    clock.move(CROWD.longest_s)
+    assert isinstance(await attendant.identify(BOB_PIN, source="fresh"), Caller)
+
+
+async def test_guesses_side_by_side_are_counted_one_after_the_other() -> None:
+    attendant = alone()
+    answers = await asyncio.gather(*(attendant.check_pin(ONE, "0000") for _ in range(10)))
+    assert answers.count(Proof.WRONG) == PATIENCE.free - 1
+    assert answers.count(Proof.LOCKED) == 10 - (PATIENCE.free - 1)
 
 
 async def test_wrong_pins_for_one_number_lock_that_person_wherever_the_calls_come_from() -> None:
     attendant = alone()
-    for n in range(FREE_GUESSES):
+    for n in range(PATIENCE.free):
         assert await attendant.identify("4725*0000", source=f"s{n}") is Proof.WRONG
     assert await attendant.identify(f"4725*{ADA_PIN}", source="fresh") is Proof.WRONG
     assert await attendant.check_pin(ONE, ADA_PIN) is Proof.LOCKED
@@ -339,7 +347,7 @@ async def test_wrong_pins_for_one_number_lock_that_person_wherever_the_calls_com
 async def test_attendants_of_several_providers_count_together() -> None:
     guesses, clock = Guesses(), MovedClock()
     one, other = alone(clock=clock, guesses=guesses), alone(clock=clock, guesses=guesses)
-    for n in range(FREE_GUESSES):
+    for n in range(PATIENCE.free):
         await (one, other)[n % 2].check_pin(ONE, "0000")
     assert await one.check_pin(ONE, ADA_PIN) is Proof.LOCKED
     assert await other.check_pin(ONE, ADA_PIN) is Proof.LOCKED

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from channels.conversation import Decision, Reply, Standing
 from channels.outcome import Delivered, PermanentFailure, Reason
 from gateway.alert import Priority, Rule, Status
-from gateway.decisions import Decide, EverybodyDeclined
+from gateway.decisions import Decide, EverybodyDeclined, follow_declines
 from gateway.escalation import Occurrence, Recipient
 from gateway.last_resort import SOURCE, LastResort
 from gateway.lifecycle import Taken, cancel, release, resolve
@@ -31,8 +31,9 @@ STEPS = (Occurrence(after_s=0), Occurrence(after_s=600))
 REFUSED = PermanentFailure(reason=Reason(code="call_rejected"), everywhere=True)
 
 
-async def decide(desk: Desk, delivery_id: str, decision: Decision, person: str = "") -> Reply:
-    reply = await desk.do(Decide(delivery_id=delivery_id, decision=decision, via="voice", person=person), urgent=True)
+async def decide(desk: Desk, delivery_id: str, decision: Decision) -> Reply:
+    command = Decide(delivery_id=delivery_id, decision=decision, via="voice", names=desk.names)
+    reply = await desk.do(command, urgent=True)
     await desk.escalator.drain()
     return reply
 
@@ -91,14 +92,31 @@ async def test_who_comes_second_is_told_who_has_it(desk: Desk) -> None:
     assert await decide(desk, first, Decision.TAKEN) == RECORDED
 
 
-async def test_a_caller_speaks_for_themselves_and_not_for_the_phone(desk: Desk) -> None:
-    alert_id, (first, _) = await shift(desk, ONE, TWO, rule=Rule.ALL)
-    assert await decide(desk, first, Decision.ACKNOWLEDGED, person="bob") == RECORDED
-    assert [by for by, _, _ in await acknowledgements(desk)] == ["bob"]
-    assert await decide(desk, first, Decision.ACKNOWLEDGED, person="bob") == RECORDED
-    assert (await desk.alert_row(alert_id)).status is Status.ACTIVE
+async def test_one_human_counts_once_whichever_of_their_phones_it_was(desk: Desk) -> None:
+    desk.names = {ONE: "Ada", TWO: "Ada"}
+    alert_id, (first, second, third) = await shift(desk, ONE, TWO, THREE, rule=Rule.QUORUM, quorum=2)
     assert await decide(desk, first, Decision.ACKNOWLEDGED) == RECORDED
+    assert await decide(desk, second, Decision.ACKNOWLEDGED) == RECORDED
+    assert [by for by, _, _ in await acknowledgements(desk)] == ["Ada", "Ada"]
+    assert (await desk.alert_row(alert_id)).status is Status.ACTIVE
+    assert await decide(desk, third, Decision.ACKNOWLEDGED) == RECORDED
     assert (await desk.alert_row(alert_id)).status is Status.ACKNOWLEDGED
+
+
+async def test_who_has_it_cannot_give_it_back_by_a_key(desk: Desk) -> None:
+    alert_id, (first,) = await shift(desk, ONE)
+    assert await decide(desk, first, Decision.ACKNOWLEDGED) == RECORDED
+    assert await decide(desk, first, Decision.DECLINED) == Reply(standing=Standing.ELSEWHERE, by="ada")
+    assert (await desk.alert_row(alert_id)).status is Status.ACKNOWLEDGED
+    assert await desk.count("events", alert_id=alert_id, kind="declined") == 0
+
+
+async def test_who_took_it_before_a_quorum_was_there_has_taken_it(desk: Desk) -> None:
+    alert_id, (first, second) = await shift(desk, ONE, TWO, rule=Rule.QUORUM, quorum=2, confirm_within_s=120)
+    assert await decide(desk, first, Decision.TAKEN) == RECORDED
+    assert await decide(desk, second, Decision.ACKNOWLEDGED) == RECORDED
+    alert = await desk.alert_row(alert_id)
+    assert (alert.status, alert.ended_at, alert.confirm_by_at) == (Status.ACKNOWLEDGED, desk.clock.now(), None)
 
 
 async def test_one_person_does_not_make_a_quorum(desk: Desk) -> None:
@@ -122,7 +140,7 @@ async def test_an_alert_that_is_over_takes_no_key(desk: Desk, verb: object, deci
 @pytest.mark.parametrize("decision", Decision)
 async def test_a_delivery_that_nobody_knows_is_over(desk: Desk, decision: Decision) -> None:
     assert await decide(desk, "dlv_unknown", decision) == OVER
-    assert await decide(desk, "", decision, "ada") == OVER
+    assert await decide(desk, "", decision) == OVER
 
 
 async def test_an_expired_alert_still_takes_a_late_human(desk: Desk) -> None:
@@ -236,6 +254,25 @@ async def test_who_was_reached_and_did_not_decline_may_still_act(desk: Desk) -> 
     assert declined_by_all(desk) == []
 
 
+async def test_the_step_begins_when_the_last_one_who_was_tried_is_out_of_reach(desk: Desk) -> None:
+    alert_id, (first, second) = await shift(desk, ONE, TWO, plan=STEPS)
+    claim = await desk.claimed(second)
+    await decide(desk, first, Decision.DECLINED)
+    await settled(desk, first, answered("declined"))
+    assert (await desk.alert_row(alert_id)).step_at > desk.clock.now()  # type: ignore[operator]
+    await desk.record(claim, REFUSED)
+    assert (await desk.alert_row(alert_id)).step_at == desk.clock.now()
+
+
+async def test_that_everybody_declined_is_told_once(desk: Desk) -> None:
+    alert_id, (first,) = await shift(desk, ONE)
+    for _ in range(3):
+        assert await decide(desk, first, Decision.DECLINED) == RECORDED
+    await settled(desk, first, answered("declined"))
+    assert declined_by_all(desk) == [alert_id]
+    assert await desk.count("events", alert_id=alert_id, kind="everybody_declined") == 1
+
+
 async def test_who_was_not_reached_does_not_count(desk: Desk) -> None:
     alert_id, (first, second) = await shift(desk, ONE, TWO)
     await settled(desk, second, REFUSED)
@@ -256,7 +293,7 @@ async def test_the_last_resort_is_told_when_everybody_declined(desk: Desk) -> No
     last = LastResort(recipients=(Recipient(person="chief", addresses=(THREE,)),))
 
     def both(unit: Unit) -> None:
-        finish(unit)
+        follow_declines(unit, finish(unit), desk.names)
         last.follow(unit)
 
     desk.journal._finish = both  # as the broker has it

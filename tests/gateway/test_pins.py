@@ -10,18 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.pins import (
-    FIRST_LOCK_S,
-    FORGOTTEN_S,
-    FREE_GUESSES,
-    GUESSERS_MAX,
-    LONGEST_LOCK_S,
-    Guesses,
-    PinError,
-    check_form,
-    hashed,
-    matches,
-)
+from gateway.pins import CROWD, GUESSERS_MAX, ONE, Guesses, PinError, check_form, hashed, matches
 from tests.gateway.cli_desk import Terminal, terminal_in
 
 SALT = bytes(range(16))
@@ -97,12 +86,12 @@ def test_waits_double_up_to_an_hour() -> None:
         guesses.wrong("ada", now)
         wait = 0.0
         while guesses.locked("ada", now + wait):
-            wait += FIRST_LOCK_S
+            wait += ONE.first_s
         waits.append(wait)
         now += wait
-    assert waits[: FREE_GUESSES - 1] == [0, 0]
+    assert waits[: ONE.free - 1] == [0, 0]
     assert waits[2:9] == [30, 60, 120, 240, 480, 960, 1_920]
-    assert set(waits[9:]) == {LONGEST_LOCK_S}
+    assert set(waits[9:]) == {ONE.longest_s}
 
 
 def test_ten_thousand_pins_take_a_year() -> None:
@@ -110,13 +99,13 @@ def test_ten_thousand_pins_take_a_year() -> None:
     for _ in range(200):
         guesses.wrong("ada", now)
         while guesses.locked("ada", now):
-            now += FIRST_LOCK_S
-    assert now > 190 * LONGEST_LOCK_S
+            now += ONE.first_s
+    assert now > 190 * ONE.longest_s
 
 
 def test_guessers_are_apart() -> None:
     guesses = Guesses()
-    for _ in range(FREE_GUESSES):
+    for _ in range(ONE.free):
         guesses.wrong("ada", 0.0)
     assert guesses.locked("ada", 0.0)
     assert not guesses.locked("bob", 0.0)
@@ -124,7 +113,7 @@ def test_guessers_are_apart() -> None:
 
 def test_the_right_pin_wipes_the_slate() -> None:
     guesses = Guesses()
-    for _ in range(FREE_GUESSES - 1):
+    for _ in range(ONE.free - 1):
         guesses.wrong("ada", 0.0)
     guesses.right("ada")
     guesses.right("nobody")
@@ -132,27 +121,38 @@ def test_the_right_pin_wipes_the_slate() -> None:
     assert not guesses.locked("ada", 0.0)
 
 
-@pytest.mark.parametrize(("later", "locked"), [(FORGOTTEN_S, True), (FORGOTTEN_S + 1, False)])
-def test_a_day_without_a_wrong_pin_wipes_it_too(later: float, locked: bool) -> None:
+@pytest.mark.parametrize(("days", "locked"), [(0.99, True), (2, True), (3, False), (30, False)])
+def test_a_day_takes_one_wrong_pin_off(days: float, locked: bool) -> None:
     guesses = Guesses()
-    for _ in range(FREE_GUESSES):
+    for _ in range(ONE.free + 1):
         guesses.wrong("ada", 0.0)
-    guesses.wrong("ada", later)
-    assert guesses.locked("ada", later) is locked
+    guesses.wrong("ada", days * ONE.forgotten_s)
+    assert guesses.locked("ada", days * ONE.forgotten_s) is locked
 
 
-def test_others_may_have_more_free_guesses() -> None:
+def test_a_crowd_has_more_free_guesses_and_is_never_shut_out_for_long() -> None:
     guesses = Guesses()
-    for n in range(30):
+    for n in range(CROWD.free):
         assert not guesses.locked("callers", 0.0), n
-        guesses.wrong("callers", 0.0, free=30)
-    assert guesses.locked("callers", FIRST_LOCK_S - 1)
-    assert not guesses.locked("callers", FIRST_LOCK_S)
+        guesses.wrong("callers", 0.0, CROWD)
+    assert guesses.locked("callers", CROWD.first_s - 1)
+    assert not guesses.locked("callers", CROWD.first_s)
+    for _ in range(100):
+        guesses.wrong("callers", CROWD.first_s, CROWD)
+    assert not guesses.locked("callers", CROWD.first_s + CROWD.longest_s)
+
+
+def test_a_crowd_that_fumbles_once_a_minute_is_never_shut_out() -> None:
+    guesses = Guesses()
+    for n in range(1_000):
+        now = n * CROWD.forgotten_s
+        guesses.wrong("callers", now, CROWD)
+        assert not guesses.locked("callers", now)
 
 
 def test_memory_is_bounded_and_the_oldest_go_first() -> None:
     guesses = Guesses()
-    for _ in range(FREE_GUESSES):
+    for _ in range(ONE.free):
         guesses.wrong("first", 0.0)
         guesses.wrong("kept", 0.0)
     for n in range(GUESSERS_MAX - 2):

@@ -15,7 +15,7 @@ _handed_out: set[int] = set()
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 on which nothing listens, never the same one twice in this process.
+    """A port of 127.0.0.1 that nobody has, neither for TCP nor for UDP, and never the same one twice in this process.
 
     Raises RuntimeError when none could be found.
     """
@@ -37,10 +37,14 @@ def listens(port: int, host: str = LOOPBACK) -> bool:
 
 
 def _bindable(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT does not count
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+    ):
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: TIME_WAIT does not count
         try:
-            sock.bind((LOOPBACK, port))
+            tcp.bind((LOOPBACK, port))
+            udp.bind((LOOPBACK, port))
         except OSError:
             return False
     return True

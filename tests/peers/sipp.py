@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import struct
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,6 +19,7 @@ from tests.peers.processes import ChildProcess, find_binary
 PCAPS = Path("/usr/share/sip-tester")
 """RFC 4733 events, one file for each key, as the Debian package brings them."""
 DONE_WITHIN_S = 60.0
+STARTS_MAX = 3
 _NAMES = {"*": "star", "#": "pound"}
 _ANSWERED = (
     "[last_Via:]\n[last_From:]\n[last_To:];tag=[pid]T[call_number]\n[last_Call-ID:]\n[last_CSeq:]\n[last_Record-Route:]"
@@ -289,26 +291,45 @@ class Sipp:
         transport: str = "u1",
         options: Sequence[str] = (),
     ) -> None:
-        self.port = port or free_port()
-        path = folder / f"sipp-{self.port}.xml"
+        path = folder / f"sipp-{next(_dialled)}.xml"
         path.write_text(scenario(*steps))
-        self.errors = folder / f"sipp-{self.port}.errors"
+        self.errors = path.with_suffix(".errors")
         remote = [f"{LOOPBACK}:{towards}"] if towards else []
+        self._folder = folder
+        self._asked_for = port
+        self._arguments: list[str | Path] = [
+            "-sf", path, "-i", LOOPBACK, "-m", str(calls), "-mi", LOOPBACK, "-t", transport, "-nostdin", "-trace_err",
+            "-error_file", self.errors, *options, *remote,
+        ]  # fmt: skip
         self._udp = transport.startswith("u")
         self._caller = bool(towards)
-        self._process = ChildProcess(
-            [find_binary("sipp", "sip-tester"), "-sf", path, "-i", LOOPBACK, "-p", str(self.port), "-m", str(calls),
-             "-mi", LOOPBACK, "-mp", str(free_port() & ~1), "-t", transport, "-nostdin", "-trace_err", "-error_file",
-             self.errors, *options, *remote],
-            name="sipp", cwd=folder, ready=self._ready,
-        )  # fmt: skip
+        self.port = 0
+        """Where it is; known once it runs."""
+        self._process = self._program()
+
+    def _program(self) -> ChildProcess:
+        self.port = self._asked_for or free_port()
+        ports = ["-p", str(self.port), "-mp", str(free_port() & ~1)]
+        return ChildProcess(
+            [find_binary("sipp", "sip-tester"), *ports, *self._arguments],
+            name="sipp",
+            cwd=self._folder,
+            ready=self._ready,
+        )
 
     def _ready(self) -> bool:
-        return self._caller or (_udp_bound(self.port) if self._udp else listens(self.port))
+        return self._caller or (_has_udp_port(self._process.pid, self.port) if self._udp else listens(self.port))
 
     def start(self) -> Self:
-        """Starts it; it takes calls from now on, or calls."""
-        self._process.start()
+        """Starts it; it takes calls from now on, or calls. Where somebody was quicker to take its port, it takes another."""
+        for left in reversed(range(STARTS_MAX)):
+            try:
+                self._process.start()
+                break
+            except AssertionError as error:
+                if not left or self._asked_for or "in use" not in str(error):
+                    raise
+                self._process = self._program()
         return self
 
     async def done(self, within_s: float = DONE_WITHIN_S) -> None:
@@ -325,6 +346,10 @@ class Sipp:
         self._process.kill()
 
 
-def _udp_bound(port: int) -> bool:
-    """Whether a UDP socket has the port (Linux, /proc)."""
-    return any(f":{port:04X} " in line for line in Path("/proc/net/udp").read_text().splitlines()[1:])
+def _has_udp_port(pid: int, port: int) -> bool:
+    """Whether a UDP socket of this process has the port (Linux, /proc)."""
+    lines = (line.split() for line in Path("/proc/net/udp").read_text().splitlines()[1:])
+    sockets = {f"socket:[{words[9]}]" for words in lines if words[1].endswith(f":{port:04X}")}
+    with suppress(OSError):  # it may end while we look
+        return any(str(file.readlink()) in sockets for file in Path(f"/proc/{pid}/fd").iterdir())
+    return False

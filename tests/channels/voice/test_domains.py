@@ -103,11 +103,17 @@ async def test_before_it_was_looked_up_and_where_nobody_knows_it_a_domain_leads_
 
 @pytest.mark.parametrize("domain", ["192.0.2.1", "pbx.example"])
 async def test_the_trunk_s_own_domain_goes_to_the_trunk(names: NameServer, domain: str) -> None:
-    domains, trunk = await opened(domain="PBX.example", allowed_domains=["pbx.example"])
+    domains, trunk = await opened(domain="PBX.example", allowed_domains=["pbx.example", "192.0.2.1"])
     assert domains.hops(f"sip:4711@{domain}", trunk) == (TRUNK,)
     assert domains.hops(f"sip:4711@{domain}:5080", trunk) == (TRUNK,)
     assert domains.hops(f"sip:4711@{domain}:5070", trunk) == (Hop("udp", "192.0.2.1", 5070),)
     assert names.asked == []
+
+
+async def test_the_trunk_s_own_domain_has_to_be_allowed_as_well(names: NameServer) -> None:
+    domains, trunk = await opened(domain="pbx.example", allowed_domains=["example.org"])
+    assert domains.hops("sip:4711@192.0.2.1", trunk) == ()
+    assert domains.hops("sip:4711@pbx.example", trunk) == ()
 
 
 async def test_names_are_looked_up_a_few_at_a_time_and_each_once(names: NameServer) -> None:

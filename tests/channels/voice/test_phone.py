@@ -23,7 +23,7 @@ class Office(TrialAttendant):
     def __init__(self) -> None:
         self.open: list[Briefing] = []
         self.reply = Reply(standing=Standing.RECORDED)
-        self.decided: list[tuple[str, Decision, str]] = []
+        self.decided: list[tuple[str, Decision]] = []
         self.asked = 0
         self.proof = Proof.OK
         self.pin = False
@@ -32,8 +32,8 @@ class Office(TrialAttendant):
         self.held = asyncio.Event()
         self.held.set()
 
-    async def decide(self, reference: str, decision: Decision, *, person: str = "") -> Reply:
-        self.decided.append((reference, decision, person))
+    async def decide(self, reference: str, decision: Decision) -> Reply:
+        self.decided.append((reference, decision))
         self.asked_to_decide.set()
         await self.held.wait()
         return self.reply
@@ -74,8 +74,8 @@ def office() -> Office:
     return Office()
 
 
-def agenda_of(office: Office, *items: Item, person: str = "") -> Agenda:
-    return Agenda(office, find=office.find, address="4711", person=person, items=list(items))
+def agenda_of(office: Office, *items: Item) -> Agenda:
+    return Agenda(office, find=office.find, address="4711", items=list(items))
 
 
 def phone_of(agenda: Agenda, *, up: bool = False) -> tuple[Phone, Line]:
@@ -135,8 +135,22 @@ async def test_a_call_tells_a_bounded_number_of_others(office: Office) -> None:
 
 def test_items_are_found_by_reference(office: Office) -> None:
     agenda = agenda_of(office, item(1), item(2))
-    assert agenda.item("dlv_2") is agenda.items[1]
-    assert agenda.item("dlv_3") is None
+    assert agenda.named("dlv_2") == [agenda.items[1]]
+    assert agenda.named("dlv_3") == []
+
+
+def test_an_attempt_takes_the_place_of_what_was_only_found_to_be_open(office: Office) -> None:
+    agenda = agenda_of(office, item(1), item(2, attempt=False))
+    attempt = item(2)
+    agenda.add(attempt)
+    assert agenda.items[1:] == [attempt]
+
+
+def test_what_was_told_stays_beside_a_new_attempt_at_it(office: Office) -> None:
+    agenda = agenda_of(office, item(1, attempt=False))
+    agenda.next()
+    agenda.add(item(1))
+    assert [one.attempt for one in agenda.named("dlv_1")] == [False, True]
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
@@ -147,11 +161,11 @@ def test_items_are_found_by_reference(office: Office) -> None:
     [("acknowledge", Decision.ACKNOWLEDGED), ("take", Decision.TAKEN), ("decline", Decision.DECLINED)],
 )
 async def test_a_key_decides_the_alert_that_is_told(office: Office, effect: str, decision: Decision) -> None:
-    agenda = agenda_of(office, item(1), item(2), person="Anna")
+    agenda = agenda_of(office, item(1), item(2))
     agenda.next()
     await agenda.perform("next_alert", "", b"")
     assert await word(agenda, effect) == "recorded"
-    assert office.decided == [("dlv_2", decision, "Anna")]
+    assert office.decided == [("dlv_2", decision)]
     assert [(one.decision, one.pressed) for one in agenda.items] == [(None, False), (decision, True)]
 
 

@@ -128,12 +128,15 @@ LENGTHS = {
     "inbound_username": 128,
 }  # fmt: skip
 
+HOST = ".".join(["a" * 63] * 3 + ["a" * 61])
+
 
 @pytest.mark.parametrize("key", LENGTHS)
 def test_texts_have_bounds(key: str) -> None:
     more = {"inbound_password": "p"} if key == "inbound_username" else {}
-    assert made(**{key: "a" * LENGTHS[key], **more})
-    assert problem(**{key: "a" * (LENGTHS[key] + 1), **more}).startswith(f"{key}: ")
+    whole = HOST if LENGTHS[key] == len(HOST) else "a" * LENGTHS[key]
+    assert made(**{key: whole, **more})
+    assert problem(**{key: f"{whole}a", **more}).startswith(f"{key}: ")
 
 
 @pytest.mark.parametrize(
