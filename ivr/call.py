@@ -48,6 +48,7 @@ MEDIA_WATCH_S = 1.0
 GREETING_TICK_S = 0.1
 """How often it looks whether a greeting is over."""
 PERFORM_S = 0.9 * EFFECT_S
+"""Before the dialogue gives an effect up: no late outcome meets another one."""
 LAST_WORDS_S = 0.4
 """Between the last word and our BYE: what is on the way is still heard."""
 
@@ -79,9 +80,9 @@ class CallOptions:
 class CallResult:
     """What became of a call. `refusal` tells why it was not answered; else `result` is the dialogue's own word.
 
-    `duration_s` counts from the answer to the end; `spoken`: everything could be made audible; `heard`: the text was spoken to its
-    end at least once; `machine`: an answering
-    machine, as far as anybody can tell; `started_minutes` what is billed of it.
+    `duration_s` counts from the answer to the end; `spoken`: everything could be made audible, and nothing was still being
+    made when it ended; `heard`: the text was spoken to its end at least once; `machine`: an answering machine, as far as anybody
+    can tell; `started_minutes` what is billed of it.
     """
 
     call_id: str
@@ -135,6 +136,7 @@ class Call:
         self._over = False
         self._started = False
         self._saying = 0
+        self._made = 0
         self._playback = -1
         self._recording: list[bytes] | None = None
         self._listener: GreetingListener | None = None
@@ -171,7 +173,7 @@ class Call:
         assert session is not None
         agreed = session.negotiation.agreed
         if agreed is not None:
-            self._stream.configure(agreed, self._secured(agreed))
+            self._stream.configure(agreed, self._clock(), self._secured(agreed))
             self._look_for_keys(self._inband)
             self._stream.listening = self._inband or self._listening
 
@@ -242,7 +244,7 @@ class Call:
                 call_id=self.leg.call_id,
                 result=self._dialogue.result,
                 duration_s=now - self._answered_at,
-                spoken=self._whole,
+                spoken=self._whole and (self._dialogue.heard or self._made == self._saying),
                 heard=self._dialogue.heard,
                 by_remote=by_remote,
                 media_lost=self._media_lost,
@@ -298,6 +300,7 @@ class Call:
 
     async def _speak(self, action: Say, number: int) -> None:
         sounds, whole = await self._sounds_of(action.segments)
+        self._made = max(self._made, number)
         self._whole = self._whole and whole
         if number == self._saying and not self._over:
             self._playback = self._stream.play(sounds)
@@ -306,9 +309,7 @@ class Call:
         recording, self._recording = self._recording, None
         wav = write_wav(Sound(b"".join(recording)), codec="PCMA") if recording else b""
         try:
-            async with asyncio.timeout(
-                PERFORM_S
-            ):  # before the dialogue gives it up: no late outcome meets another effect
+            async with asyncio.timeout(PERFORM_S):
                 outcome, variables = await self._effects.perform(action.effect, action.digits, wav)
         except Exception:
             log.exception("effect_failed", effect=action.effect, call=self.leg.call_id)

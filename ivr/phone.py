@@ -226,7 +226,7 @@ class PhoneSimulator:
         if line is not None and line.port is not None and leg.session is not None:
             agreed = leg.session.negotiation.agreed
             if agreed is not None:
-                line.port.stream.configure(agreed)
+                line.port.stream.configure(agreed, self._driver.now())
 
     def _greeting(self, behaviour: Behaviour) -> Sequence[Sound]:
         match behaviour.greeting:

@@ -35,6 +35,8 @@ WAITING_MAX = 500
 START_S = 10.0
 ANSWER_S = 5.0
 """A text takes 5 to 50 ms; a child that needs seconds hangs."""
+END_S = 2.0
+"""A killed process is gone in milliseconds, unless its disk hangs: then nobody waits for it."""
 RESTART_S = 0.2
 RESTART_MAX_S = 5.0
 
@@ -125,8 +127,10 @@ class Speaker:
     async def close(self) -> None:
         """Ends the child."""
         self._closed = True
-        for task in list(self._making.values()):
+        making = list(self._making.values())
+        for task in making:
             task.cancel()
+        await asyncio.gather(*making, return_exceptions=True)
         await self._end_child()
 
     # --- one text ----------------------------------------------------------------------------------------------------
@@ -208,6 +212,7 @@ class Speaker:
             with suppress(ProcessLookupError):
                 # not process.kill(), which looks for the end first and so takes it from whoever waits for it
                 os.kill(child.process.pid, signal.SIGKILL)
-        if child.process.stdin is not None:
-            child.process.stdin.close()
-        await child.process.wait()
+        with suppress(TimeoutError, OSError):
+            async with asyncio.timeout(END_S):
+                # its end is only told once its output was read: it may have said more than anybody asked for
+                await child.process.communicate()

@@ -75,7 +75,8 @@ class MediaEngine:
     def __init__(self, *, host: str, ports: tuple[int, int], listeners: Sequence[Listener] = ()) -> None:
         self._host = host
         self._first, self._last = ports[0] + ports[0] % 2, ports[1]
-        self._next_port = self._first
+        # not at the first one: after a crash, people whom nobody told still send to the ports of their calls
+        self._next_port = self._first + 2 * (random.getrandbits(16) % max(1, self._pairs))
         self._listeners = tuple(listeners)
         self._ports: dict[int, MediaPort] = {}
         self._epoll: select.epoll | None = None
@@ -125,10 +126,15 @@ class MediaEngine:
                     self._epoll.unregister(number)
             port.socket.close()
 
+    @property
+    def _pairs(self) -> int:
+        """Even ports: the odd one behind each is its RTCP's (RFC 3550, 11)."""
+        return (self._last - self._first) // 2 + 1
+
     def _bind(self) -> socket.socket:
         """The next free even port, so that one that was given back is not used again at once."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        for _ in range((self._last - self._first) // 2 + 1):
+        for _ in range(self._pairs):
             number = self._next_port
             self._next_port = number + 2 if number + 2 <= self._last else self._first
             try:

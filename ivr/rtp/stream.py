@@ -11,10 +11,10 @@ from ivr.audio import tones
 from ivr.audio.g711 import SILENCE
 from ivr.audio.sound import FRAME_SAMPLES, Sound
 from ivr.rtp.packet import HEADER, MARKER, VERSION_BYTE, parse_rtp
+from ivr.rtp.sources import Address, Sources
 from ivr.rtp.telephone_event import END_PACKETS, EventReceiver, event_payloads
 from ivr.sip.sdp import AudioSession
 
-Address = tuple[str, int]
 FRAMES_HEARD_MAX = 25
 """Frames that wait for whoever listens, within one tick: half a second after a stall."""
 REORDER_WINDOW = 0x8000
@@ -64,8 +64,8 @@ class MediaStream:
 
     __slots__ = (
         "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last_sequence", "_locked", "_marker",
-        "_may_send", "_playback", "_receiver", "_remote", "_sequence", "_silence", "_sounds", "_ssrc", "_steps", "_timestamp",
-        "_transform", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event", "payload_type",
+        "_may_send", "_playback", "_receiver", "_remote", "_sequence", "_silence", "_sounds", "_sources", "_ssrc", "_steps",
+        "_timestamp", "_transform", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event", "payload_type",
     )  # fmt: skip
 
     def __init__(self, *, ssrc: int, sequence: int, timestamp: int, on_event: Callable[[MediaEvent], None]) -> None:
@@ -81,6 +81,7 @@ class MediaStream:
         self._sequence = sequence & 0xFFFF
         self._timestamp = timestamp & 0xFFFFFFFF
         self._remote: Address | None = None
+        self._sources = Sources()
         self._locked = False
         self._codec = "PCMA"
         self._silence = SILENCE["PCMA"] * FRAME_SAMPLES
@@ -109,8 +110,8 @@ class MediaStream:
         """Whether the source is known from packets that came."""
         return self._locked
 
-    def configure(self, session: AudioSession, transform: Transform | None = None) -> None:
-        """Takes what offer and answer agreed, at any time again; the source is then to be learnt anew."""
+    def configure(self, session: AudioSession, now: float, transform: Transform | None = None) -> None:
+        """Takes what offer and answer agreed, at any time again; with another address the source is to be learnt anew."""
         codec = session.codec
         if codec != self._codec:
             self._codec = codec
@@ -121,8 +122,10 @@ class MediaStream:
         self._event_pt = session.event_payload_type
         self._events = session.events
         self._may_send = session.may_send
-        self._remote = (session.address, session.port)
-        self._locked = False
+        agreed = (session.address, session.port)
+        if self._sources.agree(agreed, now):
+            self._remote = agreed
+            self._locked = False
         self._transform = transform
 
     @property
@@ -205,8 +208,12 @@ class MediaStream:
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
-        """One packet that came. The first valid one fixes its source (symmetric RTP); those from elsewhere are dropped."""
-        if self._locked and source != self._remote:
+        """One packet that came. The first valid one of a source that may be the other side fixes that source (symmetric RTP); those
+        from elsewhere are dropped. What proves its key (SRTP) needs no other proof; the agreed address is taken at any time."""
+        if self._remote is None:
+            self._sources.came_early(source, now)
+        settled = self._locked and source == self._remote
+        if not settled and not self._may_be_theirs(source, now):
             self.counts.foreign += 1
             return
         if self._transform is not None:
@@ -224,7 +231,7 @@ class MediaStream:
         if codec is None and not is_event:
             self.counts.broken += 1
             return
-        if not self._locked:
+        if not settled:
             self._locked = True
             self._remote = source
         self.counts.received += 1
@@ -235,6 +242,11 @@ class MediaStream:
                 self.on_event(KeyHeard(key))
         elif self.listening and codec is not None:
             self._hear(codec, packet.sequence, packet.payload)
+
+    def _may_be_theirs(self, source: Address, now: float) -> bool:
+        if self._sources.is_agreed(source):
+            return True
+        return not self._locked and (self._transform is not None or self._sources.may_latch(source, now))
 
     def _hear(self, codec: str, sequence: int, payload: bytes) -> None:
         """Sound for whoever listens: repeated packets and late ones are left out."""

@@ -817,7 +817,7 @@ def test_no_packets_upset_a_stream(
     stream = MediaStream(ssrc=0xFFFF_FFFF, sequence=0xFFFF, timestamp=0xFFFF_FFFF, on_event=events.append)
     stream.listening = listening
     if configured:
-        stream.configure(SESSION)
+        stream.configure(SESSION, 0.0)
         stream.send_keys(keys)
     sent: list[bytes] = []
     for n, (data, source) in enumerate(steps, 1):

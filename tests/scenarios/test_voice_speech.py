@@ -33,6 +33,7 @@ DUMB = {
     "is not there": ("/nowhere/speaks",),
     "talks nonsense": ("echo", "hello"),
     "ends when it is asked": (sys.executable, "-c", _STARTS + "sys.stdin.buffer.read(4)"),
+    "never stops": ("yes",),
     "never answers": (sys.executable, "-c", _STARTS + "time.sleep(600)"),
 }
 
@@ -163,6 +164,19 @@ async def test_what_cannot_be_spoken_is_said_and_tried_again_until_a_key(
     seen = await alert.only("delivered")
     assert seen.attempts == (("pbx", "retry_later", "text_not_spoken"), ("pbx", "delivered", "acknowledged"))
     assert [call.pressed > 0 for call in trunk.phones.calls] == [False, True]
+    await desk.ledger_adds_up()
+
+
+async def test_who_hangs_up_while_the_text_is_still_being_made_has_not_been_told(
+    desk_with: OpenDesk, trunk: Trunk
+) -> None:
+    trunk.does(Behaviour(answer_s=0.05, keys="", greeting="nothing", hang_up_s=6.0), PRESSES)
+    desk = await desk_with(sip("pbx", trunk.phones.port))
+    speaker_of(desk).command = DUMB["never answers"]  # and is waited for longer than this call lasts
+    alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
+    await alert.became("acknowledged")
+    seen = await alert.only("delivered")
+    assert seen.attempts == (("pbx", "retry_later", "text_not_spoken"), ("pbx", "delivered", "acknowledged"))
     await desk.ledger_adds_up()
 
 

@@ -1,0 +1,131 @@
+"""Keys in RTP (RFC 4733): what is lost, repeated or late on the way makes no key more and none less."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+
+import pytest
+
+from ivr.rtp.telephone_event import END, EVENTS, REMEMBERED, EventReceiver, KeyPaths, Path, event_payloads
+
+
+def payload(key: str, duration: int = 160, *, end: bool = False) -> bytes:
+    """One packet's payload."""
+    return struct.pack("!BBH", EVENTS.index(key), (END if end else 0) | 10, duration)
+
+
+def heard(receiver: EventReceiver, packets: list[tuple[int, bytes]], ssrc: int = 1) -> str:
+    """The keys that these (timestamp, payload) make."""
+    return "".join(key for at, data in packets if (key := receiver.receive(ssrc, at, data)))
+
+
+def pressed(key: str, at: int, duration_ms: int = 100) -> list[tuple[int, bytes]]:
+    """All packets of a key, with the end three times."""
+    made = list(event_payloads(key, duration_ms=duration_ms))
+    return [(at, data) for data, last in made for _ in range(3 if last else 1)]
+
+
+@pytest.mark.parametrize("key", EVENTS)
+def test_every_key_is_sent_and_heard(key: str) -> None:
+    assert heard(EventReceiver(), pressed(key, 1_000)) == key
+
+
+def test_a_key_grows_by_20_ms_and_ends_with_its_whole_time() -> None:
+    made = [(*struct.unpack("!BBH", data), last) for data, last in event_payloads("#", duration_ms=100)]
+    assert [(event, flags, duration, last) for event, flags, duration, last in made] == [
+        (11, 10, 160, False), (11, 10, 320, False), (11, 10, 480, False), (11, 10, 640, False), (11, END | 10, 800, True),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("duration_ms", "packets", "total"), [(0, 1, 160), (20, 1, 160), (30, 2, 240), (8_191, 410, 65_528)]
+)
+def test_short_and_long_keys(duration_ms: int, packets: int, total: int) -> None:
+    made = list(event_payloads("1", duration_ms=duration_ms))
+    assert len(made) == packets
+    assert struct.unpack("!BBH", made[-1][0])[2] == total
+    assert [last for _, last in made] == [False] * (packets - 1) + [True]
+
+
+@pytest.mark.parametrize("key", ["x", "a", "E", " ", "\u0661"])
+def test_what_is_no_key_is_not_sent(key: str) -> None:
+    with pytest.raises(ValueError, match="not found"):
+        list(event_payloads(key))
+
+
+def test_any_part_of_a_key_that_comes_is_one_key() -> None:
+    packets = pressed("5", 1_000)
+    for size in range(1, len(packets) + 1):
+        for chosen in itertools.combinations(packets, size):
+            assert heard(EventReceiver(), list(chosen)) == "5"
+
+
+def test_any_order_of_a_key_is_one_key() -> None:
+    packets = pressed("5", 1_000, 60)
+    for order in itertools.permutations(packets):
+        assert heard(EventReceiver(), list(order)) == "5"
+
+
+@pytest.mark.parametrize("keys", ["11", "12", "1111", "1#*D"])
+def test_keys_in_a_row_with_their_ends_lost(keys: str) -> None:
+    for keep in (slice(None), slice(0, 1), slice(1, 3), slice(-1, None)):
+        packets = [one for n, key in enumerate(keys) for one in pressed(key, 1_000 + 960 * n)[keep]]
+        assert heard(EventReceiver(), packets) == keys
+
+
+def test_a_late_packet_of_the_key_before_is_not_a_third_key() -> None:
+    first, second = pressed("1", 1_000), pressed("2", 2_000)
+    assert heard(EventReceiver(), [*first[:2], *second[:2], *first[2:], *second[2:]]) == "12"
+
+
+def test_timestamps_wrap_around() -> None:
+    receiver = EventReceiver()
+    keys = [pressed("1", 0xFFFFFF00), pressed("1", 0xFFFFFFFF), pressed("1", 0), pressed("1", 1_000)]
+    assert heard(receiver, [one for packets in keys for one in packets]) == "1111"
+
+
+def test_a_key_held_down_for_long_is_one_key_across_its_segments() -> None:
+    receiver, at = EventReceiver(), 0xFFFF0000
+    packets = [(at, payload("1", n * 160)) for n in range(1, 409)] + [(at, payload("1", 0xFFFF))]
+    later = (at + 0xFFFF) & 0xFFFFFFFF
+    packets += [(later, payload("1", 160)), (later, payload("1", 0xFFFF))]
+    last = (later + 0xFFFF) & 0xFFFFFFFF
+    packets += [(last, payload("1", 160)), (last, payload("1", 320, end=True))]
+    assert heard(receiver, packets) == "1"
+    assert heard(receiver, [(last, payload("1", 320, end=True)), (at, payload("1", 160))]) == ""
+    assert heard(receiver, pressed("1", last + 5_000)) == "1"
+
+
+def test_another_key_where_the_next_segment_would_be_is_another_key() -> None:
+    receiver = EventReceiver()
+    assert heard(receiver, [(0, payload("1", 0xFFFF)), (0xFFFF, payload("2", 160))]) == "12"
+
+
+def test_another_source_begins_anew() -> None:
+    receiver = EventReceiver()
+    assert heard(receiver, pressed("1", 1_000), ssrc=1) + heard(receiver, pressed("1", 1_000), ssrc=2) == "11"
+
+
+@pytest.mark.parametrize("data", [b"", b"\x01\x0a\x00", b"\x10\x0a\x00\xa0", b"\xff\xff\xff\xff", b"\x40\x00\x00\x00"])
+def test_what_is_no_key_is_not_heard(data: bytes) -> None:
+    assert EventReceiver().receive(1, 1, data) is None
+
+
+def test_more_after_the_payload_is_left_alone() -> None:
+    assert EventReceiver().receive(1, 1, payload("9") + b"more") == "9"
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    receiver = EventReceiver()
+    for n in range(10_000):
+        assert receiver.receive(1, n * 1_000, payload("1")) == "1"
+    assert len(receiver._seen) == REMEMBERED
+
+
+def test_the_first_path_owns_the_call() -> None:
+    for first, other in itertools.permutations(Path, 2):
+        paths = KeyPaths()
+        assert paths.counts(first)
+        assert not paths.counts(other)
+        assert paths.counts(first)

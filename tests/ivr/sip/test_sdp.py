@@ -1,0 +1,310 @@
+"""Session descriptions: what an offer and its answer come to, table by table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from ivr.sip import sdp
+from ivr.sip.negotiation import Negotiation
+from ivr.sip.sdp import AudioSession, CryptoAttribute, Rejected, SessionDescription
+
+KEY, THEIRS = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj", "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+S80, S32 = "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"
+OURS = (CryptoAttribute(tag=1, suite=S80, key=KEY), CryptoAttribute(tag=2, suite=S32, key=KEY))
+MAPPED = "a=rtpmap:101 telephone-event/8000"
+
+
+def description(*lines: str, address: str = "203.0.113.9") -> SessionDescription:
+    """Theirs."""
+    head = ["v=0", "o=- 7 1 IN IP4 203.0.113.9", "s=-", *([f"c=IN IP4 {address}"] if address else []), "t=0 0"]
+    found = sdp.parse("".join(f"{line}\r\n" for line in (*head, *lines)).encode())
+    assert found is not None
+    return found
+
+
+def answered(
+    remote: SessionDescription, *, codecs: Sequence[str] = ("PCMA", "PCMU"), crypto: Sequence[CryptoAttribute] = (),
+    events: bool = True,
+) -> tuple[SessionDescription, AudioSession] | Rejected:  # fmt: skip
+    """Our answer to their offer, and what follows."""
+    ours = sdp.answer(
+        remote, address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=codecs, crypto=crypto, events=events
+    )
+    if isinstance(ours, Rejected):
+        return ours
+    agreed = sdp.agreed(ours, remote)
+    assert isinstance(agreed, AudioSession)
+    return ours, agreed
+
+
+def offered(
+    remote: SessionDescription, *, codecs: Sequence[str] = ("PCMA", "PCMU"), crypto: Sequence[CryptoAttribute] = (),
+    events: bool = True,
+) -> AudioSession | Rejected:  # fmt: skip
+    """What follows from our offer and their answer."""
+    ours = sdp.offer(
+        address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=codecs, crypto=crypto, events=events
+    )
+    return sdp.agreed(ours, remote)
+
+
+# --- codecs and payload types ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "codecs", "codec", "formats"),
+    [
+        (["m=audio 4000 RTP/AVP 8 0 101", MAPPED], ("PCMA", "PCMU"), "PCMA", ("8", "101")),
+        (["m=audio 4000 RTP/AVP 0 8 101", MAPPED], ("PCMA", "PCMU"), "PCMU", ("0", "101")),
+        (["m=audio 4000 RTP/AVP 0 8 101", MAPPED], ("PCMA",), "PCMA", ("8", "101")),
+        (["m=audio 4000 RTP/AVP 9 18 8"], ("PCMA", "PCMU"), "PCMA", ("8",)),
+        (["m=audio 4000 RTP/AVP 96", "a=rtpmap:96 pcma/8000/1"], ("PCMA", "PCMU"), "PCMA", ("96",)),
+        (["m=audio 4000 RTP/AVP 8", "a=rtpmap:8 PCMU/8000"], ("PCMA", "PCMU"), "PCMU", ("8",)),
+        (
+            ["m=audio 4000 RTP/AVP 8 100 101", MAPPED, "a=rtpmap:100 telephone-event/16000"],
+            ("PCMA", "PCMU"), "PCMA", ("8", "101"),
+        ),
+        (["m=audio 4000 RTP/AVP 8 97", "a=rtpmap:97 Telephone-Event/8000"], ("PCMA", "PCMU"), "PCMA", ("8", "97")),
+        (["m=audio 4000/2 rtp/avp 8"], ("PCMA", "PCMU"), "PCMA", ("8",)),
+    ],
+)  # fmt: skip
+def test_the_offerers_order_and_numbers_count(
+    lines: list[str], codecs: tuple[str, ...], codec: str, formats: tuple[str, ...]
+) -> None:
+    found = answered(description(*lines), codecs=codecs)
+    assert not isinstance(found, Rejected)
+    answer, agreed = found
+    assert answer.media[0].formats == formats
+    assert (agreed.codec, agreed.payload_type) == (codec, int(formats[0]))
+    assert agreed.event_payload_type == (int(formats[1]) if len(formats) > 1 else None)
+    assert agreed.accepts[agreed.payload_type] == codec
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [],
+        ["m=audio 0 RTP/AVP 8"],
+        ["m=audio 4000 RTP/AVP 9"],
+        ["m=audio 4000 RTP/AVP 8", "a=rtpmap:8 PCMA/16000"],
+        ["m=audio 4000 RTP/SAVP 8", f"a=crypto:1 {S80} inline:{THEIRS}"],
+        ["m=audio 4000 RTP/AVPF 8"],
+        ["m=audio 4000 UDP/TLS/RTP/SAVPF 8"],
+        ["m=video 4000 RTP/AVP 8"],
+        ["m=image 4000 udptl t38"],
+        ["m=audio 4000 RTP/AVP 101", MAPPED],
+    ],
+)
+def test_what_we_cannot_do_is_rejected(lines: list[str]) -> None:
+    assert isinstance(answered(description(*lines)), Rejected)
+    assert isinstance(offered(description(*lines)), Rejected)
+
+
+def test_without_an_address_there_is_no_audio() -> None:
+    assert isinstance(offered(description("m=audio 4000 RTP/AVP 8", address="")), Rejected)
+    assert isinstance(offered(description("m=audio 4000 RTP/AVP 8", address="name.example")), Rejected)
+    found = offered(description("m=audio 4000 RTP/AVP 8", "c=IN IP6 2001:db8::9", address=""))
+    assert isinstance(found, AudioSession)
+    assert found.address == "2001:db8::9"
+
+
+def test_other_media_are_refused_line_by_line_and_stay_in_their_place() -> None:
+    found = answered(
+        description(
+            "m=video 5000 RTP/AVP 31", "m=audio 5002 RTP/AVP 9", "m=audio 5004 RTP/AVP 0", "c=IN IP4 203.0.113.10",
+            "m=audio 5006 RTP/AVP 8", "m=image 5008 udptl t38",
+        )
+    )  # fmt: skip
+    assert not isinstance(found, Rejected)
+    answer, agreed = found
+    assert [(one.kind, one.port) for one in answer.media] == [
+        ("video", 0), ("audio", 0), ("audio", 40_000), ("audio", 0), ("image", 0),
+    ]  # fmt: skip
+    assert (agreed.address, agreed.port) == ("203.0.113.10", 5004)
+    assert answer.media[4].protocol == "udptl"
+
+
+def test_keys_where_only_one_side_has_them() -> None:
+    for remote, events, expected in (
+        (description("m=audio 4000 RTP/AVP 8 96", "a=rtpmap:96 telephone-event/8000"), True, 96),
+        (description("m=audio 4000 RTP/AVP 8"), True, None),
+        (description("m=audio 4000 RTP/AVP 8 96", "a=rtpmap:96 telephone-event/8000"), False, None),
+    ):
+        found = offered(remote, events=events)
+        assert isinstance(found, AudioSession)
+        assert found.event_payload_type == expected
+        if expected:
+            assert found.events == {96, 101}  # some send by our number, some by their own
+
+
+def test_the_answer_may_take_any_of_what_we_offered() -> None:
+    found = offered(description("m=audio 4000 RTP/AVP 9 0"))
+    assert isinstance(found, AudioSession)
+    assert (found.codec, found.payload_type) == ("PCMU", 0)
+    assert found.accepts == {0: "PCMU", 8: "PCMA"}
+    assert isinstance(offered(description("m=audio 4000 RTP/AVP 0"), codecs=("PCMA",)), Rejected)
+
+
+# --- direction -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["media", "session"])
+@pytest.mark.parametrize(
+    ("said", "answer", "may_send", "may_receive"),
+    [
+        ("sendrecv", "sendrecv", True, True),
+        ("sendonly", "recvonly", False, True),
+        ("recvonly", "sendonly", True, False),
+        ("inactive", "inactive", False, False),
+        ("nonsense", "sendrecv", True, True),
+    ],
+)
+def test_direction(where: str, said: str, answer: str, may_send: bool, may_receive: bool) -> None:
+    line = f"a={said}"
+    lines = [line, "m=audio 4000 RTP/AVP 8"] if where == "session" else ["m=audio 4000 RTP/AVP 8", line]
+    found = answered(description(*lines))
+    assert not isinstance(found, Rejected)
+    assert found[0].media[0].direction == answer
+    assert (found[1].may_send, found[1].may_receive) == (may_send, may_receive)
+    agreed = offered(description(*lines))
+    assert isinstance(agreed, AudioSession)
+    assert (agreed.may_send, agreed.may_receive) == (may_send, may_receive)
+
+
+def test_the_direction_of_the_line_goes_before_that_of_the_session() -> None:
+    found = answered(description("a=inactive", "m=audio 4000 RTP/AVP 8", "a=sendrecv"))
+    assert not isinstance(found, Rejected)
+    assert found[1].may_send
+
+
+@pytest.mark.parametrize("address", ["IP4 0.0.0.0", "IP6 ::"])
+def test_the_old_kind_of_hold_sends_nothing(address: str) -> None:
+    found = answered(description("m=audio 4000 RTP/AVP 8", f"c=IN {address}"))
+    assert not isinstance(found, Rejected)
+    assert not found[1].may_send
+
+
+# --- crypto ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("offers", "tag", "suite"),
+    [
+        ([f"a=crypto:5 {S80} inline:{THEIRS}"], 5, S80),
+        ([f"a=crypto:1 {S32} inline:{THEIRS}", f"a=crypto:2 {S80} inline:{THEIRS}"], 1, S32),
+        ([f"a=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:{THEIRS}", f"a=crypto:7 {S80} inline:{THEIRS}|2^31"], 7, S80),
+        (["a=crypto:1 broken", f"a=crypto:2 {S32} inline:{THEIRS}|2^20"], 2, S32),
+    ],
+)
+def test_the_first_suite_that_we_can_do_is_taken_with_its_tag(offers: list[str], tag: int, suite: str) -> None:
+    found = answered(description("m=audio 4000 RTP/SAVP 8", *offers), crypto=OURS)
+    assert not isinstance(found, Rejected)
+    answer, agreed = found
+    assert [(one.tag, one.suite, one.key) for one in answer.media[0].crypto] == [(tag, suite, KEY)]
+    assert agreed.local_crypto is not None
+    assert agreed.remote_crypto is not None
+    assert (agreed.local_crypto.key, agreed.remote_crypto.key) == (KEY, THEIRS)
+    assert agreed.local_crypto.suite == agreed.remote_crypto.suite == suite
+    assert b"m=audio 40000 RTP/SAVP 8" in sdp.encode(answer)
+
+
+def test_encrypted_is_never_answered_in_the_clear_nor_the_other_way_round() -> None:
+    clear = description("m=audio 4000 RTP/AVP 8")
+    no_key = description("m=audio 4000 RTP/SAVP 8")
+    foreign = description("m=audio 4000 RTP/SAVP 8", f"a=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:{THEIRS}")
+    for remote in (clear, no_key, foreign):
+        assert isinstance(answered(remote, crypto=OURS), Rejected)
+        assert isinstance(offered(remote, crypto=OURS), Rejected)
+
+
+def test_of_two_lines_the_encrypted_one_is_taken() -> None:
+    remote = description("m=audio 4000 RTP/AVP 8", "m=audio 4002 RTP/SAVP 8", f"a=crypto:1 {S80} inline:{THEIRS}")
+    found = answered(remote, crypto=OURS)
+    assert not isinstance(found, Rejected)
+    assert [one.port for one in found[0].media] == [0, 40_000]
+    assert found[1].port == 4002
+
+
+def test_the_answer_to_our_keys() -> None:
+    found = offered(description("m=audio 4000 RTP/SAVP 8", f"a=crypto:2 {S32} inline:{THEIRS}"), crypto=OURS)
+    assert isinstance(found, AudioSession)
+    assert found.local_crypto == OURS[1]
+    assert found.remote_crypto is not None
+    assert found.remote_crypto.key == THEIRS
+
+
+def test_keys_are_in_no_representation() -> None:
+    assert KEY not in repr(OURS)
+
+
+# --- reading and writing ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"x", b"v=0\r\n", b"o=- 1 1 IN IP4 1.2.3.4\r\nv=0\r\n", b"v=0\r\no=- 1 1 IN IP4\r\n", b"v=0\no=a\n",
+        b"v=0\no=- 1 1 IN IP4 1.2.3.4\nm=audio\n", b"v=0\no=- 1 1 IN IP4 1.2.3.4\nm=audio 70000 RTP/AVP 0\n",
+        b"v=0\no=- 1 1 IN IP4 1.2.3.4\n" + b"m=audio 1 RTP/AVP 0\n" * 17, b"v=0\n" * 600, b"v" * 20_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_description(data: bytes) -> None:
+    assert sdp.parse(data) is None
+
+
+def test_a_description_is_written_as_it_is_read() -> None:
+    for ours in (
+        sdp.offer(address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=("PCMA",), crypto=OURS),
+        sdp.offer(address="2001:db8::1", port=40_000, session_id=1, version=2, codecs=("PCMU", "PCMA"), events=False),
+    ):
+        assert sdp.parse(sdp.encode(ours)) == ours
+
+
+def test_line_ends_and_blanks_of_the_field_are_taken() -> None:
+    body = b"v=0\no=- 1 1 IN IP4 1.2.3.4\ns= \nc = IN IP4 1.2.3.4\nt=0 0\n\nm=audio 4000 RTP/AVP 8 \na=ptime: 20\n"
+    found = sdp.parse(body)
+    assert found is not None
+    assert (found.address, found.media[0].ptime_ms) == ("1.2.3.4", 20)
+
+
+# --- the state of one call -------------------------------------------------------------------------------------------
+
+
+def test_an_offer_is_the_same_until_it_is_answered() -> None:
+    one = Negotiation(address="192.0.2.1", port=40_000, session_id=1)
+    other = Negotiation(address="203.0.113.9", port=30_000, session_id=5)
+    first = one.offer()
+    assert one.offer() == first
+    assert one.offering
+    answer = other.answer(first)
+    assert answer is not None
+    assert one.accept(answer)
+    assert not one.offering
+    assert one.accept(b"again, whatever it says")
+    assert one.agreed is not None
+    assert other.agreed is not None
+    assert (one.agreed.port, other.agreed.port) == (30_000, 40_000)
+
+
+def test_an_answer_that_is_none_leaves_the_offer_open() -> None:
+    one = Negotiation(address="192.0.2.1", port=40_000, session_id=1)
+    assert not one.accept(b"")
+    one.offer()
+    assert not one.accept(b"nonsense")
+    assert one.offering
+    one.withdraw()
+    assert not one.offering
+    assert one.agreed is None
+
+
+def test_versions_grow_with_each_description() -> None:
+    one = Negotiation(address="192.0.2.1", port=40_000, session_id=9)
+    versions = []
+    for _ in range(3):
+        found = sdp.parse(one.offer())
+        assert found is not None
+        versions.append(found.version)
+        one.withdraw()
+    assert versions == [9, 10, 11]
