@@ -66,7 +66,7 @@ def claim_one(
     unit: Unit, delivery: Delivery, alert: Alert, provider: str, policy: RetryPolicy, tariffs: Tariffs
 ) -> Claim | None:
     """Claims the delivery for one attempt over `provider`; None where it is not to be sent now."""
-    if alert.status in ENDED:
+    if alert.status in ENDED or alert.ended_at is not None:
         if delivery.state is State.QUEUED:  # left over where the process died before it could stop them
             change_delivery(unit, delivery, machine.CancelRequested(), tariffs)
         return None

@@ -289,12 +289,13 @@ async def test_cancelled_while_in_doubt(desk: Desk) -> None:
     assert await desk.spent() == (0, 0)
 
 
-async def test_a_claim_finds_what_a_crash_left_of_an_ended_alert(desk: Desk) -> None:
-    """The process died between the cancellation and the stopping of the deliveries: the hold comes back all the same."""
-    one = await desk.one()
+@pytest.mark.parametrize("how", ["cancelled", "acknowledged"])
+async def test_a_claim_finds_what_a_crash_left_of_an_ended_alert(desk: Desk, how: str) -> None:
+    """The process died between the end of the alert and the stopping of its deliveries: the hold comes back all the same."""
+    one = await desk.one(priority=Priority.EMERGENCY)
     alert_id = (await desk.delivery(one)).alert_id
     desk.escalator.stop = lambda alert_id: None  # type: ignore[method-assign]  # the crash
-    await desk.change(alert_id, cancel)
+    await (desk.acknowledge(alert_id) if how == "acknowledged" else desk.change(alert_id, cancel))
     assert await desk.state(one) == State.QUEUED
     assert await desk.claim(one) is None
     assert await desk.state(one) == State.CANCELLED
