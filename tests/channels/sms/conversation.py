@@ -13,6 +13,18 @@ from channels.sms.smpp.session import Limits, Session
 PduT = TypeVar("PduT", bound=Pdu)
 EventT = TypeVar("EventT", bound=Event)
 
+LIMITS = Limits(
+    window=3,
+    response_s=20,
+    bind_s=5,
+    enquire_link_s=30,
+    enquire_answer_s=10,
+    drain_s=8,
+    unbind_answer_s=2,
+    inbound_max=2,
+)
+"""Small enough that each of them is reached."""
+
 
 class Conversation:
     """One session and the peer it talks to."""

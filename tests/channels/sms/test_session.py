@@ -36,20 +36,8 @@ from channels.sms.smpp.pdu import (
     SubmitSmResp,
     Unbind,
 )
-from channels.sms.smpp.session import OUT_PDUS_MAX, Limits
-from tests.channels.sms.conversation import Conversation, bound_esme, text_message
-
-LIMITS = Limits(
-    window=3,
-    response_s=20,
-    bind_s=5,
-    enquire_link_s=30,
-    enquire_answer_s=10,
-    drain_s=8,
-    unbind_answer_s=2,
-    inbound_max=2,
-)
-
+from channels.sms.smpp.session import OUT_PDUS_MAX
+from tests.channels.sms.conversation import LIMITS, Conversation, bound_esme, text_message
 
 # -- binding
 

@@ -22,19 +22,7 @@ from channels.sms.smpp.pdu import (
     Unbind,
     UnbindResp,
 )
-from channels.sms.smpp.session import Limits
-from tests.channels.sms.conversation import Conversation, bound_esme, text_message
-
-LIMITS = Limits(
-    window=3,
-    response_s=20,
-    bind_s=5,
-    enquire_link_s=30,
-    enquire_answer_s=10,
-    drain_s=8,
-    unbind_answer_s=2,
-    inbound_max=2,
-)
+from tests.channels.sms.conversation import LIMITS, Conversation, bound_esme, text_message
 
 
 def test_unknown_commands_are_answered_by_generic_nack_and_unknown_responses_by_nothing() -> None:
