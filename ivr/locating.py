@@ -69,16 +69,21 @@ async def hops_of(host: str, port: int | None, transport: Transport, dice: Calla
 
 
 async def _services(host: str, transport: Transport) -> list[Service]:
+    """The SRV records; none where there are none, or no answer. A target "." says that the service is not there, and its host's
+    address is not to be taken in its place (RFC 2782): OSError."""
     name = f"_sips._tcp.{host}" if transport == "tls" else f"_sip._{transport}.{host}"
     try:
         answer = await dns.asyncresolver.resolve(name, "SRV", lifetime=DNS_S)
     except (dns.exception.DNSException, OSError):
         return []
-    return [
+    found = [
         Service(priority=one.priority, weight=one.weight, host=str(one.target).rstrip("."), port=one.port)
         for one in answer
         if str(one.target) != "."
     ]
+    if not found:
+        raise OSError(f"{name} says that there is no such service")
+    return found
 
 
 async def _addresses(host: str) -> list[str]:

@@ -104,13 +104,14 @@ class MediaEngine:
 
     def open(self, on_event: Callable[[MediaEvent], None]) -> MediaPort:
         """A port for one call, with a stream whose beginnings nobody can guess (RFC 3550, 5.1). Raises NoPortError."""
+        assert self._loop is not None, "the engine runs"
+        assert self._epoll is not None
         sock = self._bind()
         stream = MediaStream(
             ssrc=random.getrandbits(32), sequence=random.getrandbits(15), timestamp=random.getrandbits(32),
-            on_event=on_event,
+            on_event=on_event, opened_at=self._loop.time(),
         )  # fmt: skip
         port = MediaPort(self, sock, stream)
-        assert self._epoll is not None, "the engine runs"
         self._ports[sock.fileno()] = port
         self._epoll.register(sock.fileno(), select.EPOLLIN)
         CALLS.inc()
@@ -166,7 +167,7 @@ class MediaEngine:
             self._read(now)
             self._send()
         except Exception:
-            log.exception("audio_tick_failed")  # a fault of ours in one call must not silence the others
+            log.exception("audio_tick_failed")  # the clock goes on
         self._next += TICK_S
         self._timer = self._loop.call_at(self._next, self._tick)
 
@@ -186,12 +187,17 @@ class MediaEngine:
                 pass
             except OSError:
                 continue  # an ICMP error, or a socket that was closed by what its last packet meant
+            except Exception:  # a fault of ours in one call must not silence the others
+                log.exception("audio_tick_failed")
             if stream.frames_heard:
                 heard.append((stream, stream.frames_heard))
                 stream.frames_heard = []
         if heard:
             for listener in self._listeners:
-                listener.hear(heard)
+                try:
+                    listener.hear(heard)
+                except Exception:  # what one of them does not hear, the others do
+                    log.exception("audio_tick_failed")
 
     def _send(self) -> None:
         packets = self._packets

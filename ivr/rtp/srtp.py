@@ -8,6 +8,7 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any
 
+from ivr.rtp.stream import Transform
 from ivr.sip.sdp import SRTP_SUITES, AudioSession, CryptoAttribute
 
 MASTER_BYTES = 30
@@ -37,8 +38,19 @@ class SrtpTransform:
     """Encrypts what we send with our key, and opens what comes with theirs."""
 
     def __init__(self, local: CryptoAttribute, remote: CryptoAttribute) -> None:
+        self._local = local.suite, local.key
+        self._remote = remote.suite, remote.key
         self._out = _session(local, outbound=True)
         self._in = _session(remote, outbound=False)
+
+    def follow(self, before: Transform) -> None:
+        """Takes the place of another one. With the same key the rollover counter goes on (RFC 3711, 3.3.1), for theirs does too and
+        no index may come twice, and so does the list of packets that were received (3.3.2)."""
+        if isinstance(before, SrtpTransform):
+            if before._local == self._local:
+                self._out = before._out
+            if before._remote == self._remote:
+                self._in = before._in
 
     def protect(self, packet: bytes) -> bytes:
         """The packet, encrypted and signed."""

@@ -17,8 +17,8 @@ from ivr.sip.sdp import AudioSession
 
 FRAMES_HEARD_MAX = 25
 """Frames that wait for whoever listens, within one tick: half a second after a stall."""
-REORDER_WINDOW = 0x8000
-"""A sequence number less than this ahead is newer (RFC 3550, A.1)."""
+MISORDER_MAX = 100
+"""A sequence number at most so much behind is late or repeated (RFC 3550, A.1); any other jump is a stream that begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,10 @@ class Transform(Protocol):
         """The packet; None where it is forged, replayed or damaged."""
         ...
 
+    def follow(self, before: Transform) -> None:
+        """Takes the place of another one: what has the same key goes on counting where that one was."""
+        ...
+
 
 @dataclass(slots=True)
 class StreamCounts:
@@ -68,20 +72,23 @@ class MediaStream:
         "_timestamp", "_transform", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event", "payload_type",
     )  # fmt: skip
 
-    def __init__(self, *, ssrc: int, sequence: int, timestamp: int, on_event: Callable[[MediaEvent], None]) -> None:
+    def __init__(
+        self, *, ssrc: int, sequence: int, timestamp: int, on_event: Callable[[MediaEvent], None], opened_at: float
+    ) -> None:
         self.on_event = on_event
         self.counts = StreamCounts()
         self.listening = False
         """Whether somebody takes `frames_heard`: a detector, a recorder."""
         self.frames_heard: list[tuple[str, bytes]] = []
         self.last_received_at: float | None = None
+        """When something came; a later exchange of offer and answer counts too, for it may have ended a hold."""
         self.accepts: dict[int, str] = {}
         self.payload_type = 0
         self._ssrc = ssrc
         self._sequence = sequence & 0xFFFF
         self._timestamp = timestamp & 0xFFFFFFFF
         self._remote: Address | None = None
-        self._sources = Sources()
+        self._sources = Sources(opened_at)
         self._locked = False
         self._codec = "PCMA"
         self._silence = SILENCE["PCMA"] * FRAME_SAMPLES
@@ -123,10 +130,14 @@ class MediaStream:
         self._events = session.events
         self._may_send = session.may_send
         agreed = (session.address, session.port)
-        if self._sources.agree(agreed, now):
+        if self._sources.agree(agreed, now, self._remote):
             self._remote = agreed
             self._locked = False
+        if transform is not None and self._transform is not None:
+            transform.follow(self._transform)
         self._transform = transform
+        if self.last_received_at is not None:
+            self.last_received_at = now
 
     @property
     def takes_events(self) -> bool:
@@ -209,7 +220,7 @@ class MediaStream:
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """One packet that came. The first valid one of a source that may be the other side fixes that source (symmetric RTP); those
-        from elsewhere are dropped. What proves its key (SRTP) needs no other proof; the agreed address is taken at any time."""
+        from elsewhere are dropped. What proves its key (SRTP) and what comes from the agreed address is taken at any time."""
         if self._remote is None:
             self._sources.came_early(source, now)
         settled = self._locked and source == self._remote
@@ -244,13 +255,13 @@ class MediaStream:
             self._hear(codec, packet.sequence, packet.payload)
 
     def _may_be_theirs(self, source: Address, now: float) -> bool:
-        if self._sources.is_agreed(source):
+        if self._transform is not None or self._sources.is_agreed(source):
             return True
-        return not self._locked and (self._transform is not None or self._sources.may_latch(source, now))
+        return not self._locked and self._sources.may_latch(source, now)
 
     def _hear(self, codec: str, sequence: int, payload: bytes) -> None:
         """Sound for whoever listens: repeated packets and late ones are left out."""
-        if self._last_sequence is not None and not 0 < (sequence - self._last_sequence) & 0xFFFF < REORDER_WINDOW:
+        if self._last_sequence is not None and (self._last_sequence - sequence) & 0xFFFF <= MISORDER_MAX:
             return
         self._last_sequence = sequence
         if len(self.frames_heard) < FRAMES_HEARD_MAX:

@@ -19,6 +19,8 @@ SEGMENT = 0xFFFF
 """The longest duration; what is longer goes on in a segment with a later timestamp (RFC 4733, 2.5.1.3)."""
 STEP = 160
 """Timestamp units of 20 ms at 8 kHz."""
+DURATION_MAX_MS = SEGMENT // 8
+"""The longest key that we send, in one segment."""
 END_PACKETS = 3
 """RFC 4733, 2.5.1.4."""
 
@@ -50,7 +52,11 @@ class EventReceiver:
 
 def event_payloads(key: str, *, duration_ms: int = 100) -> Iterator[tuple[bytes, bool]]:
     """(payload, last) of each packet of a key, one every 20 ms; after the last one two more ends are to be sent at once.
-    Raises ValueError for what is no key."""
+    Raises ValueError for what is no key, or too long a one."""
+    if len(key) != 1 or key not in EVENTS:
+        raise ValueError(f"expected one of {EVENTS}")
+    if duration_ms > DURATION_MAX_MS:
+        raise ValueError(f"expected a key of at most {DURATION_MAX_MS} ms")
     event = EVENTS.index(key)
     total = max(STEP, duration_ms * 8)
     duration = STEP

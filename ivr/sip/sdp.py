@@ -19,6 +19,8 @@ CLOCK = 8_000
 EVENT_PAYLOAD_TYPE = 101
 """What everybody uses for telephone events (RFC 4733), and some expect without reading."""
 EVENTS = "0-15"
+NOWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+"""How RFC 2543 said "on hold" (RFC 3264, 8.4)."""
 SRTP_SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
 """RFC 4568, 6.2."""
 
@@ -29,7 +31,12 @@ _MIRRORED: dict[Direction, Direction] = {
 }  # fmt: skip
 _MEDIA = re.compile(r"([a-zA-Z0-9.-]+) +([0-9]{1,5})(?:/([0-9]{1,3}))? +(\S+)((?: +\S+)*)")
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([^/ ]+)/([0-9]{1,6})(?:/[0-9]+)?", re.IGNORECASE)
-_CRYPTO = re.compile(r"([0-9]{1,9}) +(\S+) +inline:([A-Za-z0-9+/=]++)\S*+(?: .*)?")
+_CRYPTO = re.compile(
+    r"([0-9]{1,9}) +(\S+) +inline:([A-Za-z0-9+/]{40})(?:\|(?:2\^)?[0-9]++)?(?: +(?:WSH=[0-9]+|-\S+))*+", re.ASCII
+)
+"""One key of 30 octets, perhaps its lifetime, and parameters that change no packet (a window's size, optional ones). With any other
+(RFC 4568, 6.1 and 6.3: an MKI, more keys, KDR, UNENCRYPTED_SRTP, what is mandatory and unknown) we could not open what comes: such
+a line is as good as not there (5.1.2)."""
 _ADDRESS = re.compile(r"IN +IP([46]) +([^ /]+)\S*", re.IGNORECASE)
 
 
@@ -206,18 +213,18 @@ def _media(section: list[tuple[str, str]]) -> Media | None:
 
 def _connection(lines: Sequence[tuple[str, str]]) -> str:
     for kind, value in lines:
-        if kind == "c" and (found := _ADDRESS.fullmatch(value)) and _is_address(found[2]):
-            return found[2]
+        if kind == "c" and (found := _ADDRESS.fullmatch(value)) and (address := _numeric(found[2])):
+            return address
     return ""
 
 
-def _is_address(text: str) -> bool:
-    """Whether it is numeric: a name would have to be looked up while the call waits, and none is ever sent."""
+def _numeric(text: str) -> str:
+    """The address, spelt as the system spells that of a packet; "" for a name, which would have to be looked up while the call
+    waits, and none is ever sent."""
     try:
-        ipaddress.ip_address(text)
+        return str(ipaddress.ip_address(text))
     except ValueError:
-        return False
-    return True
+        return ""
 
 
 def _direction(lines: Sequence[tuple[str, str]]) -> Direction | None:
@@ -277,8 +284,10 @@ def offer(
     codecs: Sequence[str],
     crypto: Sequence[CryptoAttribute] = (),
     events: bool = True,
+    before: SessionDescription | None = None,
 ) -> SessionDescription:
-    """Our offer: these codecs in this order, keys as telephone events where `events`, 20 ms; SRTP where there is `crypto`."""
+    """Our offer: these codecs in this order, keys as telephone events where `events`, 20 ms; SRTP where there is `crypto`.
+    In a call, `before` is our last description, offer or answer: its lines stay in their places (RFC 3264, 8)."""
     types = [STATIC[codec] for codec in codecs]
     names = {STATIC[codec]: f"{codec}/{CLOCK}" for codec in codecs}
     parameters: dict[int, str] = {}
@@ -296,7 +305,13 @@ def offer(
         ptime_ms=20,
         direction="sendrecv",
     )
-    return SessionDescription(session_id=session_id, version=version, origin=address, address=address, media=(media,))
+    lines = (media,) if before is None else tuple(media if line.port else _refused(line) for line in before.media)
+    return SessionDescription(session_id=session_id, version=version, origin=address, address=address, media=lines)
+
+
+def _refused(media: Media) -> Media:
+    """The line with port 0 (RFC 3264, 6 and 8.2): no such stream."""
+    return Media(kind=media.kind, port=0, protocol=media.protocol, formats=media.formats or ("0",))
 
 
 def answer(
@@ -316,7 +331,7 @@ def answer(
     for media in remote.media:
         line = None if taken else _answer_line(remote, media, port, codecs, crypto, events=events)
         taken = taken or line is not None
-        lines.append(line or Media(kind=media.kind, port=0, protocol=media.protocol, formats=media.formats or ("0",)))
+        lines.append(line or _refused(media))
     if not taken:
         return Rejected("no audio with PCMA or PCMU at 8 kHz" + (" and SRTP" if crypto else ""))
     return SessionDescription(
@@ -382,7 +397,7 @@ def agreed(local: SessionDescription, remote: SessionDescription) -> AudioSessio
     }
     events = theirs.events()
     way = _effective(remote, theirs)
-    held = address in ("0.0.0.0", "::")  # noqa: S104 - how RFC 2543 said "on hold"
+    held = address in NOWHERE
     return AudioSession(
         address=address,
         port=theirs.port,
@@ -415,9 +430,10 @@ def _ours(ours: Media, theirs: Media, number: int) -> bool:
 def _crypto(ours: Media, theirs: Media) -> tuple[CryptoAttribute | None, CryptoAttribute | None] | Rejected:
     if not ours.secure:
         return None, None
+    """The answer is to one of the offer's lines: it has its tag and its suite (RFC 4568, 5.1.3)."""
     for remote in theirs.crypto:
         for local in ours.crypto:
-            if remote.suite == local.suite and remote.suite in SRTP_SUITES:
+            if (remote.tag, remote.suite) == (local.tag, local.suite) and remote.suite in SRTP_SUITES:
                 return local, remote
     return Rejected("no way to encrypt in common")
 

@@ -814,7 +814,9 @@ def test_no_packets_upset_a_stream(
     steps: list[tuple[bytes, tuple[str, int]]], configured: bool, listening: bool, keys: str
 ) -> None:
     events: list[MediaEvent] = []
-    stream = MediaStream(ssrc=0xFFFF_FFFF, sequence=0xFFFF, timestamp=0xFFFF_FFFF, on_event=events.append)
+    stream = MediaStream(
+        ssrc=0xFFFF_FFFF, sequence=0xFFFF, timestamp=0xFFFF_FFFF, on_event=events.append, opened_at=0.0
+    )
     stream.listening = listening
     if configured:
         stream.configure(SESSION, 0.0)

@@ -136,6 +136,7 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
             "_sips._tcp.trunk.test.": ["1 1 5061 localhost."],
             "_sip._udp.half.test.": ["1 1 5060 missing.invalid.", "2 1 5070 localhost."],
             "_sip._udp.many.test.": many,
+            "_sip._tcp.localhost.": ["0 0 0 ."],
         }
     )
     server.start()
@@ -164,8 +165,14 @@ async def test_a_port_means_that_no_srv_is_asked_for(name_server: NameServer) ->
 
 
 async def test_without_srv_the_host_itself_is_taken(name_server: NameServer) -> None:
-    assert ports(await hops_of("localhost", None, "tcp", first)) == [5060]
-    assert name_server.asked == ["_sip._tcp.localhost."]
+    assert ports(await hops_of("localhost", None, "udp", first)) == [5060]
+    assert name_server.asked == ["_sip._udp.localhost."]
+
+
+async def test_where_the_service_is_said_not_to_be_the_host_is_not_taken(name_server: NameServer) -> None:
+    with pytest.raises(OSError, match="no such service"):
+        await hops_of("localhost", None, "tcp", first)
+    assert ports(await hops_of("localhost", 5060, "tcp", first)) == [5060]
 
 
 async def test_a_record_without_address_does_not_hide_the_others(

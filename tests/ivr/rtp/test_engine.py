@@ -117,6 +117,17 @@ class Ears:
         self.heard += [payload for _, frames in heard for _, payload in frames]
 
 
+class BrokenEars:
+    """A listener that has a fault of ours once it is `broken`."""
+
+    broken = False
+
+    def hear(self, heard: Heard) -> None:
+        """Nothing."""
+        if self.broken:
+            raise RuntimeError("a fault of ours")
+
+
 def counted(name: str) -> float:
     """What the counter says."""
     return REGISTRY.get_sample_value(name) or 0.0
@@ -173,12 +184,18 @@ Starting = Callable[[tuple[int, int]], MediaEngine]
 
 
 @pytest.fixture
-def start(clock: Clock, ears: Ears, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starting]:
+def broken_ears() -> BrokenEars:
+    """A listener that goes before it."""
+    return BrokenEars()
+
+
+@pytest.fixture
+def start(clock: Clock, ears: Ears, broken_ears: BrokenEars, monkeypatch: pytest.MonkeyPatch) -> Iterator[Starting]:
     """Starts engines with these ports; all of them end with the test."""
     engines: list[MediaEngine] = []
 
     def starting(ports: tuple[int, int]) -> MediaEngine:
-        engine = MediaEngine(host=LOCAL, ports=ports, listeners=(ears,))
+        engine = MediaEngine(host=LOCAL, ports=ports, listeners=(broken_ears, ears))
         with monkeypatch.context() as patched:
             patched.setattr(asyncio, "get_running_loop", lambda: clock)
             engine.start()
@@ -325,6 +342,20 @@ def test_keys_and_sound_come_in(engine: MediaEngine, clock: Clock, ears: Ears, f
     assert len(far.received()) == 5
 
 
+def test_who_still_sends_to_a_port_that_was_another_calls_is_not_heard(
+    engine: MediaEngine, clock: Clock, far: Far
+) -> None:
+    keys: list[MediaEvent] = []
+    clock.run(5.0)
+    port = engine.open(keys.append)
+    for n in range(100):
+        if n == 60:  # the call is answered, by somebody else
+            port.stream.configure(session(far.port + 1), clock.now)
+        far.say(port, 101, KEY_5, n)
+        clock.tick()
+    assert (keys, port.stream.counts.received) == ([], 0)
+
+
 def test_a_flood_does_not_take_the_time_of_others(engine: MediaEngine, clock: Clock, ears: Ears, far: Far) -> None:
     flooded, other = engine.open(ignore), engine.open(ignore)
     for port in (flooded, other):
@@ -350,6 +381,38 @@ def test_a_stream_that_raises_in_its_tick_silences_no_other(engine: MediaEngine,
         clock.tick()
         sent = {packet.ssrc for packet in far.received()}
         assert {first.stream._ssrc, last.stream._ssrc} <= sent
+
+
+def test_a_call_at_fault_in_what_it_hears_silences_no_other(
+    engine: MediaEngine, clock: Clock, ears: Ears, far: Far
+) -> None:
+    keys: list[MediaEvent] = []
+    ports = [engine.open(on_event) for on_event in (keys.append, fault, keys.append)]
+    for port in ports:
+        port.stream.configure(session(far.port), 0.0)
+        port.stream.listening = True
+    for n in range(10):
+        for port in ports:
+            far.say(port, 8, bytes([n]) * 160, 2 * n)
+            far.say(port, 101, KEY_5, 2 * n + 1)
+        clock.tick()
+    assert keys == [KeyHeard("5")] * 20
+    assert Counter(ears.heard) == {bytes([n]) * 160: 3 for n in range(10)}  # what came before the fault is heard too
+    assert Counter(packet.ssrc for packet in far.received()) == {port.stream._ssrc: 10 for port in ports}
+
+
+def test_a_listener_at_fault_takes_no_sound_from_the_others(
+    engine: MediaEngine, clock: Clock, broken_ears: BrokenEars, ears: Ears, far: Far
+) -> None:
+    broken_ears.broken = True
+    port = engine.open(ignore)
+    port.stream.configure(session(far.port), 0.0)
+    port.stream.listening = True
+    for n in range(10):
+        far.say(port, 8, b"s" * 160, n)
+        clock.tick()
+    assert len(ears.heard) == 10
+    assert len(far.received()) == 10
 
 
 def test_a_call_may_end_in_its_own_event_or_in_that_of_another(engine: MediaEngine, clock: Clock, far: Far) -> None:

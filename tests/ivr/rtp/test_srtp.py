@@ -72,6 +72,38 @@ def test_replayed_forged_and_foreign_packets_are_not_opened() -> None:
         assert called.unprotect(data) is None
 
 
+def test_the_same_keys_agreed_again_go_on_counting() -> None:
+    sessions = agreed()
+    caller, called = transforms(sessions)
+    for n in range(65_530, 65_545):
+        assert called.unprotect(caller.protect(packet(n))) == packet(n)
+    replayed = caller.protect(packet(65_546))
+    assert called.unprotect(replayed) == packet(65_546)
+    for n in (65_550, 65_551):
+        later = transforms(sessions)
+        for one, before in zip(later, (caller, called), strict=True):
+            one.follow(before)
+        caller, called = later
+        assert called.unprotect(replayed) is None
+        assert called.unprotect(caller.protect(packet(n))) == packet(n)
+
+
+def test_another_key_begins_anew_and_only_that_one() -> None:
+    """As phones do that make a key for each of their offers."""
+    ours, theirs, fresh = (crypto_attributes(secrets.token_bytes)[:1] for _ in range(3))
+    caller, called = transforms(agreed(ours, theirs))
+    for n in range(65_530, 65_545):
+        assert called.unprotect(caller.protect(packet(n))) == packet(n)
+        assert caller.unprotect(called.protect(packet(n))) == packet(n)
+    caller_later, called_later = transforms(agreed(ours, fresh))
+    caller_later.follow(caller)
+    called_later.follow(called)
+    late = called.protect(packet(65_545))
+    assert called_later.unprotect(caller_later.protect(packet(65_545))) == packet(65_545)
+    assert caller_later.unprotect(called_later.protect(packet(65_545))) == packet(65_545)
+    assert caller_later.unprotect(late) is None
+
+
 def test_packets_out_of_order_and_across_the_wrap() -> None:
     caller, called = transforms(agreed())
     sealed = {n: caller.protect(packet(n)) for n in range(65_530, 65_545)}
@@ -82,8 +114,8 @@ def test_packets_out_of_order_and_across_the_wrap() -> None:
 def test_streams_talk_encrypted() -> None:
     one, other = agreed()
     events: list[MediaEvent] = []
-    sender = MediaStream(ssrc=1, sequence=65_530, timestamp=1, on_event=events.append)
-    hearer = MediaStream(ssrc=2, sequence=1, timestamp=1, on_event=events.append)
+    sender = MediaStream(ssrc=1, sequence=65_530, timestamp=1, on_event=events.append, opened_at=0.0)
+    hearer = MediaStream(ssrc=2, sequence=1, timestamp=1, on_event=events.append, opened_at=0.0)
     sender.configure(one, 0.0, transform_of(one))
     hearer.configure(other, 0.0, transform_of(other))
     sender.send_keys("19#")

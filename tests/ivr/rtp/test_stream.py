@@ -10,8 +10,8 @@ import pytest
 from ivr.audio.g711 import SILENCE
 from ivr.audio.sound import FRAME_SAMPLES, Sound
 from ivr.rtp.packet import RtpPacket, parse_rtp, written
-from ivr.rtp.sources import EARLY_MAX, LATCH_AFTER_S
-from ivr.rtp.stream import FRAMES_HEARD_MAX, KeyHeard, MediaEvent, MediaStream, PlaybackEnded
+from ivr.rtp.sources import EARLY_MAX, LATCH_AFTER_S, OPENING_S, RETURN_AFTER_S
+from ivr.rtp.stream import FRAMES_HEARD_MAX, KeyHeard, MediaEvent, MediaStream, PlaybackEnded, Transform
 from ivr.sip.sdp import AudioSession
 
 FAR, STRANGER = ("203.0.113.9", 30_000), ("198.51.100.66", 666)
@@ -20,6 +20,7 @@ TONE = Sound(struct.pack("<h", 8_000) * FRAME_SAMPLES * 3)
 
 def session(
     *,
+    address: str = FAR[0],
     codec: str = "PCMA",
     events: int | None = 101,
     may_send: bool = True,
@@ -28,7 +29,7 @@ def session(
 ) -> AudioSession:
     """What was agreed."""
     return AudioSession(
-        address=FAR[0], port=port, codec=codec, payload_type={"PCMA": 8, "PCMU": 0}[codec],
+        address=address, port=port, codec=codec, payload_type={"PCMA": 8, "PCMU": 0}[codec],
         accepts={8: "PCMA", 0: "PCMU"} if accepts is None else accepts, event_payload_type=events,
         events=frozenset() if events is None else frozenset({events, 101}), may_send=may_send,
     )  # fmt: skip
@@ -39,7 +40,9 @@ class Line:
 
     def __init__(self, *, sequence: int = 100, timestamp: int = 1_000, agreed: AudioSession | None = None) -> None:
         self.events: list[MediaEvent] = []
-        self.stream = MediaStream(ssrc=7, sequence=sequence, timestamp=timestamp, on_event=self.events.append)
+        self.stream = MediaStream(
+            ssrc=7, sequence=sequence, timestamp=timestamp, on_event=self.events.append, opened_at=0.0
+        )
         self.stream.configure(session() if agreed is None else agreed, 0.0)
 
     def ticks(self, n: int) -> list[list[RtpPacket]]:
@@ -280,7 +283,7 @@ def open_port() -> Line:
     """A stream that was not told yet who is at the other side."""
     line = Line.__new__(Line)
     line.events = []
-    line.stream = MediaStream(ssrc=7, sequence=1, timestamp=1, on_event=line.events.append)
+    line.stream = MediaStream(ssrc=7, sequence=1, timestamp=1, on_event=line.events.append, opened_at=0.0)
     return line
 
 
@@ -304,6 +307,16 @@ def test_audio_that_overtook_its_answer_is_the_phone_s() -> None:
     line.stream.configure(session(), 2.0)
     line.hear(8, source=behind_nat, now=2.0 + LATCH_AFTER_S)
     assert (line.stream.remote, line.stream.locked) == (behind_nat, True)
+
+
+def test_early_media_from_behind_a_nat_are_the_phone_s() -> None:
+    line = open_port()
+    behind_nat = ("203.0.113.200", 61_000)
+    for n in range(500):
+        line.hear(8, source=behind_nat, now=OPENING_S + n * 0.02)
+    line.stream.configure(session(), 10.2)
+    line.hear(101, event(1, 160), source=behind_nat, now=10.5)
+    assert (line.keys, line.stream.remote) == ("1", behind_nat)
 
 
 def test_the_agreed_address_may_have_been_heard_before() -> None:
@@ -330,6 +343,28 @@ def test_an_offer_that_only_refreshes_the_session_changes_no_source() -> None:
     assert (line.stream.remote, line.stream.locked) == (behind_nat, True)
     line.hear(101, event(2, 160), source=behind_nat, now=6.0)
     assert line.keys == "2"
+
+
+@pytest.mark.parametrize("nowhere", ["0.0.0.0", "::"])
+def test_an_old_hold_changes_no_source(nowhere: str) -> None:
+    line = Line()
+    behind_nat = ("203.0.113.200", 61_000)
+    line.hear(8, source=behind_nat)
+    line.stream.configure(session(address=nowhere, may_send=False), 6.0)
+    line.hear(101, event(1, 160), source=STRANGER, now=60.0)
+    assert (line.keys, line.stream.remote, line.stream.locked) == ("", behind_nat, True)
+    line.stream.configure(session(), 66.0)
+    line.hear(101, event(2, 160), source=behind_nat, now=66.0)
+    assert line.keys == "2"
+
+
+def test_a_hold_that_ended_is_no_silence() -> None:
+    line = Line()
+    assert line.stream.last_received_at is None
+    line.hear(8, now=5.0)
+    line.stream.configure(session(may_send=False), 6.0)
+    line.stream.configure(session(), 66.0)
+    assert line.stream.last_received_at == 66.0
 
 
 @pytest.mark.parametrize(
@@ -359,6 +394,26 @@ def test_after_other_media_were_agreed_the_source_is_learnt_anew() -> None:
     assert line.stream.last_received_at == 9.0
 
 
+def test_who_was_in_the_call_before_is_not_the_phone_that_comes_after_him() -> None:
+    line = Line()
+    before, behind_nat = ("203.0.113.200", 61_000), ("203.0.113.201", 62_000)
+    line.hear(8, source=before)
+    line.stream.configure(session(port=31_000), 6.0)  # transferred
+    for n in range(30):
+        line.hear(101, event(1, 160), source=before, now=6.0 + n * 0.02)
+    line.hear(101, event(2, 160), source=behind_nat, now=6.6)
+    assert (line.keys, line.stream.remote) == ("2", behind_nat)
+
+
+def test_the_phone_may_stay_where_it_was_whatever_it_says() -> None:
+    line = Line()
+    behind_nat = ("203.0.113.200", 61_000)
+    line.hear(8, source=behind_nat)
+    line.stream.configure(session(port=31_000), 6.0)
+    line.hear(101, event(1, 160), source=behind_nat, now=6.0 + RETURN_AFTER_S)
+    assert (line.keys, line.stream.remote) == ("1", behind_nat)
+
+
 class Sealed:
     """Packets that say so themselves."""
 
@@ -367,6 +422,9 @@ class Sealed:
 
     def unprotect(self, packet: bytes) -> bytes | None:
         return packet.removeprefix(b"sealed") if packet.startswith(b"sealed") else None
+
+    def follow(self, before: Transform) -> None:
+        self.before = before
 
 
 def test_forged_packets_fix_no_source_and_make_no_key() -> None:
@@ -382,6 +440,20 @@ def test_forged_packets_fix_no_source_and_make_no_key() -> None:
     packets: list[bytes] = []
     line.stream.tick(packets)
     assert packets[0].startswith(b"sealed\x80")
+    moved = (behind_nat[0], 61_001)  # its NAT was restarted
+    line.hear(101, event(3, 160), source=moved, timestamp=3_000)
+    assert (line.keys, line.stream.remote) == ("1", behind_nat)
+    whole = written(RtpPacket(101, False, 2, 2_000, 1, event(2, 160)))
+    line.stream.receive(b"sealed" + whole, moved, 9.0)
+    assert (line.keys, line.stream.remote) == ("12", moved)
+
+
+def test_what_encrypts_follows_what_did_before() -> None:
+    line = Line()
+    first, second = Sealed(), Sealed()
+    for transform in (first, second):
+        line.stream.configure(session(), 0.0, transform)
+    assert second.before is first
 
 
 # --- in: sound -------------------------------------------------------------------------------------------------------
@@ -414,6 +486,16 @@ def test_repeated_and_late_sound_is_left_out_across_the_wrap() -> None:
     for sequence in (65_534, 65_535, 65_535, 0, 65_534, 1, 5, 3, 6):
         line.hear(8, bytes([sequence & 0xFF]) * 160, sequence=sequence)
     assert [payload[0] for payload in heard()] == [254, 255, 0, 1, 5, 6]
+
+
+@pytest.mark.parametrize("sequence", [50_000 + 100, 50_000 - 101, 50_000 - 0x8000, 0])
+def test_a_stream_that_begins_anew_is_heard_from_its_beginning(sequence: int) -> None:
+    line = Line()
+    heard = listening(line)
+    line.hear(8, b"old" * 50, sequence=50_000, ssrc=1)
+    for n in range(3):
+        line.hear(8, b"new" * 50, sequence=sequence + n, ssrc=2)
+    assert heard() == [b"old" * 50, *[b"new" * 50] * 3]
 
 
 def test_sound_that_nobody_fetches_does_not_pile_up() -> None:

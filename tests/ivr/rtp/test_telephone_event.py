@@ -48,10 +48,16 @@ def test_short_and_long_keys(duration_ms: int, packets: int, total: int) -> None
     assert [last for _, last in made] == [False] * (packets - 1) + [True]
 
 
-@pytest.mark.parametrize("key", ["x", "a", "E", " ", "\u0661"])
+@pytest.mark.parametrize("key", ["x", "a", "E", " ", "\u0661", "", "12", EVENTS])
 def test_what_is_no_key_is_not_sent(key: str) -> None:
-    with pytest.raises(ValueError, match="not found"):
+    with pytest.raises(ValueError, match="expected one of 0123456789"):
         list(event_payloads(key))
+
+
+@pytest.mark.parametrize("duration_ms", [8_192, 9_000, 10**9])
+def test_what_is_longer_than_a_segment_is_not_sent(duration_ms: int) -> None:
+    with pytest.raises(ValueError, match="at most 8191 ms"):
+        list(event_payloads("1", duration_ms=duration_ms))
 
 
 def test_any_part_of_a_key_that_comes_is_one_key() -> None:

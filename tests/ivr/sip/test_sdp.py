@@ -110,6 +110,12 @@ def test_without_an_address_there_is_no_audio() -> None:
     assert found.address == "2001:db8::9"
 
 
+def test_an_address_is_spelt_as_the_system_spells_that_of_a_packet() -> None:
+    found = offered(description("m=audio 4000 RTP/AVP 8", "c=IN IP6 2001:0DB8:0:0:0:0:0:9"))
+    assert isinstance(found, AudioSession)
+    assert found.address == "2001:db8::9"
+
+
 def test_other_media_are_refused_line_by_line_and_stay_in_their_place() -> None:
     found = answered(
         description(
@@ -179,7 +185,7 @@ def test_the_direction_of_the_line_goes_before_that_of_the_session() -> None:
     assert found[1].may_send
 
 
-@pytest.mark.parametrize("address", ["IP4 0.0.0.0", "IP6 ::"])
+@pytest.mark.parametrize("address", ["IP4 0.0.0.0", "IP6 ::", "IP6 0:0:0:0:0:0:0:0"])
 def test_the_old_kind_of_hold_sends_nothing(address: str) -> None:
     found = answered(description("m=audio 4000 RTP/AVP 8", f"c=IN {address}"))
     assert not isinstance(found, Rejected)
@@ -235,6 +241,42 @@ def test_the_answer_to_our_keys() -> None:
     assert found.remote_crypto.key == THEIRS
 
 
+@pytest.mark.parametrize(("tag", "suite"), [(9, S80), (2, S80), (1, S32)])
+def test_an_answer_to_no_line_of_ours_is_rejected(tag: int, suite: str) -> None:
+    remote = description("m=audio 4000 RTP/SAVP 8", f"a=crypto:{tag} {suite} inline:{THEIRS}")
+    assert isinstance(offered(remote, crypto=OURS), Rejected)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "|1:4", "|2^20|1:4", f";inline:{KEY}|2^20|2:4", " KDR=1", " UNENCRYPTED_SRTP", " UNENCRYPTED_SRTCP", " UNAUTHENTICATED_SRTP",
+        " FEC_ORDER=FEC_SRTP", " WSH=64 KDR=1", " X=1", " -X KDR=1", "AAAA", "==",
+    ],
+)  # fmt: skip
+def test_packets_that_we_could_not_open_are_not_chosen(rest: str) -> None:
+    lines = ["m=audio 4000 RTP/SAVP 8", f"a=crypto:1 {S80} inline:{THEIRS}{rest}"]
+    assert isinstance(answered(description(*lines), crypto=OURS), Rejected)
+    assert isinstance(offered(description(*lines), crypto=OURS), Rejected)
+    found = answered(description(*lines, f"a=crypto:2 {S80} inline:{KEY}"), crypto=OURS)
+    assert not isinstance(found, Rejected)
+    assert [one.tag for one in found[0].media[0].crypto] == [2]
+
+
+@pytest.mark.parametrize("rest", ["", "|2^31", "|1048576", " WSH=64", " -X", "|2^20 -X=1  WSH=128 -Y"])
+def test_what_changes_no_packet_is_left_alone(rest: str) -> None:
+    remote = description("m=audio 4000 RTP/SAVP 8", f"a=crypto:1 {S80} inline:{THEIRS}{rest}")
+    assert not isinstance(answered(remote, crypto=OURS), Rejected)
+    assert not isinstance(offered(remote, crypto=OURS), Rejected)
+
+
+@pytest.mark.parametrize("key", ["", THEIRS[:-4], THEIRS[:-1], THEIRS[:-1] + "=", THEIRS + "A"])
+def test_a_key_of_another_size_is_none(key: str) -> None:
+    remote = description("m=audio 4000 RTP/SAVP 8", f"a=crypto:1 {S80} inline:{key}")
+    assert isinstance(answered(remote, crypto=OURS), Rejected)
+    assert isinstance(offered(remote, crypto=OURS), Rejected)
+
+
 def test_keys_are_in_no_representation() -> None:
     assert KEY not in repr(OURS)
 
@@ -267,6 +309,30 @@ def test_line_ends_and_blanks_of_the_field_are_taken() -> None:
     found = sdp.parse(body)
     assert found is not None
     assert (found.address, found.media[0].ptime_ms) == ("1.2.3.4", 20)
+
+
+# --- a description after others --------------------------------------------------------------------------------------
+
+
+def offered_again(before: SessionDescription) -> SessionDescription:
+    """Our next offer in the call."""
+    return sdp.offer(address="192.0.2.1", port=40_000, session_id=1, version=3, codecs=("PCMA",), before=before)
+
+
+def test_an_offer_in_a_call_keeps_the_lines_of_the_one_before_in_their_places() -> None:
+    first = sdp.offer(address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=("PCMA",))
+    assert [(line.kind, line.port) for line in offered_again(first).media] == [("audio", 40_000)]
+    found = answered(description("m=video 5000 RTP/AVP 31", "m=audio 5004 RTP/AVP 8", "m=image 5008 udptl t38"))
+    assert not isinstance(found, Rejected)
+    again = offered_again(offered_again(found[0]))
+    assert [(line.kind, line.port, line.protocol, line.formats) for line in again.media] == [
+        ("video", 0, "RTP/AVP", ("31",)), ("audio", 40_000, "RTP/AVP", ("8", "101")), ("image", 0, "udptl", ("t38",)),
+    ]  # fmt: skip
+    assert sdp.parse(sdp.encode(again)) == again
+    theirs = description("m=video 0 RTP/AVP 31", "m=audio 5006 RTP/AVP 8", "m=image 0 udptl t38")
+    agreed = sdp.agreed(again, theirs)
+    assert isinstance(agreed, AudioSession)
+    assert agreed.port == 5006
 
 
 # --- the state of one call -------------------------------------------------------------------------------------------
