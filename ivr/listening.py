@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import structlog
 
 from ivr.audio import g711
 from ivr.audio.dtmf import KeyBank
@@ -10,6 +13,9 @@ from ivr.audio.numeric import np
 from ivr.audio.sound import FRAME_SAMPLES
 from ivr.rtp.stream import MediaStream
 
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 Frames = Sequence[tuple[str, bytes]]
 
 
@@ -57,7 +63,7 @@ class Ears:
         for stream, frames in heard:
             ear = self._ears.get(stream)
             if ear is not None:
-                ear.heard(frames)
+                _tell(ear.heard, frames)
                 if ear.slot is not None:
                     looked.append((ear, frames))
         most = max((len(frames) for _, frames in looked), default=0)
@@ -75,4 +81,11 @@ class Ears:
             samples = g711.decoded(octets, codec).reshape(len(chosen), FRAME_SAMPLES).astype(np.float32)
             by_slot = {ear.slot: ear for ear, _ in chosen}
             for slot, key in self._bank.push([ear.slot for ear, _ in chosen if ear.slot is not None], samples):
-                by_slot[slot].pressed(key)
+                _tell(by_slot[slot].pressed, key)
+
+
+def _tell(whom: Callable[[T], None], what: T) -> None:
+    try:
+        whom(what)
+    except Exception:  # a fault of ours in one call must not take the keys of the others
+        log.exception("sound_not_heard")

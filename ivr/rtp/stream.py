@@ -17,6 +17,8 @@ from ivr.sip.sdp import AudioSession
 
 FRAMES_HEARD_MAX = 25
 """Frames that wait for whoever listens, within one tick: half a second after a stall."""
+COMFORT_NOISE = 13
+"""Of a phone that sends no silence (RFC 3389, 4): no sound, but a sign that it is there."""
 MISORDER_MAX = 100
 """A sequence number at most so much behind is late or repeated (RFC 3550, A.1); any other jump is a stream that begins anew."""
 
@@ -239,7 +241,8 @@ class MediaStream:
             return
         is_event = packet.payload_type in self._events
         codec = self.accepts.get(packet.payload_type)
-        if codec is None and not is_event:
+        is_noise = packet.payload_type == COMFORT_NOISE and (settled or self._sources.is_agreed(source))
+        if codec is None and not is_event and not is_noise:
             self.counts.broken += 1
             return
         if not settled:

@@ -384,6 +384,18 @@ def test_what_is_no_packet_of_the_call_fixes_no_source(data: bytes) -> None:
     assert line.stream.counts.broken == 1
 
 
+def test_comfort_noise_is_a_sign_of_life_from_the_phone_only() -> None:
+    line = Line()
+    line.hear(13, b"\x40", source=FAR, now=7.0)
+    assert (line.stream.last_received_at, line.stream.counts.received, line.stream.locked) == (7.0, 1, True)
+    behind_nat = Line()
+    behind_nat.hear(13, b"\x40", source=STRANGER, now=8.0)
+    assert not behind_nat.stream.locked
+    behind_nat.hear(8, source=STRANGER, now=9.0)
+    behind_nat.hear(13, b"\x40", source=STRANGER, now=10.0)
+    assert (behind_nat.stream.last_received_at, behind_nat.stream.remote) == (10.0, STRANGER)
+
+
 def test_after_other_media_were_agreed_the_source_is_learnt_anew() -> None:
     line = Line()
     line.hear(8, source=FAR)

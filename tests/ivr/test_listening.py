@@ -1,0 +1,44 @@
+"""Who hears the sound of several calls: each call its own, whatever another one makes of what it hears."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ivr.audio import tones
+from ivr.listening import Ears
+from ivr.rtp.stream import MediaStream
+
+
+def stream() -> MediaStream:
+    return MediaStream(ssrc=1, sequence=1, timestamp=1, on_event=lambda event: None, opened_at=0.0)
+
+
+def fails(what: object) -> None:
+    raise RuntimeError(f"a fault, given {type(what).__name__}")
+
+
+def test_a_fault_in_one_call_takes_no_key_of_another() -> None:
+    ears, faulty, well = Ears(), stream(), stream()
+    frames: list[Sequence[tuple[str, bytes]]] = []
+    keys: list[str] = []
+    ears.add(faulty, heard=fails, pressed=fails)
+    ears.add(well, heard=frames.append, pressed=keys.append)
+    for one in (faulty, well):
+        ears.look_for_keys(one, True)
+    sound = tones.keys("5", tone_s=0.1, pause_s=0.1)
+    sent = [("PCMA", frame) for frame in sound.frames("PCMA")]
+    for frame in sent:
+        ears.hear([(faulty, [frame]), (well, [frame])])
+    assert keys == ["5"]
+    assert len(frames) == len(sent)
+
+
+def test_who_is_gone_hears_nothing() -> None:
+    ears, one = Ears(), stream()
+    frames: list[Sequence[tuple[str, bytes]]] = []
+    ears.add(one, heard=frames.append, pressed=fails)
+    ears.look_for_keys(one, True)
+    ears.remove(one)
+    ears.remove(one)
+    ears.hear([(one, [("PCMA", b"x" * 160)])])
+    assert frames == []
