@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,8 @@ from ivr.sip.layer import OverloadedError, TransactionLayer
 from ivr.sip.message import KeepAlive, Malformed, Request, Response, encode, parse, response_to
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.outgoing import Invitation, OutgoingCall
+from ivr.sip.session_timer import MIN_SE_S, too_short
+from ivr.sip.tags import Tags
 from ivr.sip.uri import SipUri, parse_uri
 
 INCOMING_MAX = 1_000
@@ -129,7 +132,7 @@ class UserAgent:
         self.token = tokens
         self.counts = Counts()
         self._admit = admit
-        self._layer = TransactionLayer() if layer is None else layer
+        self._layer = TransactionLayer(tags=Tags(tokens())) if layer is None else layer
         self._incoming_max = incoming_max
         self._incoming = 0
         self._clients: dict[str, Client] = {}
@@ -239,6 +242,15 @@ class UserAgent:
         self._clients[key] = client
         return key
 
+    def chance(self) -> float:
+        """A number from 0 up to 1, by the chance that is in a token: there is no other here."""
+        return int.from_bytes(hashlib.sha256(self.token().encode()).digest()[:4], "big") / 2**32
+
+    @property
+    def tags(self) -> Tags:
+        """To tags of our answers."""
+        return self._layer.tags
+
     def forget(self, key: str) -> None:
         """Nobody listens to this transaction any more: it ends."""
         self._clients.pop(key, None)
@@ -247,6 +259,16 @@ class UserAgent:
     def reply(self, key: str, response: Response, now: float) -> None:
         """Answers a request."""
         self._layer.respond(key, response, now)
+
+    def answer(
+        self, key: str, request: Request, status: int, transport: Transport, now: float,
+        headers: Iterable[tuple[str, str]] = (), body: bytes = b"",
+    ) -> Response:  # fmt: skip
+        """Answers a request of a dialog: with our Contact, which a target refresh needs, and with what we can."""
+        known = [("Contact", self.local.contact(transport)), ("Allow", ALLOW), *headers]
+        response = response_to(request, status, headers=known, body=body)
+        self.reply(key, response, now)
+        return response
 
     def send(self, message: Request | Response, hop: Hop) -> None:
         """Sends a message that has no transaction: the ACK of a 2xx, a repeated 2xx."""
@@ -282,8 +304,8 @@ class UserAgent:
         self._offers.pop(key, None)
 
     def hop_of(self, uri: str, fallback: Hop) -> Hop:
-        """Where a request of a dialog goes (RFC 3261, 12.2.1.1): to the URI where it names a numeric address, else back where
-        the dialog came from, which is where its proxy stands."""
+        """Where a request of a dialog goes (RFC 3261, 12.2.1.1): to the URI where it names a numeric address that we can reach,
+        else back where the dialog came from, which is where its proxy stands."""
         parsed = parse_uri(uri)
         if not isinstance(parsed, SipUri) or not _numeric(parsed.host):
             return fallback
@@ -293,6 +315,8 @@ class UserAgent:
             transport = named.lower()  # type: ignore[assignment]  # one of the three, as just seen
         if parsed.scheme == "sips":
             transport = "tls"
+        if transport not in self.local.ports:
+            return fallback
         port = parsed.port or (5061 if transport == "tls" else 5060)
         if transport != "udp" and parsed.host == fallback.host and transport == fallback.transport:
             return fallback  # the connection that is open already, whatever port the other side listens on
@@ -306,7 +330,7 @@ class UserAgent:
         if request is None or request.method == "ACK" or not isinstance(self._admit(request, source, now), Admitted):
             return
         # without a transaction: who repeats a broken request gets the same answer again
-        self._layer.send(response_to(request, message.status, to_tag=self.token()), source)
+        self._layer.send(self._answer(request, message.status), source)
 
     def _may_come_in(self, request: Request, source: Hop, now: float) -> bool:
         """Requests of a dialog are known by its tags, repeated ones and CANCEL by their transaction; all others pass the door,
@@ -360,16 +384,16 @@ class UserAgent:
         return next((call for call in self._calls.get(request.call_id, ()) if call.owns(request)), None)
 
     def _request(self, key: str, request: Request, source: Hop, now: float) -> None:
-        if request.to.tag is not None:
-            call = self._call_of(request)
-            if call is None:
-                self.reply(key, self._answer(request, 481), now)
-            else:
-                call.on_request(key, request, source, now)
+        call = None if request.to.tag is None else self._call_of(request)
+        if request.to.tag is not None and call is None:
+            self.reply(key, self._answer(request, 481), now)
             return
-        unknown = [tag for tag in request.headers.elements("Require") if tag.lower() not in OPTION_TAGS]
-        if unknown:
-            self.reply(key, self._answer(request, 420, [("Unsupported", ", ".join(unknown))]), now)
+        refusal = _refusal(request)
+        if refusal is not None:
+            status, header = refusal
+            self.reply(key, self._answer(request, status, [header]), now)
+        elif call is not None:
+            call.on_request(key, request, source, now)
         elif request.method == "OPTIONS":
             known = [("Allow", ALLOW), ("Supported", SUPPORTED), ("Accept", ACCEPT)]
             self.reply(key, self._answer(request, 200, known), now)
@@ -383,10 +407,6 @@ class UserAgent:
         if not isinstance(parse_uri(request.uri), SipUri):
             self.reply(key, self._answer(request, 416), now)
             return
-        kind = (request.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
-        if request.body and kind != SDP_TYPE:
-            self.reply(key, self._answer(request, 415, [("Accept", SDP_TYPE)]), now)
-            return
         if self._incoming >= self._incoming_max:
             self.reply(key, self._answer(request, 486), now)
             return
@@ -397,8 +417,21 @@ class UserAgent:
         self.emit(Offered(call))
 
     def _answer(self, request: Request, status: int, headers: Iterable[tuple[str, str]] = ()) -> Response:
-        return response_to(request, status, to_tag=self.token(), headers=headers)
+        return response_to(request, status, to_tag=self.tags.of(request), headers=headers)
 
 
 def _numeric(host: str) -> bool:
     return ":" in host or host.replace(".", "").isdigit()
+
+
+def _refusal(request: Request) -> tuple[int, tuple[str, str]] | None:
+    """What is wrong with a request, within a dialog or not: an extension or a body that we do not know (RFC 3261, 8.2.2.3 and
+    8.2.3), or a session interval that is too short (RFC 4028, 9)."""
+    unknown = [tag for tag in request.headers.elements("Require") if tag.lower() not in OPTION_TAGS]
+    if unknown:
+        return 420, ("Unsupported", ", ".join(unknown))
+    if request.method not in ("INVITE", "UPDATE"):
+        return None
+    if request.body and request.headers.content_type != SDP_TYPE:
+        return 415, ("Accept", SDP_TYPE)
+    return (422, ("Min-SE", str(MIN_SE_S))) if too_short(request.headers) else None

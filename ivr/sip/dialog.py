@@ -115,6 +115,11 @@ def refreshed(dialog: Dialog, message: Request | Response) -> Dialog:
     return dialog if target is None else replace(dialog, target=target)
 
 
+def early_status(method: str) -> int:
+    """How a request is answered that changes nothing on an early dialog; a PRACK has nothing of ours to acknowledge."""
+    return {"UPDATE": 200, "OPTIONS": 200, "INFO": 200, "PRACK": 481}.get(method, 405)
+
+
 def contact_uri(message: Request | Response) -> str | None:
     """The URI of the first Contact; None where there is none that a dialog can use."""
     contact = parse_name_addr(next(iter(message.headers.elements("Contact")), ""))

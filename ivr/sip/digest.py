@@ -7,8 +7,10 @@ import hmac
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from ivr.sip.headers import Headers
 from ivr.sip.uri import quoted, split_outside_quotes, unquoted
 
 ALGORITHMS: dict[str, str] = {"SHA-256": "sha256", "SHA-256-SESS": "sha256", "MD5": "md5", "MD5-SESS": "md5"}
@@ -177,8 +179,7 @@ class Authenticator:
     ) -> str | None:
         """The header value for the best of the challenges; None where there is none that we know, or where our answer to
         it was refused already (`tried`, and the nonce is not merely stale): the password is wrong."""
-        order = list(ALGORITHMS)
-        best = min(challenges, key=lambda one: order.index(one.algorithm), default=None)
+        best = min(challenges, key=_preference, default=None)
         if best is None or (tried and not best.stale):
             return None
         key = (best.realm, best.nonce)
@@ -189,6 +190,49 @@ class Authenticator:
         return answer(
             best, self._credentials, method=method, uri=uri, body=body, nonce_count=count, cnonce=self._cnonces()
         )
+
+
+Asker = tuple[str, str]
+"""Who asks for credentials: the header that answers, and the realm."""
+
+
+class Prover:
+    """Who asked one call for credentials, and our answers: a new one for each request (RFC 3261, 22; RFC 7616, 3.4)."""
+
+    def __init__(self, authenticator: Authenticator | None) -> None:
+        self._authenticator = authenticator
+        self._asked: OrderedDict[Asker, Challenge] = OrderedDict()
+
+    def take(self, status: int, headers: Headers, tried: AbstractSet[Asker]) -> frozenset[Asker]:
+        """Takes the challenges of a 401 or 407, and gives who of the askers is to be answered. Who refused our answer to this
+        request before (`tried`) is not, unless its nonce was merely stale: the password is wrong."""
+        if self._authenticator is None:
+            return frozenset()
+        asks, answers = AUTHENTICATE[status]
+        challenges = parse_challenges(headers.all(asks), proxy=status == 407)
+        found: dict[Asker, Challenge] = {}
+        for challenge in sorted(challenges, key=_preference):
+            asker = (answers, challenge.realm)
+            if asker not in tried or challenge.stale:
+                found.setdefault(asker, challenge)
+        self._asked.update(found)
+        while len(self._asked) > REALMS_MAX:
+            self._asked.popitem(last=False)
+        return frozenset(found)
+
+    def headers(self, method: str, uri: str, body: bytes = b"") -> list[tuple[str, str]]:
+        """The credentials of one request, for each realm that has asked (RFC 3261, 22.3)."""
+        found = []
+        for (name, _), challenge in self._asked.items():
+            assert self._authenticator is not None
+            value = self._authenticator.answer([challenge], method=method, uri=uri, body=body)
+            if value is not None:
+                found.append((name, value))
+        return found
+
+
+def _preference(challenge: Challenge) -> int:
+    return list(ALGORITHMS).index(challenge.algorithm)
 
 
 # --- the server's side -----------------------------------------------------------------------------------------------

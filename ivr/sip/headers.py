@@ -94,6 +94,11 @@ class Headers:
         """Without the fields of this name."""
         return Headers(pair for pair in self._pairs if pair[0].lower() != name.lower())
 
+    @property
+    def content_type(self) -> str:
+        """The media type of the body, in lower case and without parameters; "" where none is given."""
+        return (self.get("Content-Type") or "").partition(";")[0].strip().lower()
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._index
 

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ivr.sip.abilities import ALLOW, SUPPORTED
-from ivr.sip.dialog import requested
+from ivr.sip.dialog import early_status, requested
+from ivr.sip.digest import Prover
 from ivr.sip.events import Answered, Ended, reasons_of
 from ivr.sip.hop import Hop
 from ivr.sip.message import Request, Response, response_to
 from ivr.sip.negotiation import Negotiation
-from ivr.sip.session import SDP, Session
+from ivr.sip.requester import Requester
+from ivr.sip.session import RETRY_MAX_S, SDP, Session
 from ivr.sip.session_timer import SessionTimer
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ class IncomingCall:
         self.call_id = request.call_id
         self.session: Session | None = None
         self._key = key
-        self._tag = agent.token()
+        self._tag = agent.tags.of(request)
         self._decided = False
 
     # --- verbs -------------------------------------------------------------------------------------------------------
@@ -52,9 +54,9 @@ class IncomingCall:
         dialog = requested(self.request, self._tag)
         hop = self.agent.hop_of(dialog.next_hop(), self.source)
         timer = SessionTimer(expires_s=0)
-        self.session = Session(self.agent, self, dialog, hop, negotiation, timer=timer)
-        supported = "timer" in {tag.lower() for tag in self.request.headers.elements("Supported")}
-        headers = [*timer.requested(self.request.headers, supported), ("Supported", SUPPORTED), SDP]
+        side = Requester(self.agent, dialog, hop, Prover(None))
+        self.session = Session(self, side, negotiation, timer=timer, caller=False)
+        headers = [*timer.requested(self.request.headers), ("Supported", SUPPORTED), SDP]
         response = self._reply(200, now, headers, body)
         self.session.await_ack(self.request, response, self.source, now, offered=not self.request.body)
         self.session.start(self.request, now)
@@ -104,14 +106,21 @@ class IncomingCall:
         return request.to.tag == self._tag and request.from_.tag == self.request.from_.tag
 
     def on_request(self, key: str, request: Request, source: Hop, now: float) -> None:
-        """A request of the caller's; before our answer there is nothing it could be about but its end."""
+        """A request of the caller's."""
         if self.session is not None:
             self.session.on_request(key, request, source, now)
         elif request.method == "BYE":
             self.agent.reply(key, response_to(request, 200), now)
             self.on_cancel(request, now)
         else:
-            self.agent.reply(key, response_to(request, 491), now)
+            status, headers = self._early_answer(request)
+            self.agent.answer(key, request, status, source.transport, now, headers)
+
+    def _early_answer(self, request: Request) -> tuple[int, list[tuple[str, str]]]:
+        """Before our answer, another offer has to wait for it (RFC 3261, 14.2; RFC 3311, 5.2)."""
+        if request.method == "INVITE" or (request.method == "UPDATE" and request.body):
+            return 500, [("Retry-After", str(round(RETRY_MAX_S * self.agent.chance())))]
+        return early_status(request.method), []
 
     def on_ack(self, request: Request, now: float) -> None:
         """The ACK of our 200, or of an answered re-INVITE."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ivr.sip.headers import Headers
 from ivr.sip.hop import Hop
 from ivr.sip.message import Request, Response, response_to
+from ivr.sip.tags import Tags
 from ivr.sip.transaction import (
     CLIENT,
     INVITE_CLIENT,
@@ -113,9 +114,12 @@ LayerEvent = (
 class TransactionLayer:
     """All transactions of one user agent: messages and `now` in, messages and events out."""
 
-    def __init__(self, *, timers: Timers | None = None, transactions_max: int = TRANSACTIONS_MAX) -> None:
+    def __init__(
+        self, *, tags: Tags | None = None, timers: Timers | None = None, transactions_max: int = TRANSACTIONS_MAX
+    ) -> None:
         self.refused = 0
         """Requests for which there was no room."""
+        self.tags = Tags("") if tags is None else tags
         self._timers = Timers() if timers is None else timers
         self._max = transactions_max
         self._live: dict[str, Transaction] = {}
@@ -188,9 +192,9 @@ class TransactionLayer:
 
     def forget(self, key: str) -> None:
         """Ends a transaction of ours that nobody waits for any more: an INVITE that was cancelled and never got its final
-        answer (RFC 3261, 9.1)."""
+        answer (RFC 3261, 9.1). One that has it ends by itself: a repeated refusal gets its ACK until then (17.1.1.2)."""
         transaction = self._live.get(key)
-        if transaction is not None and transaction.client:
+        if transaction is not None and transaction.client and transaction.end_at is None:
             self._forget(transaction)
 
     def knows(self, request: Request) -> bool:
@@ -249,12 +253,11 @@ class TransactionLayer:
             return
         merged = (request.from_.tag or "", request.call_id, str(request.cseq))
         if request.to.tag is None and merged in self._merged:  # RFC 3261, 8.2.2.2
-            self._out.append((source, response_to(request, 482)))
+            self._out.append((source, self._answer(request, 482)))
             return
         if len(self._live) >= self._max:
             self.refused += 1
-            busy = response_to(request, 503, headers=[("Retry-After", str(OVERLOADED_RETRY_S))])
-            self._out.append((source, busy))
+            self._out.append((source, self._answer(request, 503, [("Retry-After", str(OVERLOADED_RETRY_S))])))
             return
         table = INVITE_SERVER if request.method == "INVITE" else SERVER
         self._live[key] = Transaction(key, table, request, source, self._timers, now)
@@ -284,13 +287,16 @@ class TransactionLayer:
             return
         invite = self._live.get(_server_key(request, "INVITE"))
         if invite is None:  # without a transaction: whoever invents CANCELs keeps nothing of ours
-            self._out.append((source, response_to(request, 481)))
+            self._out.append((source, self._answer(request, 481)))
             return
         transaction = self._live[key] = Transaction(key, SERVER, request, source, self._timers, now)
-        self.respond(key, response_to(request, 200), now)
+        self.respond(key, self._answer(request, 200), now)
         self._schedule(transaction)
         if invite.state is State.PROCEEDING:
             self._events.append(CancelArrived(invite.key, request, source))
+
+    def _answer(self, request: Request, status: int, headers: Iterable[tuple[str, str]] = ()) -> Response:
+        return response_to(request, status, to_tag=self.tags.of(request), headers=headers)
 
     # --- carrying out ------------------------------------------------------------------------------------------------
 

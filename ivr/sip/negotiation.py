@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 from ivr.sip import sdp
 from ivr.sip.sdp import AudioSession, CryptoAttribute, Rejected, SessionDescription
@@ -29,7 +30,12 @@ class Negotiation:
         self._crypto = tuple(crypto)
         self._events = events
         self._offered: SessionDescription | None = None
+        self._local: SessionDescription | None = None
         self.agreed: AudioSession | None = None
+
+    def forked(self) -> Negotiation:
+        """The same state towards one of several phones, who may each give an answer of their own (RFC 3261, 13.2.1)."""
+        return copy(self)
 
     @property
     def offering(self) -> bool:
@@ -47,6 +53,7 @@ class Negotiation:
                 codecs=self._codecs,
                 crypto=self._crypto,
                 events=self._events,
+                before=self._local,
             )
             self._version += 1
         return sdp.encode(self._offered)
@@ -66,7 +73,7 @@ class Negotiation:
         agreed = sdp.agreed(self._offered, remote)
         if isinstance(agreed, Rejected):
             return False
-        self._offered = None
+        self._local, self._offered = self._offered, None
         self.agreed = agreed
         return True
 
@@ -91,5 +98,6 @@ class Negotiation:
         if isinstance(agreed, Rejected):
             return None
         self._version += 1
+        self._local = answer
         self.agreed = agreed
         return sdp.encode(answer)

@@ -8,14 +8,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ivr.sip.abilities import ALLOW, SUPPORTED
-from ivr.sip.dialog import Dialog, answered, contact_uri, in_dialog, next_request, tagged
-from ivr.sip.digest import AUTHENTICATE, Authenticator, parse_challenges
+from ivr.sip.dialog import answered, contact_uri, early_status, tagged
+from ivr.sip.digest import AUTHENTICATE, Asker, Authenticator, Prover
 from ivr.sip.events import Alarm, Answered, Lost, Refusal, Refused, Ringing, reasons_of, retry_after
 from ivr.sip.headers import Headers, NameAddr
 from ivr.sip.hop import Hop
-from ivr.sip.message import Request, Response, response_to
+from ivr.sip.message import Request, Response
 from ivr.sip.negotiation import Negotiation
-from ivr.sip.session import Session
+from ivr.sip.requester import Requester
+from ivr.sip.session import SDP, Session
 from ivr.sip.session_timer import SessionTimer, min_se
 
 if TYPE_CHECKING:
@@ -71,13 +72,25 @@ class State(StrEnum):
     """Told as refused, stopped or ended; late answers are still tidied up for a while."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Attempt:
+    """One INVITE as it was sent, and what proved to those on its way who we are."""
+
+    key: str
+    invite: Request
+    hop: Hop
+    prover: Prover
+
+
 @dataclass(slots=True)
 class _Early:
-    """One early dialog (RFC 3261, 12.1): forks have one each."""
+    """One early dialog (RFC 3261, 12.1): forks have one each, and may each give an answer of their own. `preview` is what
+    came unreliably: the answer only if the 2xx has none (13.2.1)."""
 
-    dialog: Dialog
-    rseq: int = 0
-    answer: bytes = b""
+    side: Requester
+    negotiation: Negotiation
+    rseq: int | None = None
+    preview: bytes = b""
 
 
 class OutgoingCall:
@@ -96,15 +109,14 @@ class OutgoingCall:
         self._routes = invitation.routes
         self._hops = list(invitation.hops)
         self._cseq = 0
-        self._invite: Request | None = None
-        self._hop = invitation.hops[0]
-        self._key = ""
-        self._abandoned: dict[str, tuple[Request, Hop]] = {}
+        self._attempt: _Attempt | None = None
+        self._abandoned: dict[str, _Attempt] = {}
         self._cancelled: set[str] = set()
         self._cancel_reason = ""
         self._early: dict[str, _Early] = {}
-        self._extra: dict[str, tuple[Request, Hop]] = {}  # ACKs of forked answers
-        self._credentials: dict[str, str] = {}
+        self._acks: dict[str, tuple[Request, Hop]] = {}  # by the tag of who has answered
+        self._prover = Prover(invitation.authenticator)
+        self._proved: frozenset[Asker] = frozenset()
         self._sent = 0
         self._redirects = 0
         self._ring: Alarm | None = None
@@ -129,8 +141,7 @@ class OutgoingCall:
     # --- the first INVITE and the ones after -------------------------------------------------------------------------
 
     def _send_invite(self, now: float) -> None:
-        agent, invitation = self.agent, self.invitation
-        self._hop = self._hops[0]
+        agent, invitation, body, hop = self.agent, self.invitation, self.negotiation.offer(), self._hops[0]
         self._cseq += 1
         self._sent += 1
         self._early.clear()
@@ -138,15 +149,16 @@ class OutgoingCall:
             ("Allow", ALLOW),
             ("Supported", SUPPORTED),
             *self.session_timer.request_headers(),
-            *self._credentials.items(),
+            *self._prover.headers("INVITE", self._target, body),
             *invitation.headers,
-            ("Content-Type", "application/sdp"),
+            SDP,
         ]
-        self._invite = agent.request(
-            "INVITE", self._target, hop=self._hop, from_=str(self._from), to=str(invitation.to), call_id=self.call_id,
-            cseq=self._cseq, headers=headers, routes=self._routes, body=self.negotiation.offer(),
+        invite = agent.request(
+            "INVITE", self._target, hop=hop, from_=str(self._from), to=str(invitation.to), call_id=self.call_id,
+            cseq=self._cseq, headers=headers, routes=self._routes, body=body,
         )  # fmt: skip
-        self._key = agent.transact(self._invite, self._hop, self, now)
+        key = agent.transact(invite, hop, self, now)
+        self._attempt = _Attempt(key=key, invite=invite, hop=hop, prover=self._prover)
         self.state = State.CALLING
         self._first = agent.at(now + invitation.first_response_s, self._no_first_response)
 
@@ -166,68 +178,78 @@ class OutgoingCall:
 
     def on_response(self, key: str, response: Response, source: Hop, now: float) -> None:
         """An answer to one of our INVITEs."""
-        if key != self._key or self.state is State.OVER:
+        attempt = self._attempt
+        if attempt is None or key != attempt.key or self.state is State.OVER:
             self._late(key, response, source, now)
             return
         self._heard()
         if response.status < 200:
-            self._provisional(response, source, now)
+            self._provisional(attempt, response, source, now)
         elif response.status < 300:
-            self._answered(response, source, now)
+            self._answered(attempt, response, source, now)
         else:
             self._refused(response, now)
 
     def on_lost(self, key: str, lost: Lost, now: float) -> None:
         """Nobody answered, or it could not be sent."""
         self._abandoned.pop(key, None)
-        if key != self._key:
+        if self._attempt is None or key != self._attempt.key:
             return
         if self.state is State.CALLING:
             self._next_hop(now, Refusal(lost=lost))
         elif self.state is State.PROCEEDING:
             self._end(now, Refusal(lost=lost))
 
-    def _provisional(self, response: Response, source: Hop, now: float) -> None:
+    def _provisional(self, attempt: _Attempt, response: Response, source: Hop, now: float) -> None:
         self.state = State.PROCEEDING
-        self._acknowledge_reliably(response, source, now)
-        if response.status > 100:
-            if not self._rings and self._ring is not None:
-                self._ring.cancel()
-                self._ring = self.agent.at(now + self.invitation.ring_s, self._ring_time_over)
-            self._rings = True
-            self.agent.emit(Ringing(self, response.status))
-
-    def _answered(self, response: Response, source: Hop, now: float) -> None:
-        assert self._invite is not None
-        if self.session is not None:
-            self._late(self._key, response, source, now)
+        if response.status == 100:
             return
-        dialog = answered(self._invite, response)
-        hop = self.agent.hop_of(dialog.next_hop(), source)
-        ack = self._ack(self._invite, dialog, hop)
-        self.agent.send(ack, hop)
-        self._clear_alarms()
-        session = Session(
-            self.agent, self, dialog, hop, self.negotiation,
-            timer=self.session_timer, credentials=dict(self._credentials), authenticator=self.invitation.authenticator,
-        )  # fmt: skip
-        session.remember_ack(self._cseq, ack)
+        early = self._early_of(attempt, response, source)
+        if early is not None:
+            early.preview = response.body or early.preview
+            self._acknowledge_reliably(attempt, early, response, now)
+        if not self._rings and self._ring is not None:
+            self._ring.cancel()
+            self._ring = self.agent.at(now + self.invitation.ring_s, self._ring_time_over)
+        self._rings = True
+        self.agent.emit(Ringing(self, response.status))
+
+    def _answered(self, attempt: _Attempt, response: Response, source: Hop, now: float) -> None:
+        if self.session is not None:
+            self._late(attempt.key, response, source, now)
+            return
         early = self._early.get(response.to.tag or "")
-        if not self.negotiation.accept(response.body or (early.answer if early is not None else b"")):
-            session.hang_up(now, reason='Q.850;cause=88;text="Incompatible destination"', quiet=True)
+        negotiation = self.negotiation if early is None else early.negotiation
+        if not negotiation.accept(response.body or (b"" if early is None else early.preview)):
+            self._abandoned[attempt.key] = attempt
+            self._decline(attempt, response, source, now, 'Q.850;cause=88;text="Incompatible destination"')
             self._end(now, Refusal(lost=Lost.MEDIA_REFUSED, phrase="the answer agreed to no audio"))
             return
+        self._clear_alarms()
+        side = self._acknowledge(attempt, response, source)
         self.state = State.UP
-        self.session = session
-        session.start(response, now)
+        self.session = Session(self, side, negotiation, timer=self.session_timer, caller=True)
+        self.session.start(response, now)
         self.agent.emit(Answered(self))
 
-    def _ack(self, invite: Request, dialog: Dialog, hop: Hop) -> Request:
-        """The ACK of a 2xx: of the dialog, with the INVITE's number and credentials (RFC 3261, 13.2.2.4)."""
-        return in_dialog(
-            dialog, "ACK", invite.cseq.number, via=self.agent.via(hop), contact=self.agent.local.contact(hop.transport),
-            headers=self._credentials.items(),
-        )  # fmt: skip
+    def _acknowledge(self, attempt: _Attempt, response: Response, source: Hop) -> Requester:
+        """Acknowledges a 2xx; gives our side of its dialog, which goes on from the early one."""
+        tag = response.to.tag or ""
+        dialog = answered(attempt.invite, response)
+        hop = self.agent.hop_of(dialog.next_hop(), source)
+        early = self._early.get(tag) if attempt is self._attempt else None
+        if early is None:
+            side = Requester(self.agent, dialog, hop, attempt.prover)
+        else:
+            side = early.side
+            side.confirm(dialog, hop)
+        self._acks[tag] = (side.acknowledge(attempt.invite), hop)
+        return side
+
+    def _decline(self, attempt: _Attempt, response: Response, source: Hop, now: float, reason: str) -> None:
+        """Ends the call of a 2xx that is not wanted: ACK, then BYE (RFC 3261, 13.2.2.4)."""
+        side = self._acknowledge(attempt, response, source)
+        side.ask("BYE", now, headers=[("Reason", reason)] if reason else [])
 
     def _refused(self, response: Response, now: float) -> None:
         status = response.status
@@ -250,19 +272,14 @@ class OutgoingCall:
             self._end(now, refusal)
 
     def _authenticate(self, response: Response) -> bool:
-        challenge_header, answer_header = AUTHENTICATE[response.status]
-        authenticator = self.invitation.authenticator
-        if authenticator is None:
-            return False
-        challenges = parse_challenges(response.headers.all(challenge_header), proxy=response.status == 407)
-        tried = answer_header in self._credentials
-        value = authenticator.answer(
-            challenges, method="INVITE", uri=self._target, body=self.negotiation.offer(), tried=tried
-        )
-        if value is None:
-            return False
-        self._credentials[answer_header] = value
-        return True
+        """Whether somebody asks for credentials who has not refused them."""
+        askers = self._prover.take(response.status, response.headers, self._proved)
+        self._proved |= askers
+        return bool(askers)
+
+    def _forget_credentials(self) -> None:
+        """What one proxy was shown is not for the next."""
+        self._prover, self._proved = Prover(self.invitation.authenticator), frozenset()
 
     def _redirect(self, response: Response) -> bool:
         """The first target of a 3xx answer that may be followed becomes ours (RFC 3261, 8.1.3.4)."""
@@ -273,7 +290,7 @@ class OutgoingCall:
             hops = () if target is None else self.invitation.redirect(target)
             if target is not None and hops:
                 self._redirects += 1
-                self._credentials.clear()
+                self._forget_credentials()
                 self._target, self._routes, self._hops = target, (), list(hops)
                 return True
         return False
@@ -283,45 +300,42 @@ class OutgoingCall:
     def _no_first_response(self, now: float) -> None:
         self._first = None
         if self.state is State.CALLING:
-            assert self._invite is not None
-            self._abandoned[self._key] = (self._invite, self._hop)
+            assert self._attempt is not None
+            self._abandoned[self._attempt.key] = self._attempt
             self._next_hop(now, Refusal(lost=Lost.NO_RESPONSE))
 
     def _next_hop(self, now: float, refusal: Refusal) -> None:
         self._heard()
         self._hops = self._hops[1:]
-        self._credentials.clear()  # they were for that proxy
+        self._forget_credentials()
         if not self._hops or not self._again(now):
             self._end(now, refusal)
 
-    # --- reliable provisional answers (RFC 3262) ---------------------------------------------------------------------
+    # --- early dialogs, and reliable provisional answers (RFC 3262) ---------------------------------------------------
 
-    def _acknowledge_reliably(self, response: Response, source: Hop, now: float) -> None:
-        assert self._invite is not None
+    def _early_of(self, attempt: _Attempt, response: Response, source: Hop) -> _Early | None:
+        """The early dialog of a provisional answer; None where it makes none, or where there are too many."""
         tag = response.to.tag
-        if response.status == 100 or tag is None:
-            return
+        if tag is None:
+            return None
         early = self._early.get(tag)
-        if early is None:
-            if len(self._early) >= EARLY_MAX:
-                return
-            early = self._early[tag] = _Early(answered(self._invite, response))
-        early.answer = response.body or early.answer
-        rseq = response.headers.get("RSeq") or ""
-        required = {value.lower() for value in response.headers.elements("Require")}
-        if "100rel" not in required or not (rseq.isascii() and rseq.isdigit()) or len(rseq) > 10:
+        if early is None and len(self._early) < EARLY_MAX:
+            dialog = answered(attempt.invite, response)
+            hop = self.agent.hop_of(dialog.next_hop(), source)
+            side = Requester(self.agent, dialog, hop, attempt.prover)
+            early = self._early[tag] = _Early(side, self.negotiation.forked())
+        return early
+
+    def _acknowledge_reliably(self, attempt: _Attempt, early: _Early, response: Response, now: float) -> None:
+        """PRACK, where the answer asks for it. One that comes again, or before another that is missing, gets none: the other
+        side sends it again (RFC 3262, 4). What it answers to our offer is final (RFC 3261, 13.2.1)."""
+        rseq = _reliable_rseq(response)
+        if rseq is None or (early.rseq is not None and rseq != early.rseq + 1):
             return
-        n = int(rseq)
-        if early.rseq and n != early.rseq + 1:
-            return  # repeated, or one before it is missing: the other side sends it again (RFC 3262, 4)
-        early.rseq = n
-        hop = self.agent.hop_of(early.dialog.next_hop(), source)
-        rack = f"{n} {self._cseq} INVITE"
-        early.dialog, prack = next_request(
-            early.dialog, "PRACK", via=self.agent.via(hop), contact=self.agent.local.contact(hop.transport),
-            headers=[("RAck", rack), *self._credentials.items()],
-        )  # fmt: skip
-        self.agent.transact(prack, hop, _NOBODY, now)
+        early.rseq = rseq
+        if response.body:
+            early.negotiation.accept(response.body)
+        early.side.ask("PRACK", now, headers=[("RAck", f"{rseq} {attempt.invite.cseq}")])
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -332,18 +346,18 @@ class OutgoingCall:
 
     def _stop(self, now: float, refusal: Refusal, reason: str) -> None:
         """Takes the call back: at once where a provisional answer came, else as soon as one comes (RFC 3261, 9.1)."""
-        assert self._invite is not None
+        assert self._attempt is not None
         self._cancel_reason = reason
-        self._abandoned[self._key] = (self._invite, self._hop)
+        self._abandoned[self._attempt.key] = self._attempt
         if self.state is State.PROCEEDING:
-            self._cancel(self._key, now)
+            self._cancel(self._attempt, now)
         self._end(now, refusal)
 
-    def _cancel(self, key: str, now: float) -> None:
-        if key in self._cancelled:
+    def _cancel(self, attempt: _Attempt, now: float) -> None:
+        if attempt.key in self._cancelled:
             return
-        self._cancelled.add(key)
-        invite, hop = self._abandoned[key]
+        self._cancelled.add(attempt.key)
+        invite = attempt.invite
         pairs = [
             ("Via", str(invite.via)),
             *(("Route", route) for route in invite.headers.all("Route")),
@@ -355,7 +369,8 @@ class OutgoingCall:
         ]
         if self._cancel_reason:
             pairs.append(("Reason", self._cancel_reason))
-        self.agent.transact(Request(method="CANCEL", uri=invite.uri, headers=Headers(pairs)), hop, _NOBODY, now)
+        cancel = Request(method="CANCEL", uri=invite.uri, headers=Headers(pairs))
+        self.agent.transact(cancel, attempt.hop, _NOBODY, now)
 
     def _end(self, now: float, refusal: Refusal) -> None:
         """Tells that nothing came of it, and stays for what may still arrive."""
@@ -375,8 +390,9 @@ class OutgoingCall:
         self.agent.at(now + LINGER_S, self._gone)
 
     def _gone(self, _now: float) -> None:
-        for key in (self._key, *self._abandoned):
-            self.agent.forget(key)
+        for attempt in (self._attempt, *self._abandoned.values()):
+            if attempt is not None:
+                self.agent.forget(attempt.key)
         self.agent.remove(self)
 
     def _clear_alarms(self) -> None:
@@ -389,34 +405,19 @@ class OutgoingCall:
 
     def _late(self, key: str, response: Response, source: Hop, now: float) -> None:
         """Answers to a call that is taken back, and further answers of a fork: ACK, then BYE (RFC 3261, 13.2.2.4 and 15)."""
+        attempt = self._abandoned.get(key, self._attempt)
         if response.status < 200:
             if key in self._abandoned:
-                self._cancel(key, now)
+                self._cancel(self._abandoned[key], now)
             return
-        invite = self._abandoned[key][0] if key in self._abandoned else self._invite
-        if response.status >= 300 or invite is None:
+        if response.status >= 300 or attempt is None:
             self._abandoned.pop(key, None)
             return
-        if self.session is not None and self.session.repeat_ack(response):
-            return
-        tag = response.to.tag or ""
-        known = self._extra.get(tag)
+        known = self._acks.get(response.to.tag or "")
         if known is not None:
-            self.agent.send(*known)
-            return
-        if len(self._extra) >= EARLY_MAX:
-            return
-        dialog = answered(invite, response)
-        hop = self.agent.hop_of(dialog.next_hop(), source)
-        ack = self._ack(invite, dialog, hop)
-        self._extra[tag] = (ack, hop)
-        self.agent.send(ack, hop)
-        headers = [("Reason", self._cancel_reason)] if self._cancel_reason else []
-        _, bye = next_request(
-            dialog, "BYE", via=self.agent.via(hop), contact=self.agent.local.contact(hop.transport),
-            headers=[*headers, *self._credentials.items()],
-        )  # fmt: skip
-        self.agent.transact(bye, hop, _NOBODY, now)
+            self.agent.send(*known)  # a repeated 2xx gets the same ACK
+        elif len(self._acks) < EARLY_MAX:
+            self._decline(attempt, response, source, now, self._cancel_reason)
 
     # --- requests of the dialog --------------------------------------------------------------------------------------
 
@@ -431,38 +432,42 @@ class OutgoingCall:
         if self.session is not None:
             self.session.on_request(key, request, source, now)
         else:
-            self._on_early_request(key, request, now)
+            self._on_early_request(key, request, source, now)
 
     def on_ack(self, request: Request, now: float) -> None:
         """The ACK of a re-INVITE that we answered."""
         if self.session is not None:
             self.session.on_ack(request, now)
 
-    def _on_early_request(self, key: str, request: Request, now: float) -> None:
+    def _on_early_request(self, key: str, request: Request, source: Hop, now: float) -> None:
+        early = self._early[request.from_.tag or ""]
+        status, headers, body = early_status(request.method), [], b""
         if request.method == "BYE":  # the far end gives its early dialog up; the INVITE gets its own answer
-            self.agent.reply(key, response_to(request, 200), now)
-            self._early.pop(request.from_.tag or "", None)
+            del self._early[request.from_.tag or ""]
+            status = 200
         elif request.method == "INVITE":
-            self.agent.reply(key, response_to(request, 491), now)
+            status = 491  # ours is not answered yet (RFC 3261, 14.2)
+        elif request.method == "UPDATE" and request.body and early.negotiation.offering:
+            status = 491  # nor is our offer (RFC 3311, 5.2)
         elif request.method == "UPDATE":
-            self._early_update(key, request, now)
-        else:
-            self.agent.reply(key, response_to(request, 200), now)
+            answer = early.negotiation.answer(request.body) if request.body else b""
+            if answer is None:
+                status = 488
+            else:
+                early.side.refresh(request)
+                headers, body = [SDP] if answer else [], answer
+        self.agent.answer(key, request, status, source.transport, now, headers, body)
 
-    def _early_update(self, key: str, request: Request, now: float) -> None:
-        if not request.body:
-            self.agent.reply(key, response_to(request, 200), now)
-        elif self.negotiation.offering:  # RFC 3311, 5.2: our own offer is not answered yet
-            self.agent.reply(key, response_to(request, 491), now)
-        else:
-            answer = self.negotiation.answer(request.body)
-            status, body = (488, b"") if answer is None else (200, answer)
-            headers = [("Content-Type", "application/sdp")] if body else []
-            self.agent.reply(key, response_to(request, status, headers=headers, body=body), now)
+
+def _reliable_rseq(response: Response) -> int | None:
+    """The number of a provisional answer that is sent reliably (RFC 3262, 4); None where it is not."""
+    required = {value.lower() for value in response.headers.elements("Require")}
+    rseq = response.headers.get("RSeq") or ""
+    return int(rseq) if "100rel" in required and rseq.isascii() and rseq.isdigit() and len(rseq) <= 10 else None
 
 
 class _Nobody:
-    """Hears answers that change nothing: of CANCEL, PRACK and the BYE of a fork."""
+    """Hears answers that change nothing: those to CANCEL."""
 
     def on_response(self, _key: str, _response: Response, _source: Hop, _now: float) -> None:
         """Nothing follows."""

@@ -45,13 +45,19 @@ class SessionTimer:
         else:
             self.expires_s, self.ours = found[0], found[1] != "uas"
 
-    def requested(self, headers: Headers, supported: bool) -> list[tuple[str, str]]:
+    def refreshed(self, headers: Headers) -> None:
+        """What the 2xx to a refresh of ours says; where it says nothing all stays as it was."""
+        found = session_expires(headers)
+        if found is not None:
+            self.expires_s, self.ours = found[0], found[1] != "uas"
+
+    def requested(self, headers: Headers) -> list[tuple[str, str]]:
         """Takes what a request asks for, and gives what its 2xx says (RFC 4028, 9). Who cannot refresh is not asked to."""
         found = session_expires(headers)
         if found is None:
             self.expires_s, self.ours = 0, False
             return []
-        self.expires_s = found[0]
+        self.expires_s, supported = found[0], knows_timers(headers)
         refresher: Refresher = found[1] or ("uac" if supported else "uas")
         self.ours = refresher == "uas"
         value = ("Session-Expires", f"{self.expires_s};refresher={refresher}")
@@ -62,21 +68,19 @@ class SessionTimer:
         return self.expires_s / 2 if self.expires_s and self.ours else None
 
     def lapse_s(self) -> float | None:
-        """After how many seconds without a refresh of theirs the call is over (RFC 4028, 10)."""
-        if not self.expires_s or self.ours:
+        """After how many seconds without a refresh the call is over: shortly before the end where it is theirs to refresh,
+        at the end where ours gets no answer (RFC 4028, 10). None where there is no timer."""
+        if not self.expires_s:
             return None
-        return max(self.expires_s - 32, self.expires_s * 2 / 3)
+        return self.expires_s if self.ours else max(self.expires_s - 32, self.expires_s * 2 / 3)
 
 
 def session_expires(headers: Headers) -> tuple[int, Refresher | None] | None:
     """(seconds, refresher) of a Session-Expires header, within bounds; None where there is none that can be used."""
-    value = headers.get("Session-Expires")
-    if value is None:
+    seconds = _seconds(headers, "Session-Expires")
+    if seconds is None:
         return None
-    seconds, *params = value.split(";")
-    seconds = seconds.strip()
-    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= 10):
-        return None
+    _, *params = (headers.get("Session-Expires") or "").split(";")
     refresher: Refresher | None = None
     for param in params:
         name, _, word = param.partition("=")
@@ -85,10 +89,26 @@ def session_expires(headers: Headers) -> tuple[int, Refresher | None] | None:
                 refresher = "uac"
             elif word.strip().lower() == "uas":
                 refresher = "uas"
-    return min(max(int(seconds), MIN_SE_S), INTERVAL_MAX_S), refresher
+    return min(max(seconds, MIN_SE_S), INTERVAL_MAX_S), refresher
+
+
+def too_short(headers: Headers) -> bool:
+    """Whether a request asks for less than we accept, and can be told so by 422; who does not know session timers cannot: an
+    element on its way has asked (RFC 4028, 9)."""
+    seconds = _seconds(headers, "Session-Expires")
+    return seconds is not None and seconds < MIN_SE_S and knows_timers(headers)
+
+
+def knows_timers(headers: Headers) -> bool:
+    """Whether the other side can do session timers."""
+    return "timer" in {tag.lower() for tag in headers.elements("Supported")}
 
 
 def min_se(headers: Headers) -> int | None:
     """The seconds of a Min-SE header."""
-    value = (headers.get("Min-SE") or "").partition(";")[0].strip()
+    return _seconds(headers, "Min-SE")
+
+
+def _seconds(headers: Headers, name: str) -> int | None:
+    value = (headers.get(name) or "").partition(";")[0].strip()
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 10 else None

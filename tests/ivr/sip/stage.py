@@ -160,9 +160,11 @@ class Stage:
         assert self.hear(invite, source) == []
         return self.told(Offered)[-1].call
 
-    def taken(self, *, headers: Iterable[tuple[str, str]] = (), acknowledged: bool = True) -> Far:
+    def taken(
+        self, *, headers: Iterable[tuple[str, str]] = (), body: bytes | None = None, acknowledged: bool = True
+    ) -> Far:
         """A call to us that is answered."""
-        invite = far_invite(headers=headers)
+        invite = far_invite(headers=headers, body=body)
         leg = self.offered(invite)
         assert leg.answer(negotiation(), self.now)
         answer = response(self.messages(), 200)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ivr.sip.events import Answered, Ended, Lost, Refused
 from ivr.sip.message import Request
-from tests.ivr.sip.stage import Stage, far_answer, invitation, ok, only, refusal, requests, times
+from tests.ivr.sip.stage import CONTACT, Stage, far_answer, invitation, ok, only, refusal, requests, times
 
 # --- CANCEL ----------------------------------------------------------------------------------------------------------
 
@@ -113,6 +113,24 @@ def test_the_second_answer_of_a_fork_is_acknowledged_and_hung_up() -> None:
     assert not leg.session.over
     assert len(stage.told(Answered)) == 1
     assert stage.told(Ended) == []
+
+
+def test_the_bye_to_a_fork_goes_on_from_its_prack() -> None:
+    stage = Stage()
+    _, invite = stage.call()
+    headers = [CONTACT, ("Require", "100rel"), ("RSeq", "1")]
+    only(stage.hear(far_answer(invite, 183, tag="two", headers=headers)), "PRACK")
+    stage.hear(ok(invite, "one"))
+    assert only(stage.hear(ok(invite, "two")), "BYE").cseq.number == 3
+
+
+def test_the_bye_to_a_200_that_crosses_our_cancel_goes_on_from_its_prack() -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    only(stage.hear(far_answer(invite, 183, headers=[CONTACT, ("Require", "100rel"), ("RSeq", "1")])), "PRACK")
+    leg.hang_up(stage.now)
+    stage.messages()
+    assert only(stage.hear(ok(invite)), "BYE").cseq.number == 3
 
 
 def test_forks_are_tidied_up_after_the_call_too() -> None:

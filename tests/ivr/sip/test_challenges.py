@@ -5,10 +5,31 @@ from __future__ import annotations
 import pytest
 
 from ivr.sip.digest import parse_parameters
-from tests.ivr.sip.stage import CHALLENGE, Stage, far_answer, invitation, ok, only, refusal, requests
+from ivr.sip.message import Request
+from tests.ivr.sip.stage import (
+    CHALLENGE,
+    CONTACT,
+    OFFERING,
+    Message,
+    Stage,
+    far_answer,
+    invitation,
+    ok,
+    only,
+    refusal,
+    requests,
+    sdp_body,
+)
 
 STALE = 'Digest realm="example.org", nonce="n2", algorithm=MD5, qop="auth", stale=true'
 ASKING = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
+
+
+def proofs(request: Request, header: str) -> list[dict[str, str]]:
+    """What the credentials of a request say."""
+    found = [parse_parameters(value.removeprefix("Digest ")) for value in request.headers.all(header)]
+    return [one for one in found if one is not None]
+
 
 # --- credentials -----------------------------------------------------------------------------------------------------
 
@@ -80,6 +101,83 @@ def test_a_challenge_that_we_cannot_answer_is_a_refusal(header: str | None) -> N
     _, invite = stage.call()
     stage.hear(far_answer(invite, 401, headers=[] if header is None else [("WWW-Authenticate", header)]))
     assert refusal(stage).status == 401
+
+
+def test_two_proxies_in_a_row_are_answered_each_in_its_realm() -> None:
+    stage = Stage()
+    _, invite = stage.call()
+    second = only(stage.hear(far_answer(invite, 407, headers=[("Proxy-Authenticate", CHALLENGE)])), "INVITE")
+    other = CHALLENGE.replace("example.org", "example.net").replace("n1", "n2")
+    third = only(stage.hear(far_answer(second, 407, headers=[("Proxy-Authenticate", other)])), "INVITE")
+    found = proofs(third, "Proxy-Authorization")
+    assert [(one["realm"], one["nonce"], one["nc"]) for one in found] == [
+        ("example.org", "n1", "00000002"),
+        ("example.net", "n2", "00000001"),
+    ]  # RFC 3261, 22.3
+    assert requests(stage.hear(far_answer(third, 407, headers=[("Proxy-Authenticate", other)]))) == ["ACK"]
+    assert refusal(stage).status == 407
+
+
+def test_two_realms_of_one_answer_are_answered_at_once() -> None:
+    stage = Stage()
+    _, invite = stage.call()
+    both = [("Proxy-Authenticate", CHALLENGE), ("Proxy-Authenticate", CHALLENGE.replace("example.org", "example.net"))]
+    again = only(stage.hear(far_answer(invite, 407, headers=both)), "INVITE")
+    assert [one["realm"] for one in proofs(again, "Proxy-Authorization")] == ["example.org", "example.net"]
+
+
+@pytest.mark.parametrize("method", ["PRACK", "BYE", "UPDATE"])
+def test_each_request_has_credentials_of_its_own(method: str) -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    invite = only(stage.hear(far_answer(invite, 407, headers=[("Proxy-Authenticate", CHALLENGE)])), "INVITE")
+    said: list[Message] = []
+    match method:
+        case "PRACK":
+            said = stage.hear(far_answer(invite, 183, headers=[CONTACT, ("Require", "100rel"), ("RSeq", "1")]))
+        case "BYE":
+            stage.hear(ok(invite))
+            leg.hang_up(stage.now)
+            said = stage.messages()
+        case _:
+            headers = [*OFFERING, ("Session-Expires", "180;refresher=uac"), ("Allow", "UPDATE")]
+            stage.hear(far_answer(invite, 200, headers=headers, body=sdp_body()))
+            said = [one for _, one in stage.advance(90.0)]
+    request = only(said, method)
+    [given] = proofs(request, "Proxy-Authorization")
+    assert (given["uri"], given["nc"]) == (request.uri, "00000002")  # RFC 7616, 3.4
+    [first] = proofs(invite, "Proxy-Authorization")
+    assert given["response"] != first["response"]
+
+
+def test_the_ack_of_a_reinvite_has_that_one_s_credentials() -> None:
+    stage = Stage()
+    stage.up(headers=[("Session-Expires", "180;refresher=uac")])
+    [(_, refresh)] = stage.advance(90.0)
+    assert isinstance(refresh, Request)
+    again = only(stage.hear(far_answer(refresh, 407, headers=[("Proxy-Authenticate", CHALLENGE)])), "INVITE")
+    ack = only(stage.hear(ok(again)), "ACK")
+    assert ack.headers.all("Proxy-Authorization") == again.headers.all("Proxy-Authorization") != ()
+
+
+def test_a_prack_that_is_challenged_is_sent_again() -> None:
+    stage = Stage()
+    _, invite = stage.call()
+    prack = only(stage.hear(far_answer(invite, 183, headers=[CONTACT, ("Require", "100rel"), ("RSeq", "1")])), "PRACK")
+    again = only(stage.hear(far_answer(prack, 407, headers=[("Proxy-Authenticate", CHALLENGE)])), "PRACK")
+    assert (again.headers.get("RAck"), again.cseq.number) == ("1 1 INVITE", 3)
+    assert "Proxy-Authorization" in again.headers
+    assert stage.hear(far_answer(again, 407, headers=[("Proxy-Authenticate", CHALLENGE)])) == []
+
+
+def test_a_request_of_a_call_for_which_every_nonce_is_stale_is_given_up() -> None:
+    stage = Stage()
+    far = stage.up()
+    far.leg.hang_up(stage.now)
+    bye = only(stage.messages(), "BYE")
+    for _ in range(3):
+        bye = only(stage.hear(far_answer(bye, 401, headers=[("WWW-Authenticate", STALE)])), "BYE")
+    assert stage.hear(far_answer(bye, 401, headers=[("WWW-Authenticate", STALE)])) == []
 
 
 # --- the interval of the session -------------------------------------------------------------------------------------

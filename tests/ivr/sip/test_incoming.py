@@ -13,6 +13,7 @@ from tests.ivr.sip.stage import (
     CONTACT,
     SDP,
     Stage,
+    far_answer,
     far_invite,
     far_request,
     negotiation,
@@ -143,9 +144,8 @@ def test_our_200_is_repeated_until_its_ack_and_then_hung_up(transport: str) -> N
     assert times(sent) == REPEATS
     assert {message for _, message in sent} == {ok}
     assert stage.told(Ended) == []
-    later = [one for _, one in stage.advance(4.0)]
-    assert "BYE" in requests(later)
-    assert 200 not in statuses(later)
+    later = stage.advance(0.2)
+    assert (times(later), requests([one for _, one in later])) == ([32.0], ["BYE"])  # 64*T1 (RFC 3261, 13.3.1.4)
     assert [one.by_remote for one in stage.told(Ended)] == [False]
     stage.advance(64.0)
     assert stage.agent.calls == 0
@@ -200,6 +200,46 @@ def test_a_bye_before_the_ack_ends_the_call_and_the_repetitions() -> None:
     assert stage.agent.calls == 0
 
 
+def test_a_call_that_we_hang_up_before_its_ack_gets_its_bye_after_it() -> None:
+    stage = Stage()
+    far = stage.taken(acknowledged=False)
+    far.leg.hang_up(stage.now, reason="Q.850;cause=16")
+    assert stage.messages() == []
+    assert len(stage.told(Ended)) == 1
+    sent = stage.advance(1.6)
+    assert (times(sent), {message for _, message in sent}) == ([0.5, 1.5], {far.answer})
+    bye = only(stage.hear(far.ack), "BYE")  # RFC 3261, 15
+    assert bye.headers.get("Reason") == "Q.850;cause=16"
+    assert stage.hear(far.ack) == []
+    stage.hear(far_answer(bye, 200))
+    assert stage.advance(100.0) == []
+    assert len(stage.told(Ended)) == 1
+    assert stage.agent.calls == 0
+
+
+def test_a_call_that_we_hang_up_and_that_is_never_acknowledged_gets_its_bye_in_the_end() -> None:
+    stage = Stage()
+    stage.taken(acknowledged=False).leg.hang_up(stage.now)
+    sent = stage.advance(32.0)
+    assert times(sent) == [*REPEATS, 32.0]
+    assert requests([one for _, one in sent]) == ["BYE"]
+    stage.advance(64.0)
+    assert len(stage.told(Ended)) == 1
+    assert stage.agent.calls == 0
+
+
+def test_byes_that_cross_before_the_ack() -> None:
+    stage = Stage()
+    far = stage.taken(acknowledged=False)
+    far.leg.hang_up(stage.now)
+    assert far.say("INFO").status == 481
+    assert far.say("BYE").status == 200
+    assert stage.hear(far.ack) == []
+    assert stage.advance(100.0) == []
+    assert len(stage.told(Ended)) == 1
+    assert stage.agent.calls == 0
+
+
 # --- taken back ------------------------------------------------------------------------------------------------------
 
 
@@ -212,6 +252,7 @@ def test_a_cancelled_call_gets_487_and_cannot_be_answered(rung: bool) -> None:
         stage.messages()
     said = stage.hear(cancel([("Reason", 'SIP;cause=200;text="Call completed elsewhere"')]))
     assert statuses(said) == [200, 487]
+    assert response(said, 200).to.tag == response(said, 487).to.tag is not None  # RFC 3261, 9.2
     [ended] = stage.told(Ended)
     assert (ended.by_remote, ended.reasons[0].cause) == (True, 200)
     assert not leg.answer(negotiation(), stage.now)
@@ -256,10 +297,34 @@ def test_a_caller_may_end_its_early_dialog_by_bye() -> None:
     assert len(stage.told(Ended)) == 1
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "status"),
+    [
+        ("INVITE", sdp_body(), 500), ("UPDATE", sdp_body(), 500), ("UPDATE", b"", 200), ("PRACK", b"", 481),
+        ("OPTIONS", b"", 200), ("REFER", b"", 405),
+    ],
+)  # fmt: skip
+def test_requests_before_our_answer(method: str, body: bytes, status: int) -> None:
+    stage = Stage()
+    leg = stage.offered(far_invite())
+    leg.ring(stage.now)
+    to = response(stage.messages(), 180).headers.get("To") or ""
+    headers = [CONTACT, SDP] if body else [CONTACT]
+    early = far_request(method, "sip:tocsin@192.0.2.1", branch="z9hG4bKe", to=to, cseq=2, headers=headers, body=body)
+    [answer] = stage.hear(early)
+    assert isinstance(answer, Response)
+    assert answer.status == status
+    assert answer.headers.get("Contact") == "<sip:tocsin@192.0.2.1:5060>"
+    assert ("Retry-After" in answer.headers) == (status == 500)  # RFC 3261, 14.2
+    if status == 500:
+        assert 0 <= int(answer.headers.get("Retry-After") or "") <= 10
+    assert leg.answer(negotiation(), stage.now)
+
+
 def test_the_same_call_on_two_ways_is_offered_once() -> None:
     stage = Stage()
     stage.offered(far_invite())
-    assert statuses(stage.hear(far_invite(branch="z9hG4bKsecond"))) == [482]
+    assert response(stage.hear(far_invite(branch="z9hG4bKsecond")), 482).to.tag
     assert len(stage.told(Offered)) == 1
 
 
@@ -355,12 +420,13 @@ def test_a_caller_is_challenged_without_a_transaction() -> None:
     challenged = response(stage.hear(far_invite()), 401)
     assert challenged.headers.all("WWW-Authenticate") == ('Digest realm="r"', 'Digest realm="s"')
     assert challenged.to.tag
+    assert stage.hear(far_invite()) == [challenged]  # its tag is the same each time (RFC 3261, 8.2.7)
     assert len(stage.agent._layer) == 0
     assert stage.hear(far_request("ACK", "sip:tocsin@192.0.2.1", branch="z9hG4bKi", to=str(challenged.to))) == []
     proved = far_invite(headers=[("Authorization", "Digest x")], branch="z9hG4bKj")
     stage.offered(proved)
     assert stage.hear(proved) == []  # repeated: not asked again
-    assert asked == ["INVITE", "INVITE"]
+    assert asked == ["INVITE", "INVITE", "INVITE"]
 
 
 def test_requests_outside_of_dialogs() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ivr.sip.events import Answered, Refused, Ringing
+from ivr.sip.events import Answered, Lost, Refused, Ringing
 from ivr.sip.hop import Hop
 from ivr.sip.message import Request, Response, encode
+from ivr.sip.outgoing import OutgoingCall
 from tests.ivr.sip.stage import (
     CONTACT,
     OFFERING,
@@ -22,6 +23,14 @@ from tests.ivr.sip.stage import (
     requests,
     sdp_body,
 )
+
+
+def port(leg: OutgoingCall) -> int:
+    """Where the audio of the call goes."""
+    assert leg.session is not None
+    assert leg.session.negotiation.agreed is not None
+    return leg.session.negotiation.agreed.port
+
 
 # --- the good way ----------------------------------------------------------------------------------------------------
 
@@ -94,9 +103,43 @@ def test_the_answer_of_a_183_counts_where_the_200_has_none(reliably: tuple[tuple
     said = stage.hear(far_answer(invite, 183, headers=[*OFFERING, *reliably], body=sdp_body(31_000)))
     assert requests(said) == (["PRACK"] if reliably else [])
     assert requests(stage.hear(far_answer(invite, 200, headers=[CONTACT]))) == ["ACK"]
-    assert leg.session is not None
-    assert leg.session.negotiation.agreed is not None
-    assert leg.session.negotiation.agreed.port == 31_000
+    assert port(leg) == 31_000
+
+
+def test_an_answer_in_a_reliable_183_is_final() -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    headers = [*OFFERING, ("Require", "100rel"), ("RSeq", "1")]
+    stage.hear(far_answer(invite, 183, headers=headers, body=sdp_body(31_000)))
+    stage.hear(ok(invite, body=sdp_body(32_000)))
+    assert port(leg) == 31_000  # RFC 3261, 13.2.1
+
+
+def test_an_unreliable_183_is_only_a_preview() -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    stage.hear(far_answer(invite, 183, headers=OFFERING, body=sdp_body(31_000)))
+    stage.hear(ok(invite, body=sdp_body(32_000)))
+    assert port(leg) == 32_000
+
+
+def test_each_phone_of_a_fork_answers_for_itself() -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    for tag, its_port in (("a", 31_000), ("b", 32_000)):
+        headers = [*OFFERING, ("Require", "100rel"), ("RSeq", "1")]
+        stage.hear(far_answer(invite, 183, tag=tag, headers=headers, body=sdp_body(its_port)))
+    stage.hear(far_answer(invite, 200, tag="b", headers=[CONTACT]))
+    assert port(leg) == 32_000
+
+
+def test_the_answer_of_a_phone_that_has_not_rung_counts() -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    headers = [*OFFERING, ("Require", "100rel"), ("RSeq", "1")]
+    stage.hear(far_answer(invite, 183, tag="a", headers=headers, body=sdp_body(31_000)))
+    stage.hear(ok(invite, "c", body=sdp_body(33_000)))
+    assert port(leg) == 33_000
 
 
 # --- PRACK -----------------------------------------------------------------------------------------------------------
@@ -128,6 +171,34 @@ def test_each_fork_counts_for_itself() -> None:
         assert (prack.to.tag, prack.cseq.number) == (tag, 2)
 
 
+def test_numbers_go_on_after_a_prack() -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    pracks = [only(stage.hear(reliable(invite, n)), "PRACK") for n in (1, 2)]
+    assert [one.cseq.number for one in pracks] == [2, 3]
+    assert only(stage.hear(ok(invite)), "ACK").cseq.number == 1
+    leg.hang_up(stage.now)
+    assert only(stage.messages(), "BYE").cseq.number == 4  # RFC 3261, 12.2.1.1
+
+
+def test_the_route_of_the_200_replaces_that_of_the_early_dialog() -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    assert "Route" not in only(stage.hear(reliable(invite, 1)), "PRACK").headers
+    route = ("Record-Route", "<sip:203.0.113.2;lr>")
+    stage.hear(far_answer(invite, 200, headers=[*OFFERING, route], body=sdp_body()))
+    leg.hang_up(stage.now)
+    bye = only(stage.messages(), "BYE")
+    assert (bye.headers.get("Route"), bye.cseq.number) == ("<sip:203.0.113.2;lr>", 3)  # RFC 3261, 13.2.2.4
+
+
+def test_the_number_0_is_acknowledged_once() -> None:
+    stage = Stage()
+    _, invite = stage.call()
+    only(stage.hear(reliable(invite, 0)), "PRACK")
+    assert stage.hear(reliable(invite, 0)) == []
+
+
 @pytest.mark.parametrize("rseq", ["", "x", "-1", "99999999999", "\u0663"])
 def test_an_rseq_that_is_none_is_left_alone(rseq: str) -> None:
     stage = Stage()
@@ -143,7 +214,7 @@ def test_forks_without_end_are_not_followed() -> None:
     assert len(leg._early) == 16
     for n in range(100):
         stage.hear(ok(invite, f"answer{n}"))
-    assert len(leg._extra) <= 16
+    assert len(leg._acks) <= 16
     assert len(stage.told(Answered)) == 1
 
 
@@ -163,6 +234,18 @@ def test_a_refusal_is_told_with_its_reasons(status: int) -> None:
     assert stage.agent.calls == 0
 
 
+def test_a_repeated_refusal_is_acknowledged_again() -> None:
+    stage = Stage()
+    _, invite = stage.call()
+    busy = far_answer(invite, 486)
+    ack = only(stage.hear(busy), "ACK")
+    stage.advance(31.9)
+    assert stage.hear(busy) == [ack]  # timer D (RFC 3261, 17.1.1.2)
+    stage.advance(0.2)
+    assert stage.hear(busy) == []
+    assert len(stage.told(Refused)) == 1
+
+
 def test_after_a_refusal_a_200_of_another_fork_changes_nothing() -> None:
     stage = Stage()
     _, invite = stage.call()
@@ -179,15 +262,17 @@ def test_an_answer_with_media_that_we_cannot_send_is_acknowledged_and_hung_up() 
     assert requests(said) == ["ACK", "BYE"]
     assert 'Q.850;cause=88;text="Incompatible destination"' in only(said, "BYE").headers.all("Reason")
     assert stage.told(Answered) == []
+    assert refusal(stage).lost is Lost.MEDIA_REFUSED
+    assert stage.hear(ok(invite, body=sdp_body(formats="9"))) == [only(said, "ACK")]
 
 
 # --- requests on early dialogs ---------------------------------------------------------------------------------------
 
 
-def early(stage: Stage, invite: Request, method: str, body: bytes = b"") -> Response:
+def early(stage: Stage, invite: Request, method: str, body: bytes = b"", branch: str = "") -> Response:
     """What we say to a request on the early dialog."""
     request = far_request(
-        method, "sip:tocsin@192.0.2.1", branch=f"z9hG4bKe{method}", from_="<sip:nurse@example.org>;tag=far",
+        method, "sip:tocsin@192.0.2.1", branch=branch or f"z9hG4bKe{method}", from_="<sip:nurse@example.org>;tag=far",
         to=f"<sip:us@example.org>;tag={invite.from_.tag}", call_id=invite.call_id, body=body,
         headers=[SDP] if body else [],
     )  # fmt: skip
@@ -206,8 +291,13 @@ def test_requests_on_early_dialogs_are_answered() -> None:
     stage = Stage()
     _, invite = stage.call()
     stage.hear(far_answer(invite, 183, headers=[CONTACT]))
-    assert early(stage, invite, "UPDATE").status == 200
+    updated = early(stage, invite, "UPDATE")
+    assert (updated.status, updated.headers.get("Contact")) == (200, "<sip:tocsin@192.0.2.1:5060>")  # RFC 3311, 5.2
     assert early(stage, invite, "INVITE").status == 491
+    assert early(stage, invite, "OPTIONS").status == 200
+    assert early(stage, invite, "PRACK").status == 481
+    refused = early(stage, invite, "REFER")
+    assert (refused.status, "UPDATE" in (refused.headers.get("Allow") or "")) == (405, True)
     assert early(stage, invite, "BYE").status == 200
     assert early(stage, invite, "INFO").status == 481  # it was given up
 
@@ -217,6 +307,18 @@ def test_an_early_update_with_an_offer_crosses_ours() -> None:
     _, invite = stage.call()
     stage.hear(far_answer(invite, 183, headers=[CONTACT]))
     assert early(stage, invite, "UPDATE", sdp_body()).status == 491
+
+
+def test_an_early_update_moves_the_media_that_a_reliable_183_agreed() -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    headers = [*OFFERING, ("Require", "100rel"), ("RSeq", "1")]
+    stage.hear(far_answer(invite, 183, headers=headers, body=sdp_body(31_000)))
+    assert early(stage, invite, "UPDATE", sdp_body(formats="9")).status == 488
+    updated = early(stage, invite, "UPDATE", sdp_body(32_000), branch="z9hG4bKagain")
+    assert (updated.status, updated.body.startswith(b"v=0")) == (200, True)  # RFC 3311, 5.2
+    stage.hear(far_answer(invite, 200, headers=[CONTACT]))
+    assert port(leg) == 32_000
 
 
 def test_an_update_on_an_early_dialog_of_another_tag_is_not_ours() -> None:

@@ -118,6 +118,15 @@ def test_credentials_of_one_proxy_are_not_shown_to_the_next() -> None:
     assert "Proxy-Authorization" not in third.headers
 
 
+def test_the_ack_of_an_abandoned_proxy_s_200_has_that_invite_s_credentials() -> None:
+    stage = Stage()
+    _, invite = stage.call(invitation(hops=(PEER, OTHER)))
+    invite = only(stage.hear(far_answer(invite, 407, headers=[("Proxy-Authenticate", CHALLENGE)])), "INVITE")
+    stage.advance(5.0)
+    ack = only(stage.hear(ok(invite)), "ACK")
+    assert ack.headers.get("Proxy-Authorization") == invite.headers.get("Proxy-Authorization") is not None
+
+
 def test_silence_of_all_proxies_is_told_once_and_nothing_is_left() -> None:
     stage = Stage()
     stage.call(invitation(hops=(PEER, OTHER)))

@@ -7,6 +7,7 @@ import pytest
 from ivr.sip import sdp
 from ivr.sip.digest import parse_parameters
 from ivr.sip.events import Ended, MediaChanged
+from ivr.sip.hop import Hop
 from ivr.sip.message import Request
 from ivr.sip.sdp import AudioSession
 from tests.ivr.sip.stage import (
@@ -188,6 +189,27 @@ def test_a_new_contact_becomes_the_target(outgoing: bool, method: str) -> None:
 
 
 @DIRECTIONS
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_new_contact_elsewhere_is_where_requests_go(outgoing: bool, method: str) -> None:
+    stage = Stage()
+    far = up(stage, outgoing)
+    far.say(method, headers=[SDP, ("Contact", "<sip:moved@203.0.113.77:5099>")], body=sdp_body())
+    stage.hear(far.request("ACK", cseq=far.cseq))
+    far.leg.hang_up(stage.now)
+    assert [hop for hop, _ in stage.sent()] == [Hop("udp", "203.0.113.77", 5099)]  # RFC 3261, 12.2.1.1
+
+
+@pytest.mark.parametrize("contact", ["<sip:n@203.0.113.77;transport=tcp>", "<sips:n@203.0.113.77>"])
+def test_a_contact_that_we_cannot_reach_goes_back_where_the_answer_came_from(contact: str) -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    answer = far_answer(invite, 200, headers=[SDP, ("Contact", contact)], body=sdp_body())
+    assert only(stage.hear(answer), "ACK").uri == contact.strip("<>")
+    leg.hang_up(stage.now)
+    assert [hop for hop, _ in stage.sent()] == [PEER]
+
+
+@DIRECTIONS
 @pytest.mark.parametrize(("method", "status"), [("OPTIONS", 200), ("PRACK", 481), ("REFER", 405), ("MESSAGE", 405)])
 def test_other_requests_of_the_dialog_are_answered(outgoing: bool, method: str, status: int) -> None:
     stage = Stage()
@@ -196,6 +218,15 @@ def test_other_requests_of_the_dialog_are_answered(outgoing: bool, method: str, 
     assert answer.status == status
     assert "INVITE" in (answer.headers.get("Allow") or "")
     assert stage.told(Ended) == []
+
+
+@DIRECTIONS
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE", "OPTIONS", "INFO"])
+def test_an_extension_that_we_do_not_have_is_refused_within_a_call_too(outgoing: bool, method: str) -> None:
+    stage = Stage()
+    far = up(stage, outgoing)
+    refused = far.say(method, headers=[CONTACT, ("Require", "timer, x")])
+    assert (refused.status, refused.headers.get("Unsupported")) == (420, "x")  # RFC 3261, 8.2.2.3
 
 
 # --- other media -----------------------------------------------------------------------------------------------------
@@ -257,6 +288,16 @@ def test_an_offer_that_we_cannot_take_changes_nothing(outgoing: bool, method: st
     assert far.say(method, headers=OFFERING, body=sdp_body(formats="9")).status == 488
     assert agreed(far) is before
     assert far.say(method, headers=OFFERING, body=sdp_body(33_000)).status == 200
+
+
+@DIRECTIONS
+@pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+def test_a_body_of_another_kind_is_refused(outgoing: bool, method: str) -> None:
+    stage = Stage()
+    far = up(stage, outgoing)
+    refused = far.say(method, headers=[CONTACT, ("Content-Type", "text/plain")], body=sdp_body(31_000))
+    assert (refused.status, refused.headers.get("Accept")) == (415, "application/sdp")  # RFC 3261, 8.2.3
+    assert agreed(far).port == 30_000
 
 
 @DIRECTIONS

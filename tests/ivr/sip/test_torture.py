@@ -159,7 +159,7 @@ def test_the_agent_reacts(name: str, expected: int | str | None) -> None:
         assert answer.call_id == asked.call_id
         assert answer.cseq == asked.cseq
         assert answer.to.uri == asked.to.uri
-        assert answer.to.tag == (asked.to.tag or "t1")
+        assert answer.to.tag == (asked.to.tag or bench.agent.tags.of(asked))
         assert answer.via.branch == asked.via.branch
         assert len(answer.headers.elements("Via")) == len(asked.headers.elements("Via"))
         assert answer.body == b""
