@@ -23,7 +23,6 @@ class Capabilities:
     """The recipient can acknowledge over this channel itself (a keypad, a button)."""
     concurrent_sends: int
     """How many attempts may be under way at once over one provider (the sum of its windows)."""
-    """Most attempts a second, when the provider sets one; None is unlimited."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

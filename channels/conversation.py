@@ -5,7 +5,7 @@ Only channels on which people talk back at once (voice) have this second port be
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol, runtime_checkable
@@ -138,8 +138,16 @@ class Attendant(Protocol):
 class Conversing(Protocol):
     """A channel that talks with people."""
 
-    def attend(self, attendant: Attendant) -> None:
-        """Hands over the broker's side; called once, before `run`."""
+    def attend(
+        self,
+        attendant: Attendant,
+        *,
+        alive: Callable[[], None] = lambda: None,
+        joined: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Hands over the broker's side; called once, before `run`. `alive` is to be called when the provider first answers an
+        attempt that then goes on, as a call does: who waits for a sign of life need not wait for its end. `joined` is to be called
+        with 1 when an attempt begins to wait for another one's call, and with -1 at the end of that: it needs no line meanwhile."""
         ...
 
     def stop(self, reference: str, stop: Stop) -> None:

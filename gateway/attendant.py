@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from sqlalchemy import Connection, case, select
@@ -17,7 +17,7 @@ from gateway.clock import Clock
 from gateway.decisions import Decide
 from gateway.delivery import State
 from gateway.lines import Lines
-from gateway.pins import CROWD, Guesses
+from gateway.pins import CROWD, ONE, PHONE, Guesses, Patience
 from gateway.rendering import text_for
 from gateway.settings import LineSettings, PersonSettings
 from gateway.store import rows, tables
@@ -33,8 +33,14 @@ TEST = "tst_"
 """How the references of test messages begin."""
 CALLERS = "callers"
 """Whoever calls the acknowledgement line, all together; each alarm line has its own."""
+WITHHELD = frozenset({"", "unknown", "anonymous", "unavailable", "restricted", "private", "withheld"})
+"""What is shown instead of a number: strangers share it, so nothing is counted against it alone."""
+CLAIM_S = 60.0
+"""How long a call may take from the right PIN to asking for its alarm; it asks at once, unless it has ended."""
 DECIDE_S = 10.0
 """Somebody holds the phone: an answer that takes longer is as good as none."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +120,16 @@ class PhoneAttendant:
         self._alarms = alarms
         self._guesses = guesses
         self._channel = channel
+        self._held: set[asyncio.Task[Any]] = set()
+        self._raising: dict[tuple[str, str], list[asyncio.Task[str | None]]] = {}
+        """The alarms of calls that have entered the PIN and not asked for their alarm yet, by line and source."""
+
+    def _hold(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Has it done whatever becomes of the call that it is for."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._held.add(task)
+        task.add_done_callback(self._held.discard)
+        return task
 
     # --- decisions ---------------------------------------------------------------------------------------------------
 
@@ -124,7 +140,7 @@ class PhoneAttendant:
         command = Decide(delivery_id=reference, decision=decision, via=self._channel, names=self._people.names)
         try:
             async with asyncio.timeout(DECIDE_S):
-                return await asyncio.shield(asyncio.ensure_future(self._journal.do(command, urgent=True)))
+                return await asyncio.shield(self._hold(self._journal.do(command, urgent=True)))
         except (StoreError, TimeoutError) as error:
             log.warning("decision_not_recorded", delivery=reference, decision=decision, error=str(error))
             return Reply(standing=Standing.FAILED)
@@ -173,8 +189,9 @@ class PhoneAttendant:
         person = self._people.at(f"{self._channel}:{address}")
         if person is None or not person.pin:
             return Proof.WRONG
-        async with self._guesses.turn:
-            return await self._prove(f"person {person.name}", digits, person.pin)
+        whose = f"called {person.name}"  # apart from calls to us: a stranger who guesses there must not shut out who is called
+        async with self._guesses.turn(whose):
+            return await self._prove(whose, digits, person.pin)
 
     async def _prove(self, whose: str, digits: str, stored: str) -> Proof:
         now = self._clock.monotonic()
@@ -214,21 +231,24 @@ class PhoneAttendant:
             return None if star else await asyncio.to_thread(self._with_pin, digits)
         if not person.pin:
             return person
-        proved = star and await self._prove(f"person {person.name}", pin, person.pin) is Proof.OK
+        proved = star and await self._prove(f"caller {person.name}", pin, person.pin) is Proof.OK
         return person if proved else None
 
-    async def _guess(self, source: str, everybody: str, right: Callable[[], Awaitable[bool]]) -> Proof:
+    async def _guess(
+        self, source: str, everybody: str, right: Callable[[], Awaitable[bool]], patience: Patience = ONE
+    ) -> Proof:
         """One guess of a caller: counted against where the call comes from, which callers can forge, and against all of
         them together."""
-        who = f"caller {source}"
-        async with self._guesses.turn:  # one after the other: guesses side by side would all be counted too late
+        who = f"{everybody} from {source}"
+        async with self._guesses.turn(everybody):
             now = self._clock.monotonic()
             if self._guesses.locked(who, now) or self._guesses.locked(everybody, now):
                 return Proof.LOCKED
             if await right():
                 self._guesses.right(who)
                 return Proof.OK
-            self._guesses.wrong(who, now)
+            if source.lower() not in WITHHELD:
+                self._guesses.wrong(who, now, patience)
             self._guesses.wrong(everybody, now, CROWD)
             log.warning("caller_not_known", source=source)
             return Proof.LOCKED if self._guesses.locked(who, now) else Proof.WRONG
@@ -243,17 +263,40 @@ class PhoneAttendant:
         settings = self._lines.settings_of(line)
         if settings is None:
             return Proof.WRONG
-        return await self._guess(
-            source, f"callers of {line.name}", lambda: asyncio.to_thread(pins.matches, digits, settings.pin_hash)
-        )
+        # held: a caller who enters the right PIN and hangs up at once has raised the alarm all the same
+        return await asyncio.shield(self._hold(self._authorise(settings, digits, source)))
+
+    async def _authorise(self, settings: LineSettings, digits: str, source: str) -> Proof:
+        async def right() -> bool:
+            return await asyncio.to_thread(pins.matches, digits, settings.pin_hash)
+
+        proof = await self._guess(source, f"callers of {settings.name}", right, PHONE)
+        if proof is Proof.OK:
+            log.info("alarm_by_phone", line=settings.name, source=source)
+            key = (settings.name, source)
+            raising = self._hold(self._alarms.raise_alarm(settings))
+            self._raising.setdefault(key, []).append(raising)
+            asyncio.get_running_loop().call_later(CLAIM_S, self._forget, key, raising)
+        return proof
 
     async def raise_alarm(self, line: Line, *, source: str) -> str | None:
-        """See `Attendant.raise_alarm`."""
-        settings = self._lines.settings_of(line)
-        if settings is None:
+        """See `Attendant.raise_alarm`: the alarm that the right PIN has begun to raise. Without one there is none; it is never
+        raised again."""
+        key = (line.name, source)
+        waiting = self._raising.get(key)
+        if not waiting:
+            log.error("alarm_not_authorised", line=line.name, source=source)
             return None
-        log.info("alarm_by_phone", line=line.name, source=source)
-        return await self._alarms.raise_alarm(settings)
+        raising = waiting[-1]  # those before it may be of callers who have hung up
+        self._forget(key, raising)
+        return await asyncio.shield(raising)
+
+    def _forget(self, key: tuple[str, str], raising: asyncio.Task[str | None]) -> None:
+        waiting = self._raising.get(key, [])
+        if raising in waiting:
+            waiting.remove(raising)
+        if not waiting:
+            self._raising.pop(key, None)
 
     async def attach_recording(self, reference: str, wav: bytes) -> bool:
         """See `Attendant.attach_recording`."""

@@ -12,13 +12,15 @@ from gateway.phone_alarms import PhoneAlarms
 from gateway.pins import Guesses
 from gateway.planning import AddressRefused
 from gateway.rules import unreachable
+from gateway.settings_people import check_people
 from gateway.submission import Submissions
 
 log = structlog.get_logger(__name__)
 
 
 def attend(broker: Broker) -> None:
-    """Hands an attendant to every channel that wants one; says what in the rules reaches nobody."""
+    """Hands an attendant to every channel that wants one; says what in the rules reaches nobody. Raises SettingsError where two
+    people have one address."""
 
     def canonical(address: str) -> str:
         try:
@@ -27,6 +29,7 @@ def attend(broker: Broker) -> None:
             log.warning("person_not_reachable", address=address, error=str(refused))
             return address
 
+    check_people("the settings", broker.settings.people, canonical)
     alarms = PhoneAlarms(broker, Submissions(broker))
     people = People(broker.settings.people, canonical)
     broker.names = people.names
@@ -37,7 +40,7 @@ def attend(broker: Broker) -> None:
             log.error("line_without_rule", line=line.name)
     for told in unreachable(broker.settings.rules, broker.planner):
         log.warning("rule_reaches_nobody", detail=told)
-    for channel in broker.channels.values():
+    for provider, channel in broker.channels.items():
         if isinstance(channel, Conversing):
             channel.attend(
                 PhoneAttendant(
@@ -49,5 +52,7 @@ def attend(broker: Broker) -> None:
                     alarms=alarms,
                     guesses=guesses,
                     channel=channel.name,
-                )
+                ),
+                alive=broker.breakers[provider].alive,
+                joined=broker.dispatchers[provider].joined,
             )

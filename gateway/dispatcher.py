@@ -38,12 +38,18 @@ IN_FLIGHT = Gauge("tocsin_attempts_in_flight", "Attempts under way", ["provider"
 FENCED = Counter("tocsin_attempts_fenced_total", "Outcomes of workers that woke up too late", ["provider"])
 
 
+JOINED_MAX = 200
+"""Attempts beyond the slots: that many alerts at once for people who are on the phone already. Others wait for a slot."""
+
+
 @dataclass(slots=True)
 class _Slots:
     """How many attempts of one provider may start, some of them kept for emergencies."""
 
     limit: int
     taken: int = 0
+    lent: int = 0
+    """Those of attempts that only wait for another one, and so leave their slot to others."""
     freed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -52,7 +58,7 @@ class _Slots:
 
     @property
     def free(self) -> int:
-        return self.limit - self.taken
+        return self.limit + self.lent - self.taken
 
     def give_back(self) -> None:
         self.taken -= 1
@@ -85,6 +91,7 @@ class Dispatcher:
         self._render = render
         self._slots = _Slots(limit=max(1, channel.capabilities.concurrent_sends))
         self._waiting = False
+        self._joined = 0
         self._attempts: set[asyncio.Task[None]] = set()
         self._sending: dict[tuple[str, int], tuple[Claim, float]] = {}
         self._rendering: dict[tuple[str, int], Claim] = {}
@@ -102,6 +109,12 @@ class Dispatcher:
             renewing.cancel()
             if self._attempts:
                 await asyncio.gather(*self._attempts, return_exceptions=True)
+
+    def joined(self, change: int) -> None:
+        """So many attempts more, or below 0 fewer, wait for what another one has under way: others may use their slots."""
+        self._joined += change
+        self._slots.lent = min(self._joined, JOINED_MAX)
+        self._slots.freed.set()
 
     async def _renew(self) -> None:
         """Keeps the leases of attempts that take longer than a third of one."""

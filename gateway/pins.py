@@ -7,7 +7,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass
 
 DIGITS_MIN, DIGITS_MAX = 4, 12
@@ -34,6 +34,9 @@ ONE = Patience(free=3, first_s=30.0, longest_s=3_600.0, forgotten_s=24 * 3_600.0
 CROWD = Patience(free=30, first_s=30.0, longest_s=120.0, forgotten_s=60.0)
 """All callers of a line together, so that who forges the number shown guesses little faster; but a line is never shut for long,
 for somebody may have to raise an alarm: one wrong guess a minute is borne for ever."""
+PHONE = Patience(free=10, first_s=30.0, longest_s=120.0, forgotten_s=60.0)
+"""One number that is shown at an alarm line: it has to wait before the line does, so that who guesses from one phone does not
+shut the line for others; and never for long, for many may call with the same number."""
 GUESSERS_MAX = 10_000
 """Whose guesses are counted at once; beyond it the oldest are forgotten. Some 2 MB."""
 
@@ -86,9 +89,13 @@ class Guesses:
     """Who guessed wrong how often. After a few wrong PINs each further one costs twice the wait of the one before."""
 
     def __init__(self) -> None:
-        self.turn = asyncio.Lock()
-        """Held while a guess is looked at and counted."""
         self._guessers: OrderedDict[str, _Guesser] = OrderedDict()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def turn(self, whose: str) -> asyncio.Lock:
+        """Held while a guess is looked at and counted, by those who guess at the same: a line or a person of the settings. Guesses
+        side by side would all be counted too late."""
+        return self._turns[whose]
 
     def locked(self, who: str, now: float) -> bool:
         """Whether not even the right PIN is taken now."""

@@ -145,7 +145,9 @@ class Examination:
     def _add_refusal(self, refusal: ValidationError, prepared: dict[str, Any], at: KeyPath) -> None:
         named: dict[KeyPath, str] = {}
         for error in refusal.errors(include_url=False):
-            path = self._as_written((*at, *_path_in(prepared, error["loc"], missing=error["type"] == "missing")))
+            # of a key that is not written down it is said that it is missing, or that its default does not fit to another key
+            unwritten = error["type"] == "missing" or (*at, *error["loc"]) in self._shapes
+            path = self._as_written((*at, *_path_in(prepared, error["loc"], unwritten=unwritten)))
             if path not in named and path not in self._unresolved:
                 named[path] = self._sentence(path, typing.cast(dict[str, Any], error))
         for path, sentence in named.items():
@@ -311,7 +313,7 @@ def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _path_in(value: Any, location: tuple[str | int, ...], *, missing: bool) -> KeyPath:
+def _path_in(value: Any, location: tuple[str | int, ...], *, unwritten: bool) -> KeyPath:
     """The part of pydantic's location that names keys of the file; branches of unions and validators are left out."""
     path: list[str | int] = []
     for n, part in enumerate(location):
@@ -319,7 +321,7 @@ def _path_in(value: Any, location: tuple[str | int, ...], *, missing: bool) -> K
         is_position = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if is_key or is_position:
             value = value[part]
-        elif not (missing and n == len(location) - 1):
+        elif not (unwritten and n == len(location) - 1):
             continue
         path.append(part)
     return tuple(path)

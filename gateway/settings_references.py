@@ -13,6 +13,8 @@ from gateway.destinations import PHONE_CHANNELS, countries_of_prefixes
 from gateway.settings_location import KeyPath
 from gateway.settings_problems import Examination, shown, suggestion
 
+PIN_ALONE_MAX = 50
+"""People who may be known by a PIN alone: each entry is compared with all of theirs, some 40 ms each, and is right for any."""
 _PHONE_PREFIX = re.compile(r"\+[0-9]{0,15}|[0-9]{0,15}")
 
 
@@ -32,6 +34,7 @@ def check_references(examination: Examination, raw: Mapping[str, Any], providers
     people = list(_tables(raw, "people"))
     for key in ("name", "number"):
         _check_names(examination, "people", people, key)
+    _check_pins_alone(examination, people)
     for path, address in _addresses(raw):
         channel = address.partition(":")[0]
         if ":" in address and channel not in channel_of.values():
@@ -91,6 +94,14 @@ def _check_names(
             first = f"{what}[{first_at[name]}]"
             said = "is called" if key == "name" else f"has the {key}"
             examination.add((*path, key), f"{first} {said} {shown(name)} already")
+
+
+def _check_pins_alone(examination: Examination, people: list[tuple[KeyPath, Mapping[str, Any]]]) -> None:
+    """Whoever calls in is not kept waiting, and does not guess one of too many."""
+    alone = [path for path, person in people if person.get("pin") and not person.get("number")]
+    if len(alone) > PIN_ALONE_MAX:
+        text = f"missing: at most {PIN_ALONE_MAX} people may have a PIN and no number, and {len(alone)} have; give them numbers"
+        examination.add((*alone[PIN_ALONE_MAX], "number"), text)
 
 
 def _tables(raw: Mapping[str, Any], key: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:

@@ -58,7 +58,15 @@ class Effects(Protocol):
 
     async def perform(self, effect: str, digits: str, recording: bytes) -> tuple[str, Mapping[str, Variable]]:
         """The outcome's word and the variables it sets. `digits` are what was entered; `recording` is what was recorded, as a
-        WAV file."""
+        WAV file. It is carried through also where the call ends meanwhile."""
+        ...
+
+    def telling(self, *, whole: bool) -> None:
+        """The alert's text begins to be played; `whole`: it could be made audible."""
+        ...
+
+    def told(self) -> None:
+        """It was played to its end."""
         ...
 
 
@@ -80,9 +88,8 @@ class CallOptions:
 class CallResult:
     """What became of a call. `refusal` tells why it was not answered; else `result` is the dialogue's own word.
 
-    `duration_s` counts from the answer to the end; `spoken`: everything could be made audible, and nothing was still being
-    made when it ended; `heard`: the text was spoken to its end at least once; `machine`: an answering machine, as far as anybody
-    can tell; `started_minutes` what is billed of it.
+    `duration_s` counts from the answer to the end; `spoken`: nothing was still being made audible when it ended; `machine`: an
+    answering machine, as far as anybody can tell; `started_minutes` what is billed of it.
     """
 
     call_id: str
@@ -90,7 +97,6 @@ class CallResult:
     result: str = ""
     duration_s: float = 0.0
     spoken: bool = True
-    heard: bool = False
     by_remote: bool = False
     media_lost: bool = False
     machine: bool | None = None
@@ -118,6 +124,7 @@ class Call:
         wake: Callable[[], None],
         secured: Callable[[AudioSession], Transform | None],
         look_for_keys: Callable[[bool], None],
+        background: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self.leg = leg
         self._port = port
@@ -131,6 +138,7 @@ class Call:
         self._wake = wake
         self._secured = secured
         self._look_for_keys = look_for_keys
+        self._background = background
         self._paths = KeyPaths()
         self._answered_at = 0.0
         self._over = False
@@ -141,10 +149,10 @@ class Call:
         self._recording: list[bytes] | None = None
         self._listener: GreetingListener | None = None
         self._media_lost = False
-        self._whole = True
+        self._told_at_end = False
         self._alarm: Alarm | None = None
         self._alarms: list[Alarm] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._speaking: set[asyncio.Task[None]] = set()
 
     # --- from the answer to the end ----------------------------------------------------------------------------------
 
@@ -166,6 +174,7 @@ class Call:
     def media_changed(self) -> None:
         """Offer and answer were exchanged anew."""
         if self.leg.session is not None and not self._over:
+            self._paths.media_changed()
             self._configure()
 
     def _configure(self) -> None:
@@ -189,14 +198,14 @@ class Call:
     def _begin(self, now: float) -> None:
         if not self._started:
             self._started = True
-            self._feed(Started(), now)
+            self._feed(Started(now - self._answered_at), now)
 
     # --- what comes --------------------------------------------------------------------------------------------------
 
     def key(self, key: str, path: Path) -> None:
         """A key came, on one of the paths."""
         now = self._clock()
-        if self._over or not self._paths.counts(path):
+        if self._over or not self._paths.counts(path, key, now):
             return
         if not self._started:  # somebody who presses keys is no machine that is still greeting
             self._begin(now)
@@ -206,6 +215,9 @@ class Call:
     def playback_ended(self, playback: int) -> None:
         """Everything was sent."""
         if playback == self._playback:
+            if self._told_at_end:
+                self._told_at_end = False
+                self._effects.told()
             self._feed(PlaybackEnded(), self._clock())
 
     def hear(self, frames: Sequence[tuple[str, bytes]]) -> None:
@@ -236,16 +248,18 @@ class Call:
         self._dialogue.receive(HungUp(), now)
         for alarm in self._alarms:
             alarm.cancel()
-        for task in self._tasks:
+        for task in self._speaking:
             task.cancel()
+        while (action := self._dialogue.next_action()) is not None:
+            if isinstance(action, Perform):
+                self._background(self._perform(action))
         self._port.close()
         self._ended(
             CallResult(
                 call_id=self.leg.call_id,
                 result=self._dialogue.result,
                 duration_s=now - self._answered_at,
-                spoken=self._whole and (self._dialogue.heard or self._made == self._saying),
-                heard=self._dialogue.heard,
+                spoken=self._made == self._saying,
                 by_remote=by_remote,
                 media_lost=self._media_lost,
                 machine=None if self._listener is None else self._listener.machine,
@@ -296,14 +310,19 @@ class Call:
     def _say(self, action: Say) -> None:
         self._saying += 1
         self._playback = -1
-        self._background(self._speak(action, self._saying))
+        self._told_at_end = False
+        task = asyncio.get_running_loop().create_task(self._speak(action, self._saying))
+        self._speaking.add(task)
+        task.add_done_callback(self._speaking.discard)
 
     async def _speak(self, action: Say, number: int) -> None:
         sounds, whole = await self._sounds_of(action.segments)
         self._made = max(self._made, number)
-        self._whole = self._whole and whole
         if number == self._saying and not self._over:
             self._playback = self._stream.play(sounds)
+            if action.tells:
+                self._told_at_end = whole
+                self._effects.telling(whole=whole)
 
     async def _perform(self, action: Perform) -> None:
         recording, self._recording = self._recording, None
@@ -362,8 +381,3 @@ class Call:
     def _at(self, when: float, action: Callable[[float], None]) -> None:
         self._alarms = [alarm for alarm in self._alarms if alarm.action is not None]
         self._alarms.append(self.leg.agent.at(when, action))
-
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -16,8 +16,8 @@ from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound
 from ivr.audio.speech import Speech, SpeechUnavailable
 from ivr.call import Call, CallOptions, CallResult, Effects
-from ivr.driver import Driver
-from ivr.flow import Flow
+from ivr.driver import Driver, GuardedAgent
+from ivr.flow import FAILED, Flow
 from ivr.listening import Ears
 from ivr.menu import Dialogue, Prompt, Segment, Variable
 from ivr.rtp.engine import MediaEngine, MediaPort, NoPortError
@@ -46,7 +46,8 @@ from ivr.sip.message import Request, Response
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.outgoing import Invitation, OutgoingCall
 from ivr.sip.sdp import CryptoAttribute
-from ivr.transports import TlsContexts, Trouble
+from ivr.sip.session import Session
+from ivr.transports import TlsContexts, Trouble, own_address
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,9 @@ FAREWELL_S = 0.2
 
 CALLS = Counter("tocsin_calls_total", "Calls by direction and what became of them", ["direction", "result"])
 UP = Gauge("tocsin_calls_up", "Calls that are answered and not over")
+
+Leg = OutgoingCall | IncomingCall
+"""A call as SIP sees it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,6 +104,8 @@ class Order:
     ring_s: float = 35.0
     first_response_s: float = 4.0
     redirect: Callable[[str], tuple[Hop, ...]] = field(default=lambda _: ())
+    answering: Callable[[], None] = field(default=lambda: None)
+    """Called when it rings, or is answered."""
     conversation: Conversation
 
 
@@ -111,24 +117,36 @@ class Handle:
         self.leg: OutgoingCall | None = None
         self.call: Call | None = None
         self.stopped = False
+        self.answering: Callable[[], None] = lambda: None
         self.result: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
 
     def hang_up(self, reason: str = "") -> None:
         """Ends it wherever it stands: not placed yet, ringing, or up."""
         self.stopped = True
         if self.leg is not None:
-            self.leg.hang_up(self._endpoint.now(), reason=reason)
+            with self._endpoint.guarded(self.leg):
+                self.leg.hang_up(self._endpoint.now(), reason=reason)
             self._endpoint.wake()
 
     def interrupt(self, by: str) -> None:
         """Tells whoever is on the line that somebody else has it, then hangs up. Only of a call that is up."""
         if self.call is not None:
-            self.call.interrupt(by)
+            with self._endpoint.guarded(self.call.leg):
+                self.call.interrupt(by)
 
     @property
     def up(self) -> bool:
         """Whether it was answered."""
         return self.call is not None
+
+
+@dataclass(slots=True)
+class _Line:
+    """A call that was answered. `over` tells its result, once; `faulty`: something of ours went wrong in it."""
+
+    call: Call
+    over: Callable[[CallResult], None]
+    faulty: bool = False
 
 
 IncomingHandler = Callable[[IncomingCall], Awaitable[Conversation | int]]
@@ -151,7 +169,7 @@ class Endpoint:
         self._driver = Driver(
             host=config.host, port=config.port, transport=config.transport, tls=config.tls, told=self._event
         )
-        self._calls: dict[OutgoingCall | IncomingCall, Call] = {}
+        self._lines: dict[Leg, _Line] = {}
         self._placed: dict[OutgoingCall, tuple[Handle, MediaPort, Conversation]] = {}
         self._next_call_at = 0.0
         self._closing = False
@@ -162,25 +180,31 @@ class Endpoint:
     async def open(self, towards: Hop | None = None) -> None:
         """Binds the sockets and starts the clock; `towards` finds our own address where we listen on all. Raises OSError."""
         config = self.config
-        host = config.public_address or _own_address(config.host, towards)
+        host = config.public_address or own_address(config.host, towards)
 
         def agent(port: int) -> UserAgent:
             local = LocalSide(host=host, ports={config.transport: port}, user=config.user)
-            return UserAgent(
-                local=local, tokens=lambda: secrets.token_hex(8), admit=self._admit, incoming_max=config.incoming_max
-            )
+            return GuardedAgent(
+                local=local, tokens=lambda: secrets.token_hex(8), admit=self._driver.noting(self._admit),
+                incoming_max=config.incoming_max, failed=self._alarm_failed,
+            )  # fmt: skip
 
         await self._driver.open(agent)
-        self._engine.start()
+        try:
+            self._engine.start()
+        except BaseException:
+            await self._driver.close()
+            raise
 
     async def close(self) -> None:
         """Hangs up what is up, waits a moment for the answers, closes the sockets."""
         self._closing = True
         if self._driver.opened:
-            for leg in [*self._placed, *self._calls]:
-                leg.hang_up(self.now(), reason='SIP;cause=503;text="Going down"')
+            for leg in [*self._placed, *self._lines]:
+                with self.guarded(leg):
+                    leg.hang_up(self.now(), reason='SIP;cause=503;text="Going down"')
             self._driver.pump()
-            if self._placed or self._calls or self.agent.calls:
+            if self._placed or self._lines or self.agent.calls:
                 await asyncio.sleep(FAREWELL_S)
                 self._driver.pump()
         self._engine.stop()
@@ -199,12 +223,12 @@ class Endpoint:
     @property
     def calls_up(self) -> int:
         """Calls that are answered."""
-        return len(self._calls)
+        return len(self._lines)
 
     @property
     def calls_out(self) -> int:
         """Calls of ours, ringing or answered."""
-        answered = sum(isinstance(leg, OutgoingCall) for leg in self._calls)
+        answered = sum(isinstance(leg, OutgoingCall) for leg in self._lines)
         return len(self._placed) + answered
 
     def now(self) -> float:
@@ -240,7 +264,7 @@ class Endpoint:
         except OverloadedError as error:
             port.close()
             return CallResult(call_id="", refusal=Refusal(lost=Lost.TRANSPORT_FAILED, phrase=str(error)))
-        handle.leg = leg
+        handle.leg, handle.answering = leg, order.answering
         self._placed[leg] = handle, port, order.conversation
         self._driver.pump()
         try:
@@ -270,20 +294,15 @@ class Endpoint:
 
     async def ask(self, request: Request, hop: Hop, *, within_s: float) -> Response | None:
         """Sends a request outside a dialog; its final answer, or None where there is none in time."""
-        waiting = _Waiting(asyncio.get_running_loop().create_future())
-        key = self.agent.transact(request, hop, waiting, self.now())
-        self._driver.pump()
-        try:
-            async with asyncio.timeout(within_s):
-                return await waiting.answer
-        except TimeoutError:
-            return None
-        finally:
-            self.agent.forget(key)
+        return await self._driver.ask(request, hop, within_s=within_s)
 
     def trouble(self, hop: Hop) -> Trouble | None:
         """Why there is no connection to the hop; None where nothing is known against it."""
         return self._driver.trouble(hop)
+
+    async def until_lost(self, hop: Hop) -> None:
+        """See `Transports.until_lost`."""
+        await self._driver.until_lost(hop)
 
     def wake(self) -> None:
         """Something was asked of a call from outside: see `Driver.wake`."""
@@ -292,44 +311,50 @@ class Endpoint:
     # --- what happens to calls ---------------------------------------------------------------------------------------
 
     def _event(self, event: CallEvent) -> None:
-        now = self.now()
+        with self.guarded(event.call):
+            self._tell(event, self.now())
+
+    def _tell(self, event: CallEvent, now: float) -> None:
+        call = self._call_of(event.call)
         match event:
             case Ringing():
                 log.debug("call_ringing", call=event.call.call_id, status=event.status)
+                if event.call in self._placed:
+                    self._placed[event.call][0].answering()
             case Answered(call=OutgoingCall() as leg):
                 self._answered(leg, now)
             case Refused():
                 self._refused(event.call, event.refusal)
             case Offered():
-                self._background(self._offered(event.call))
-            case Answered():
-                self._calls[event.call].answered(now)
-            case Ended():
-                call = self._calls.get(event.call)
-                if call is not None:
-                    call.over(now, by_remote=event.by_remote)
-            case KeySignalled():
-                call = self._calls.get(event.call)
-                if call is not None:
-                    call.key(event.key, Path.INFO)
-            case MediaChanged():
-                call = self._calls.get(event.call)
-                if call is not None:
-                    call.media_changed()
+                self._background(event.call, self._offered(event.call))
+            case Answered() if call is not None:
+                call.answered(now)
+            case Ended() if call is not None:
+                call.over(now, by_remote=event.by_remote)
+            case KeySignalled() if call is not None:
+                call.key(event.key, Path.INFO)
+            case MediaChanged() if call is not None:
+                call.media_changed()
+
+    def _call_of(self, leg: Leg) -> Call | None:
+        line = self._lines.get(leg)
+        return None if line is None else line.call
 
     def _answered(self, leg: OutgoingCall, now: float) -> None:
-        handle, port, conversation = self._placed.pop(leg)
+        handle, port, conversation = self._placed[leg]
+        handle.answering()
 
         def ended(result: CallResult) -> None:
-            self._forget(leg, port)
-            CALLS.labels("out", result.result or "ended").inc()
             if not handle.result.done():
                 handle.result.set_result(result)
 
         handle.call = self._call(leg, port, conversation, ended)
+        del self._placed[leg]
         handle.call.answered(now)
 
     def _refused(self, leg: OutgoingCall, refusal: Refusal) -> None:
+        if leg not in self._placed:
+            return
         handle, port, _ = self._placed.pop(leg)
         port.close()
         CALLS.labels("out", str(refusal.lost or refusal.status)).inc()
@@ -352,62 +377,109 @@ class Endpoint:
         self.wake()
 
     def _take(self, leg: IncomingCall, found: Conversation) -> None:
-        now = self.now()
         try:
             port = self._engine.open(lambda event: self._media_event(leg, event))
         except NoPortError as error:
             log.error("no_port_for_audio", error=str(error))
-            leg.refuse(503, now)
+            leg.refuse(503, self.now())
             return
 
-        def ended(result: CallResult) -> None:
-            self._forget(leg, port)
-            CALLS.labels("in", result.result or "ended").inc()
+        try:
+            self._call(leg, port, found, lambda _: None)
+        except Exception:
+            port.close()
+            raise
+        if not leg.answer(self._negotiation(port), self.now()):
+            self._lines[leg].call.over(self.now(), by_remote=False)
 
-        self._call(leg, port, found, ended)
-        if not leg.answer(self._negotiation(port), now):
-            self._calls[leg].over(now, by_remote=False)
+    def _background(self, leg: Leg, work: Coroutine[Any, Any, None]) -> None:
+        async def guarded() -> None:
+            with self.guarded(leg):
+                await work
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = asyncio.get_running_loop().create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _call(
-        self,
-        leg: OutgoingCall | IncomingCall,
-        port: MediaPort,
-        conversation: Conversation,
-        ended: Callable[[CallResult], None],
-    ) -> Call:
+    def _call(self, leg: Leg, port: MediaPort, conversation: Conversation, ended: Callable[[CallResult], None]) -> Call:
+        def over(result: CallResult) -> None:
+            line = self._lines.pop(leg, None)
+            if line is not None:
+                UP.dec()
+                self._ears.remove(port.stream)
+                port.close()
+                result = replace(result, result=FAILED) if line.faulty else result
+                CALLS.labels("out" if isinstance(leg, OutgoingCall) else "in", result.result or "ended").inc()
+                ended(result)
+
+        async def sounds_of(segments: Sequence[Segment]) -> tuple[list[Sound], bool]:
+            with self.guarded(leg):
+                return await self._sounds_of(segments)
+            return [], False  # the call is over
+
         dialogue = Dialogue(
             conversation.flow, languages=conversation.languages, variables=conversation.variables,
             call_max_s=conversation.options.call_max_s,
         )  # fmt: skip
         call = Call(
-            leg=leg, port=port, dialogue=dialogue, effects=conversation.effects, sounds_of=self._sounds_of,
-            options=conversation.options, clock=self.now, ended=ended, wake=self.wake, secured=transform_of,
+            leg=leg, port=port, dialogue=dialogue, effects=conversation.effects, sounds_of=sounds_of,
+            options=conversation.options, clock=self.now, ended=over, wake=self.wake, secured=transform_of,
             look_for_keys=lambda wanted: self._ears.look_for_keys(port.stream, wanted),
+            background=lambda work: self._background(leg, work),
         )  # fmt: skip
-        self._calls[leg] = call
+        self._lines[leg] = _Line(call, over)
         UP.inc()
-        self._ears.add(port.stream, heard=call.hear, pressed=lambda key: call.key(key, Path.INBAND))
+        within = self.guarded(leg)
+        self._ears.add(port.stream, heard=within(call.hear), pressed=within(lambda key: call.key(key, Path.INBAND)))
         return call
 
-    def _forget(self, leg: OutgoingCall | IncomingCall, port: MediaPort) -> None:
-        if self._calls.pop(leg, None) is not None:
-            UP.dec()
-        self._ears.remove(port.stream)
-
     def _media_event(self, whose: Handle | IncomingCall, event: MediaEvent) -> None:
-        call = whose.call if isinstance(whose, Handle) else self._calls.get(whose)
+        call = whose.call if isinstance(whose, Handle) else self._call_of(whose)
         if call is None:
             return
-        match event:
-            case KeyHeard():
-                call.key(event.key, Path.RTP)
-            case PlaybackEnded():
-                call.playback_ended(event.playback)
+        with self.guarded(call.leg):
+            match event:
+                case KeyHeard():
+                    call.key(event.key, Path.RTP)
+                case PlaybackEnded():
+                    call.playback_ended(event.playback)
+
+    # --- faults of ours ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def guarded(self, leg: Leg) -> Iterator[None]:
+        """A fault of ours in here ends the one call that it is in."""
+        try:
+            yield
+        except Exception:
+            log.exception("call_failed", call=leg.call_id)
+            self._give_up(leg)
+
+    def _alarm_failed(self, whose: object) -> None:
+        """An alarm raised: it was a method of a call, of its session or of its leg."""
+        match whose:
+            case Call() | Session():
+                self._give_up(whose.leg if isinstance(whose, Call) else whose.call)
+            case OutgoingCall() | IncomingCall():
+                self._give_up(whose)
+
+    def _give_up(self, leg: Leg) -> None:
+        """Ends a call that went wrong: its result is told whatever else fails, so that its slot and its phone come free."""
+        now = self.now()
+        try:
+            leg.hang_up(now, reason='Q.850;cause=41;text="Temporary failure"')
+        except Exception:
+            log.exception("call_not_hung_up", call=leg.call_id)
+            self.agent.remove(leg)
+        if isinstance(leg, OutgoingCall):
+            self._refused(leg, Refusal(lost=Lost.TRANSPORT_FAILED, phrase="a fault of ours, see the log"))
+        line = self._lines.get(leg)
+        if line is not None:
+            line.faulty = True
+            with suppress(Exception):  # the fault may be in what ends it
+                line.call.over(now, by_remote=False)
+            line.over(CallResult(call_id=leg.call_id))
+        self.wake()
 
     # --- sound -------------------------------------------------------------------------------------------------------
 
@@ -425,30 +497,3 @@ class Endpoint:
                 sounds.append(self._prompts.sound(UNREADABLE, segment.language))
                 whole = False
         return sounds, whole
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """Hears of one request's final answer."""
-
-    answer: asyncio.Future[Response | None]
-
-    def on_response(self, _key: str, response: Response, _source: Hop, _now: float) -> None:
-        """A final answer ends the waiting."""
-        if response.status >= 200 and not self.answer.done():
-            self.answer.set_result(response)
-
-    def on_lost(self, _key: str, _lost: Lost, _now: float) -> None:
-        """There will be none."""
-        if not self.answer.done():
-            self.answer.set_result(None)
-
-
-def _own_address(host: str, towards: Hop | None) -> str:
-    """Our address as the other side sees it: of a socket that looks towards it, where we listen on all addresses."""
-    if host not in ("0.0.0.0", "::") or towards is None:  # noqa: S104 - compared, not bound
-        return host
-    family = socket.AF_INET6 if ":" in towards.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        probe.connect((towards.host, towards.port))
-        return str(probe.getsockname()[0])

@@ -56,11 +56,12 @@ async def hops_of(host: str, port: int | None, transport: Transport, dice: Calla
         services = in_order(await _services(host, transport), dice)
     if not services:
         services = [Service(priority=0, weight=0, host=host, port=port or (5061 if transport == "tls" else 5060))]
+    name = host.strip("[]") if transport == "tls" else ""
     found: list[Hop] = []
     failure: OSError | None = None
     for service in services:
         try:
-            found += [Hop(transport, address, service.port) for address in await _addresses(service.host)]
+            found += [Hop(transport, address, service.port, name) for address in await _addresses(service.host)]
         except OSError as error:
             failure = error
     if not found:
@@ -90,8 +91,11 @@ async def _addresses(host: str) -> list[str]:
     if _numeric(host):
         return [host.strip("[]")]
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(DNS_S):
-        found = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    try:
+        async with asyncio.timeout(DNS_S):
+            found = await loop.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except ValueError as error:  # UnicodeError: an empty label, or one of more than 63 octets (RFC 1035, 2.3.4)
+        raise OSError(f"{host} is not the name of a host") from error
     # IPv4 first: trunks that have both are more often reachable by it, and RTP goes where SIP went
     return [str(one[4][0]) for one in sorted(found, key=lambda one: one[0] != socket.AF_INET)]
 

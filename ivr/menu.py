@@ -14,6 +14,8 @@ LANGUAGE = "language"
 """The variable by which an effect chooses the language of the fixed prompts from now on."""
 EFFECT_S = 20.0
 """What takes longer has failed."""
+DEAF_S = 1.0
+"""At the beginning of a further alert's text no key counts: whoever presses a key several times in a row means the one before."""
 ENTRIES_MAX = 1_000
 """States entered in one call: no flow that passed its check comes near."""
 
@@ -50,7 +52,9 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The other side can hear us."""
+    """The other side can hear us. `up_s`: for so long the call is up already, for somebody may have been listened to first."""
+
+    up_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,10 @@ Event = Started | KeyPressed | PlaybackEnded | RecordingEnded | EffectDone | Int
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Play these, one after the other, instead of what is being played."""
+    """Play these, one after the other, instead of what is being played. `tells`: the alert's text is among them."""
 
     segments: tuple[Segment, ...]
+    tells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +153,6 @@ class Dialogue:
     ) -> None:
         self.flow = flow
         self.result = ""
-        self.heard = False
-        """Whether an alert's text was spoken to its end at least once."""
         self._languages = tuple(languages)
         self._language = 0
         self._variables = dict(variables)
@@ -160,6 +163,9 @@ class Dialogue:
         self._entries = 0
         self._saying = False
         self._tells = False
+        self._told = False
+        self._further = False
+        self._deaf_until: float | None = None
         self._digits = ""
         self._recording = False
         self._performing = False
@@ -206,10 +212,10 @@ class Dialogue:
             return
         match event:
             case Started() if self._state is None:
-                self._end_at = now + self._call_max_s
+                self._end_at = now - event.up_s + self._call_max_s
                 self._enter(self.flow.start, now)
             case HungUp():
-                self._finish("hung_up", tell=False)
+                self._hung_up()
             case Interrupted():
                 self._interrupt(event, now)
             case EffectDone() if self._performing:
@@ -236,6 +242,7 @@ class Dialogue:
             self._finish("too_long")
             return ""
         if state.fresh:
+            self._further = True
             self._visits = {key: n for key, n in self._visits.items() if self._counts_calls(key)}
         visits = self._visits[name] = self._visits.get(name, 0) + 1
         if state.visits_max and visits > state.visits_max:
@@ -248,7 +255,7 @@ class Dialogue:
             self._language += 1
         if not state.say:
             return self._go_on(now)
-        self._say(state)
+        self._say(state, now)
         return ""
 
     def _counts_calls(self, name: str) -> bool:
@@ -256,7 +263,7 @@ class Dialogue:
         state = self.flow.states[name]
         return bool(state.do) and bool(state.visits_max)
 
-    def _say(self, state: State) -> None:
+    def _say(self, state: State, now: float) -> None:
         segments: list[Segment] = []
         for said in state.say:
             if not said.startswith("$"):
@@ -267,12 +274,15 @@ class Dialogue:
                 segments.append(Spoken(variable.text, variable.language or self.language))
                 self._tells = self._tells or said[1:] == ALERT_TEXT
         self._saying = True
-        self._actions.append(Say(tuple(segments)))
+        self._actions.append(Say(tuple(segments), tells=self._tells))
+        if self._tells:
+            self._told = True
+            self._deaf_until = now + DEAF_S if self._further else None
+            self._further = False
 
     def _said(self, now: float) -> None:
         self._saying = False
-        if self._tells:
-            self.heard = True
+        self._deaf_until = None
         self._enter(self._go_on(now), now)
 
     def _go_on(self, now: float) -> str:
@@ -304,6 +314,8 @@ class Dialogue:
             self._recorded(now)
             return
         if self._performing or (self._saying and not state.barge_in):
+            return
+        if self._deaf_until is not None and now < self._deaf_until:
             return
         if state.digits is not None:
             self._digit(key, state, now)
@@ -379,12 +391,21 @@ class Dialogue:
             return
         if self.flow.states[self.state].hang_up or self.state == name:
             return  # it is saying goodbye already
-        self._variables["by"] = Variable(event.by)
+        self._variables["by"] = Variable(
+            event.by if self._told else ""
+        )  # whoever was not told of it is not told by whom
         self._hush()
         if self._recording:
             self._recording = False
             self._actions.append(StopRecording())
         self._enter(name, now)
+
+    def _hung_up(self) -> None:
+        """What was being recorded is kept: to hang up is how people end what they say."""
+        state = self._state
+        if self._recording and state is not None:
+            self._actions.append(Perform(state.do))
+        self._finish("hung_up", tell=False)
 
     def _finish(self, result: str, *, tell: bool = True) -> None:
         self.result = result

@@ -130,11 +130,16 @@ class PhoneSimulator:
         def agent(port: int) -> UserAgent:
             local = LocalSide(host=self._host, ports={self._transport: port}, user="phone", product="Phone")
             return UserAgent(
-                local=local, tokens=lambda: secrets.token_hex(8), admit=lambda *_: Admitted(), incoming_max=INCOMING_MAX
-            )
+                local=local, tokens=lambda: secrets.token_hex(8), incoming_max=INCOMING_MAX,
+                admit=self._driver.noting(lambda *_: Admitted()),
+            )  # fmt: skip
 
         await self._driver.open(agent)
-        self._engine.start()
+        try:
+            self._engine.start()
+        except BaseException:
+            await self._driver.close()
+            raise
 
     async def close(self) -> None:
         """Hangs up and closes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from prometheus_client import Counter
 
 from ivr.sip.framing import FramingError, StreamFramer
 from ivr.sip.hop import Hop, Transport
@@ -20,8 +22,16 @@ MESSAGE_BYTES_MAX = 65_535
 """The largest message, over connections as by UDP (RFC 3261, 18.1.1)."""
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 """A thousand phones may answer within one turn of the loop: some 2,000 messages of 1.5 kB, and as much again."""
-CONNECTIONS_MAX = 200
-"""Connections at once. A trunk has a few; whoever opens more is not one."""
+INCOMING_MAX = 200
+"""Connections to us at once. Those that we open are not among them: whoever takes all of these stops no call of ours."""
+INCOMING_OF_ONE_MAX = 20
+"""Of these, from one network (one address of IPv4) over which nobody came in yet."""
+ADMISSION_S = 10.0
+"""So long a connection to us is kept for strangers: it is closed unless a request came that may come in."""
+ADMITTED = "admitted"
+"""In place of the network of a connection over which somebody came in: it does not count against others from there."""
+TROUBLES_MAX = 200
+"""Hops remembered to which no connection could be opened."""
 TLS_PORT = 5061
 """What we say where we listen on no port (RFC 3261, 19.1.2)."""
 CONNECT_S = 5.0
@@ -29,13 +39,20 @@ CONNECT_S = 5.0
 PENDING_BYTES_MAX = 1024 * 1024
 """What may wait for a connection to open or to drain: hundreds of messages. A peer that takes none of it is dead."""
 
+CLOSED = Counter(
+    "tocsin_sip_connections_closed_total",
+    "Connections to us that we closed: too many, or nobody that may come in",
+    ["reason"],
+)
+
 Received = Callable[[bytes, Hop], None]
 Failed = Callable[[Hop], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TlsContexts:
-    """How connections are secured: `client` for those we open, `server` for those opened to us (None: none are taken)."""
+    """How connections are secured: `client` for those we open, `server` for those opened to us (None: none are taken).
+    `server_name`: whose certificate is wanted of a hop that has no name itself."""
 
     client: ssl.SSLContext
     server: ssl.SSLContext | None = None
@@ -72,6 +89,8 @@ class Transports:
         self._udp: asyncio.DatagramTransport | None = None
         self._server: asyncio.Server | None = None
         self._links: dict[Hop, _Link] = {}
+        self._incoming: dict[Hop, str] = {}
+        """The connections to us, each with its network."""
         self._opening: dict[Hop, tuple[asyncio.Task[None], bytearray]] = {}
         self._troubles: dict[Hop, Trouble] = {}
 
@@ -85,10 +104,10 @@ class Transports:
                 udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
                 udp.setblocking(False)
                 udp.bind((self._host, self.port))
-            except OSError:
+                self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._received), sock=udp)
+            except BaseException:
                 udp.close()
                 raise
-            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._received), sock=udp)
             self.port = udp.getsockname()[1]
             return
         if self._transport == "tls" and (self._tls is None or self._tls.server is None):
@@ -96,7 +115,10 @@ class Transports:
             self.port = self.port or TLS_PORT
             return
         context = self._tls.server if self._transport == "tls" and self._tls is not None else None
-        self._server = await loop.create_server(lambda: _Link(self), self._host, self.port, ssl=context)
+        self._server = await loop.create_server(
+            lambda: _Link(self), self._host, self.port,
+            ssl=context, ssl_handshake_timeout=None if context is None else ADMISSION_S,
+        )  # fmt: skip
         self.port = self._server.sockets[0].getsockname()[1]
 
     def send(self, hop: Hop, data: bytes) -> None:
@@ -111,11 +133,26 @@ class Transports:
         if link is not None:
             link.send(data)
             return
-        task, waiting = self._opening.get(hop) or self._connect(hop)
+        _, waiting = self._opening.get(hop) or self._connect(hop)
         if len(waiting) + len(data) > PENDING_BYTES_MAX:
-            task.cancel()
+            waiting.clear()
+            asyncio.get_running_loop().call_soon(self._failed, hop)
             return
         waiting += data
+
+    def admit(self, hop: Hop) -> None:
+        """Somebody came in over this connection: it is no stranger's any more."""
+        if hop in self._incoming:
+            self._incoming[hop] = ADMITTED
+            self._links[hop].admitted()
+
+    async def until_lost(self, hop: Hop) -> None:
+        """Returns once the connection to the hop is lost, at once where there is none; never where there is nothing to lose."""
+        if hop.transport == "udp":
+            await asyncio.Event().wait()
+        link = self._links.get(hop)
+        if link is not None:
+            await link.gone.wait()
 
     def trouble(self, hop: Hop) -> Trouble | None:
         """Why no connection to the hop could be opened the last time; None where one could, or none was tried."""
@@ -145,14 +182,14 @@ class Transports:
         loop = asyncio.get_running_loop()
         secured: dict[str, Any] = {}
         if hop.transport == "tls" and self._tls is not None:
-            secured = {"ssl": self._tls.client, "server_hostname": self._tls.server_name or hop.host}
+            secured = {"ssl": self._tls.client, "server_hostname": hop.name or self._tls.server_name or hop.host}
         try:
             async with asyncio.timeout(CONNECT_S):
                 _, link = await loop.create_connection(lambda: _Link(self, hop), hop.host, hop.port, **secured)
             link.send(bytes(waiting))
             self._troubles.pop(hop, None)
-        except (OSError, ssl.SSLError, TimeoutError) as error:
-            if len(self._troubles) < CONNECTIONS_MAX:
+        except (OSError, ValueError) as error:  # ValueError: a name that no certificate can be for
+            if len(self._troubles) < TROUBLES_MAX:
                 untrusted = isinstance(error, ssl.SSLCertVerificationError)
                 self._troubles[hop] = Trouble(str(error) or type(error).__name__, untrusted)
             log.warning("connection_failed", hop=str(hop), error=str(error) or type(error).__name__)
@@ -163,10 +200,17 @@ class Transports:
         finally:
             self._opening.pop(hop, None)
 
-    def opened(self, link: _Link, hop: Hop) -> bool:
-        """A connection is there; False where there are too many."""
-        if len(self._links) >= CONNECTIONS_MAX:
+    def opened(self, link: _Link, hop: Hop) -> None:
+        """A connection of ours is there."""
+        self._links[hop] = link
+
+    def taken(self, link: _Link, hop: Hop) -> bool:
+        """A connection to us is there; False where there are too many."""
+        network = _network(hop.host)
+        if len(self._incoming) >= INCOMING_MAX or list(self._incoming.values()).count(network) >= INCOMING_OF_ONE_MAX:
+            CLOSED.labels("too_many").inc()
             return False
+        self._incoming[hop] = network
         self._links[hop] = link
         return True
 
@@ -174,6 +218,7 @@ class Transports:
         """A connection is gone."""
         if self._links.get(hop) is link:
             del self._links[hop]
+            self._incoming.pop(hop, None)
             self._failed(hop)
 
     def message(self, data: bytes, hop: Hop) -> None:
@@ -205,26 +250,49 @@ class _Link(asyncio.Protocol):
     def __init__(self, owner: Transports, hop: Hop | None = None) -> None:
         self._owner = owner
         self._hop = hop
+        self.gone = asyncio.Event()
+        self._admission: asyncio.TimerHandle | None = None
         self._framer = StreamFramer(MESSAGE_BYTES_MAX)
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        if self._hop is None:
-            peer = transport.get_extra_info("peername")
-            self._hop = Hop("tls" if self._owner.secured else "tcp", peer[0], peer[1])
-        if not self._owner.opened(self, self._hop):
-            log.warning("connection_refused", hop=str(self._hop), reason="too many connections")
-            self._hop = None
+        if self._hop is not None:
+            self._owner.opened(self, self._hop)
+            return
+        peer = transport.get_extra_info("peername")
+        if peer is None:  # it is gone again
+            transport.abort()
+            return
+        hop = Hop("tls" if self._owner.secured else "tcp", peer[0], peer[1])
+        if self._owner.taken(self, hop):
+            self._hop = hop
+            self._admission = asyncio.get_running_loop().call_later(ADMISSION_S, self._not_admitted)
+        else:
+            log.debug("connection_refused", hop=str(hop), reason="too many connections")
             transport.abort()
 
+    def admitted(self) -> None:
+        """Somebody came in over it."""
+        if self._admission is not None:
+            self._admission.cancel()
+            self._admission = None
+
+    def _not_admitted(self) -> None:
+        CLOSED.labels("stranger").inc()
+        log.debug("connection_closed", hop=str(self._hop), reason="nobody that may come in")
+        assert self._transport is not None
+        self._transport.abort()
+
     def data_received(self, data: bytes) -> None:
-        assert self._hop is not None
+        if self._hop is None:
+            return  # it was refused
         assert self._transport is not None
         for frame in self._framer.receive(data):
             if isinstance(frame, FramingError):
-                log.warning("connection_broken", hop=str(self._hop), reason=str(frame))
+                if self._admission is None:  # what strangers send is not worth a line
+                    log.warning("connection_broken", hop=str(self._hop), reason=str(frame))
                 self._transport.abort()
                 return
             if isinstance(frame, bytes):
@@ -233,6 +301,8 @@ class _Link(asyncio.Protocol):
                 self._transport.write(b"\r\n")  # the pong of a keep-alive (RFC 5626, 4.4.1)
 
     def connection_lost(self, _exc: Exception | None) -> None:
+        self.gone.set()
+        self.admitted()
         if self._hop is not None:
             self._owner.lost(self, self._hop)
 
@@ -248,3 +318,21 @@ class _Link(asyncio.Protocol):
         """Ends the connection once everything is written."""
         if self._transport is not None:
             self._transport.close()
+
+
+def _network(host: str) -> str:
+    """Whose connections are counted together: of IPv6 everybody has a /64 at least (RFC 6177)."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return host
+
+
+def own_address(host: str, towards: Hop | None) -> str:
+    """Our address as the other side sees it: of a socket that looks towards it, where we listen on all addresses."""
+    if host not in ("0.0.0.0", "::") or towards is None:  # noqa: S104 - compared, not bound
+        return host
+    family = socket.AF_INET6 if ":" in towards.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((towards.host, towards.port))
+        return str(probe.getsockname()[0])

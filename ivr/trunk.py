@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import structlog
 from prometheus_client import Gauge
@@ -74,6 +75,8 @@ class Trunk:
     unwelcome: bool = False
     """Whether the registrar will not have us, whatever we wait for."""
     _proxies: dict[Hop, _Proxy] = field(default_factory=dict)
+    _found: dict[tuple[str, int | None], tuple[Hop, ...]] = field(default_factory=dict)
+    """Where each host of the trunk was found the last time."""
     _authenticator: Authenticator | None = None
     _known: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -111,16 +114,20 @@ class Trunk:
         return any(proxy.host == host for proxy in self._proxies)
 
     async def resolve(self) -> None:
-        """Looks the names up. Raises OSError where nothing was found."""
+        """Looks the names up. A host that is not found now is taken to be where it was. Raises OSError where nothing was found."""
         config, found = self.config, list[Hop]()
         failure: OSError | None = None
         for host, port in ((config.host, config.port), *config.proxies):
             try:
-                found += await hops_of(host, port, config.transport, random.random)
-            except (OSError, TimeoutError) as error:
+                self._found[host, port] = await hops_of(host, port, config.transport, random.random)
+            except OSError as error:
                 failure = OSError(f"{host}: {error}")
+                log.warning("trunk_not_found", provider=config.name, host=host, error=str(error))
+            found += self._found.get((host, port), ())
         if not found:
             raise failure or OSError("no proxy")
+        if config.transport == "tls":  # it is the trunk that was asked for, whichever proxy answers
+            found = [replace(hop, name=config.host.strip("[]")) for hop in found]
         self._proxies = {hop: self._proxies.get(hop, _Proxy()) for hop in found}
         self._known.set()
 
@@ -149,10 +156,8 @@ class Trunk:
     async def _keep_resolved(self) -> None:
         while True:
             await asyncio.sleep(RESOLVE_S if self._proxies else RESOLVE_AGAIN_S)
-            try:
+            with suppress(OSError):  # it is in the log
                 await self.resolve()
-            except OSError as error:
-                log.warning("trunk_not_found", provider=self.config.name, error=str(error))
 
     async def _keep_asking(self, endpoint: Endpoint) -> None:
         while True:
@@ -182,7 +187,7 @@ class Trunk:
         expires_s = self.config.register_s
         try:
             while True:
-                granted_s = None
+                kept: tuple[Hop, float] | None = None
                 for hop in self.hops:
                     cseq += 2
                     response = await self._register(endpoint, hop, call_id, cseq, expires_s)
@@ -190,19 +195,30 @@ class Trunk:
                         expires_s = max(expires_s, _seconds(response.headers.get("Min-Expires")) or 0)
                     granted_s = self._taken(response, endpoint)
                     if granted_s is not None:
+                        kept = hop, max(1.0, granted_s * REFRESH_SHARE)
                         break
-                if granted_s is not None:
+                if kept is not None:
                     failures = 0
-                    await asyncio.sleep(max(1.0, granted_s * REFRESH_SHARE))
-                else:
-                    failures += 1
-                    wait_s = min(RETRY_FIRST_S * 2 ** min(failures - 1, 10), RETRY_MAX_S)
-                    await asyncio.sleep(wait_s * (0.5 + random.random() / 2))  # noqa: S311 - as above
+                    if not await self._lost_within(endpoint, *kept):
+                        continue
+                failures += 1
+                wait_s = min(RETRY_FIRST_S * 2 ** min(failures - 1, 10), RETRY_MAX_S)
+                await asyncio.sleep(wait_s * (0.5 + random.random() / 2))  # noqa: S311 - as above
         finally:
             if self.registered:
                 self.registered = False
                 REGISTERED.labels(self.config.name).set(0)
                 await self._farewell(endpoint, call_id, cseq + 2)
+
+    @staticmethod
+    async def _lost_within(endpoint: Endpoint, hop: Hop, seconds: float) -> bool:
+        """Whether the connection over which we are registered was lost in this time: the registrar reaches us over no other
+        (RFC 5626, 4.5)."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await endpoint.until_lost(hop)
+                return True
+        return False
 
     async def _farewell(self, endpoint: Endpoint, call_id: str, cseq: int) -> None:
         try:

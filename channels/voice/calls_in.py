@@ -24,9 +24,10 @@ SOURCE_CHARS_MAX = 64
 class CallerEffects:
     """What an acknowledgement line does: finds out who calls, then tells them their alerts as a call of ours would."""
 
-    def __init__(self, attendant: Attendant, source: str) -> None:
+    def __init__(self, attendant: Attendant, source: str, language: str) -> None:
         self._attendant = attendant
         self._source = source
+        self._language = language
         self._agenda: Agenda | None = None
 
     async def perform(self, effect: str, digits: str, recording: bytes) -> Outcome:
@@ -37,12 +38,22 @@ class CallerEffects:
             return "failed", {}
         return await self._agenda.perform(effect, digits, recording)
 
+    def telling(self, *, whole: bool) -> None:
+        """See `ivr.call.Effects`."""
+        if self._agenda is not None:
+            self._agenda.telling(whole=whole)
+
+    def told(self) -> None:
+        """See `ivr.call.Effects`."""
+        if self._agenda is not None:
+            self._agenda.told()
+
     async def _identify(self, digits: str) -> Outcome:
         found = await self._attendant.identify(digits, source=self._source)
         if not isinstance(found, Caller):
             return found.value, {}
         caller = found
-        self._agenda = Agenda(self._attendant, find=lambda: self._attendant.briefings_of(caller))
+        self._agenda = Agenda(self._attendant, lambda: self._attendant.briefings_of(caller), self._language)
         return "ok", {LANGUAGE: Variable(caller.language)} if caller.language else {}
 
 
@@ -71,6 +82,12 @@ class AlarmEffects:
                 return ("attached" if kept else "failed"), {}
         raise ValueError(f"no effect {effect}")
 
+    def telling(self, *, whole: bool) -> None:
+        """See `ivr.call.Effects`: an alarm line tells no alert."""
+
+    def told(self) -> None:
+        """See `ivr.call.Effects`."""
+
 
 class CallsIn:
     """Answers what rings at our side."""
@@ -93,7 +110,7 @@ class CallsIn:
         if line.kind == "alarm":
             flow, effects = recording_for(self._alarm, line.record_s), AlarmEffects(attendant, line, source)
         else:
-            flow, effects = self._line, CallerEffects(attendant, source)
+            flow, effects = self._line, CallerEffects(attendant, source, default)
         return Conversation(
             flow=flow,
             effects=effects,

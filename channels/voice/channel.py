@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -25,6 +26,8 @@ from ivr.audio.prompts import Prompts
 from ivr.audio.speech import Speaker, SpeechUnavailable
 from ivr.call import CallOptions, CallResult
 from ivr.endpoint import Conversation, Endpoint, Order
+from ivr.sip.events import Lost
+from ivr.sip.hop import Hop
 from ivr.sip.incoming import IncomingCall
 from ivr.trunk import Trunk
 
@@ -54,12 +57,18 @@ class VoiceChannel:
             options=CallOptions(call_max_s=float(settings.call_max_s), media_timeout_s=settings.media_timeout_s),
         )
         self._attendant: Attendant | None = None
+        self._alive: Callable[[], None] = lambda: None
+        self._has_joined: Callable[[int], None] = lambda _: None
+        self._calls_free = asyncio.Semaphore(settings.max_calls)
+        """For the moment in which more alerts stop waiting for a call than calls have ended."""
         self._trunk = Trunk(trunk_config(settings))
         self._endpoint: Endpoint | None = None
         self._trouble = Reason(code="not_open", detail="not open yet")
         self._refusal = ""
         """What the trunk itself said to the last call, where it took none of it: an operator has to hear of it."""
         self._phones: dict[str, Phone] = {}
+        self._sending: dict[str, Item] = {}
+        """What is being told, or waits for it, by reference."""
         self._preparing: set[asyncio.Task[None]] = set()
 
     # --- the port ----------------------------------------------------------------------------------------------------
@@ -76,15 +85,26 @@ class VoiceChannel:
         del message
         return self._settings.minutes_max
 
-    def attend(self, attendant: Attendant) -> None:
+    def attend(
+        self,
+        attendant: Attendant,
+        *,
+        alive: Callable[[], None] = lambda: None,
+        joined: Callable[[int], None] = lambda _: None,
+    ) -> None:
         """See `channels.conversation.Conversing`."""
         self._attendant = attendant
+        self._alive = alive
+        self._has_joined = joined
 
     def stop(self, reference: str, stop: Stop) -> None:
         """See `channels.conversation.Conversing`."""
         for phone in self._phones.values():
             for item in phone.agenda.named(reference):
                 phone.stop(item, stop)
+        waiting = self._sending.get(reference)
+        if waiting is not None and waiting.decision is None:  # the call that it waited for may have just ended
+            waiting.stopped = waiting.stopped or stop
 
     async def send(self, message: Message) -> Outcome:
         """Calls the phone, or waits for the call that it is on already and is told in it."""
@@ -93,15 +113,19 @@ class VoiceChannel:
         except InvalidAddressError as error:
             return PermanentFailure(reason=Reason(code="invalid_destination", detail=str(error)))
         briefing = Briefing(reference=message.reference, text=message.text, language=message.language)
-        item = Item(briefing)
-        while True:
-            phone = self._phones.get(str(address))
-            if phone is None:
-                return await self._call(message, address, item)
-            phone.agenda.add(item)
-            outcome = await self._joined(phone, item)
-            if outcome is not None:
-                return outcome
+        item = self._sending[message.reference] = Item(briefing)
+        try:
+            while item.stopped is None:
+                phone = self._phones.get(str(address))
+                if phone is None:
+                    return await self._call(message, address, item)
+                phone.agenda.add(item)
+                outcome = await self._joined(phone, item)
+                if outcome is not None:
+                    return outcome
+            return cancelled(item.stopped.by)
+        finally:
+            del self._sending[message.reference]
 
     async def run(self, report: ReportSink) -> None:
         """Keeps the endpoint open and the trunk looked after until cancelled."""
@@ -181,41 +205,53 @@ class VoiceChannel:
         if endpoint is None or attendant is None:
             return RetryLater(reason=self._trouble, unreachable=True, elsewhere=True)
         whom = str(address)
-        agenda = Agenda(attendant, find=lambda: attendant.briefings(whom), address=whom, items=[item])
+        agenda = Agenda(
+            attendant, lambda: attendant.briefings(whom), self._settings.language, address=whom, items=[item]
+        )
         agenda.next()
         try:
             order = self._order(message, address, agenda)
         except InvalidTargetError as error:
             return RetryLater(reason=Reason(code="domain_not_found", detail=str(error)))
-        phone = self._phones[whom] = Phone(agenda, endpoint.prepare())
+        phone = self._phones[whom] = Phone(agenda, endpoint.prepare(), self._is_foreign(address, order.hops))
         self._speak_early(item.briefing)
         try:
-            result = await endpoint.place(order, phone.handle)
+            async with self._calls_free:
+                result = await endpoint.place(order, phone.handle)
+            await agenda.settled()
             phone.result = result
         finally:
             self._phones.pop(whom, None)
             phone.over.set()
-        return self._outcome(result, item, billed=True)
+        return self._outcome(phone, result, item, billed=True)
 
     async def _joined(self, phone: Phone, item: Item) -> Outcome | None:
         """Waits for the call under way; None where this alert was not told in it and needs a call of its own."""
-        await phone.over.wait()
-        if item.stopped is not None and not item.told:
+        self._has_joined(1)
+        try:
+            await phone.over.wait()
+        finally:
+            self._has_joined(-1)
+        if item.stopped is not None and not item.begun:
             return cancelled(item.stopped.by)
         result = phone.result
-        if result is None or (result.refusal is None and not item.told):
+        unheard = result is not None and result.refusal is None and not item.begun and not item.pressed
+        if result is None or _taken_back(result) or unheard:
+            item.chosen = False
             return None
-        return self._outcome(result, item, billed=False)
+        return self._outcome(phone, result, item, billed=False)
 
-    def _outcome(self, result: CallResult, item: Item, *, billed: bool) -> Outcome:
+    def _outcome(self, phone: Phone, result: CallResult, item: Item, *, billed: bool) -> Outcome:
         outcome: Delivered | RetryLater | PermanentFailure
         if result.refusal is None:
             outcome = answered(result, item, billed=billed, at=datetime.now(UTC))
             self._refusal = ""
         elif item.stopped is not None:
             outcome = cancelled(item.stopped.by)
+        elif _taken_back(result):  # not by us: the endpoint was closed
+            outcome = RetryLater(reason=self._trouble, unreachable=True, elsewhere=True)
         else:
-            outcome = refused(result)
+            outcome = refused(result, foreign=phone.foreign)
             self._refusal = f"calls are refused: {outcome.reason.detail}" if outcome.reason.alarm else ""
         log.info(
             "call_attempted", provider=self.provider, reference=item.briefing.reference, call=result.call_id,
@@ -238,12 +274,13 @@ class VoiceChannel:
             headers=headers,
             ring_s=settings.ring_s,
             first_response_s=settings.first_response_s,
+            answering=(lambda: None) if self._is_foreign(address, hops) else self._alive,
             redirect=lambda contact: domains.hops(contact, trunk),
             conversation=Conversation(
                 flow=self._flow,
                 effects=agenda,
                 languages=self._languages(message.language or settings.language),
-                variables=variables_of(agenda.items[0].briefing),
+                variables=variables_of(agenda.items[0].briefing, settings.language),
                 options=CallOptions(
                     call_max_s=float(settings.call_max_s),
                     media_timeout_s=settings.media_timeout_s,
@@ -252,6 +289,10 @@ class VoiceChannel:
                 ),
             ),
         )
+
+    def _is_foreign(self, address: VoiceAddress, hops: Sequence[Hop]) -> bool:
+        """Whether another side than our trunk is asked."""
+        return bool(address.uri) and not set(hops) & set(self._trunk.hops)
 
     def _languages(self, first: str) -> tuple[str, ...]:
         """The callee's language, then the others that the prompts have."""
@@ -275,6 +316,10 @@ class VoiceChannel:
         if self._attendant is None:
             return 503
         return await self._calls_in.answer(leg, self._attendant, self._languages, self._settings.language)
+
+
+def _taken_back(result: CallResult) -> bool:
+    return result.refusal is not None and result.refusal.lost is Lost.STOPPED
 
 
 async def _nobody(_: IncomingCall) -> Conversation | int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -57,8 +58,8 @@ class Domains:
             own = trunk.hops
             if uri.port is None or any(hop.port == uri.port for hop in own):
                 return own
-            return tuple(dict.fromkeys(Hop(hop.transport, hop.host, uri.port) for hop in own))
+            return tuple(dict.fromkeys(replace(hop, port=uri.port) for hop in own))
         known: Sequence[Hop] = self._hops.get(domain, ())
         if uri.port is None:
             return tuple(known)
-        return tuple(dict.fromkeys(Hop(hop.transport, hop.host, uri.port) for hop in known))
+        return tuple(dict.fromkeys(replace(hop, port=uri.port) for hop in known))

@@ -12,10 +12,8 @@ from ivr.causes import Kind, verdict
 from ivr.flow import FAILED
 
 _DECIDED = {Decision.ACKNOWLEDGED: "acknowledged", Decision.TAKEN: "taken_in_charge", Decision.DECLINED: "declined"}
-_UNDECIDED = {
-    "completed_elsewhere": "completed_elsewhere",
-    "pin_wrong": "answered_wrong_pin",
-}
+NOBODY_PROVED = "pin_wrong"
+"""The word of a dialogue in which no right PIN was entered."""
 
 
 def cancelled(by: str) -> RetryLater:
@@ -23,20 +21,20 @@ def cancelled(by: str) -> RetryLater:
     return RetryLater(reason=Reason(code="cancelled", detail=f"completed elsewhere by {by}" if by else "called off"))
 
 
-def refused(result: CallResult) -> RetryLater | PermanentFailure:
-    """The outcome of a call that was not answered."""
+def refused(result: CallResult, *, foreign: bool) -> RetryLater | PermanentFailure:
+    """The outcome of a call that was not answered. `foreign`: it was not our trunk that was asked."""
     refusal = result.refusal
     assert refusal is not None
     found = verdict(refusal)
     said = "" if refusal.status is None else f"{refusal.status} {refusal.phrase}".strip()
     causes = ", ".join(str(reason) for reason in refusal.reasons)
     detail = " ".join(part for part in (said or refusal.phrase, f"({causes})" if causes else "") if part)
-    reason = Reason(code=found.code, detail=detail, alarm=found.kind in (Kind.BROKEN, Kind.TRUNK))
+    reason = Reason(code=found.code, detail=detail, alarm=not foreign and found.kind in (Kind.BROKEN, Kind.TRUNK))
     match found.kind:
         case Kind.LATER:
             return RetryLater(reason=reason, not_before_s=found.retry_after_s)
         case Kind.TRUNK:
-            return RetryLater(reason=reason, not_before_s=found.retry_after_s, unreachable=True, elsewhere=True)
+            return RetryLater(reason=reason, not_before_s=found.retry_after_s, unreachable=not foreign, elsewhere=True)
         case Kind.NEVER:
             return PermanentFailure(reason=reason, everywhere=True)
         case Kind.NUMBER | Kind.BROKEN:
@@ -54,11 +52,16 @@ def answered(result: CallResult, item: Item, *, billed: bool, at: datetime) -> D
         return Delivered(at=at, code="completed_elsewhere", detail=detail, parts=parts)
     if result.media_lost:
         return RetryLater(reason=Reason(code="no_audio", detail="answered, and nothing was heard of the other side"))
-    if not item.pressed and (not result.spoken or result.result == FAILED):
+    could_be_told = item.spoken if item.begun else result.spoken
+    if not item.pressed and (not could_be_told or result.result == FAILED):
         return RetryLater(reason=Reason(code="text_not_spoken", detail="answered, but the text could not be spoken"))
-    code = _UNDECIDED.get(result.result, "answered_no_key")
+    if not item.pressed and result.result == NOBODY_PROVED:
+        return RetryLater(
+            reason=Reason(code="answered_wrong_pin", detail="answered, and told nothing without the right PIN")
+        )
+    code = "completed_elsewhere" if result.result == "completed_elsewhere" else "answered_no_key"
     if item.pressed:
         code = "answered"
-    if not result.heard and code == "answered_no_key":
+    if not item.heard and code == "answered_no_key":
         detail += ", the text was not heard to its end"
     return Delivered(at=at, code=code, detail=detail, parts=parts)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from channels.conversation import Attendant, Briefing, Decision, Proof, Standing, Stop
+from channels.conversation import Attendant, Briefing, Decision, Proof, Reply, Standing, Stop
 from ivr.call import CallResult
 from ivr.endpoint import Handle
 from ivr.menu import Variable
@@ -26,16 +26,23 @@ class Item:
 
     briefing: Briefing
     attempt: bool = True
-    told: bool = False
+    chosen: bool = False
+    """Whether it was its turn in this call."""
+    begun: bool = False
+    """Whether its text, or that it cannot be spoken, began to be heard."""
+    spoken: bool = True
+    """False where it could not be spoken."""
+    heard: bool = False
+    """Whether it was heard to its end."""
     decision: Decision | None = None
     pressed: bool = False
     """Whether a key for a decision came, whatever became of it."""
     stopped: Stop | None = None
 
 
-def variables_of(briefing: Briefing) -> dict[str, Variable]:
-    """What a flow knows of an alert."""
-    return {"text": Variable(briefing.text, briefing.language)}
+def variables_of(briefing: Briefing, language: str) -> dict[str, Variable]:
+    """What a flow knows of an alert; `language` is that of texts which name none."""
+    return {"text": Variable(briefing.text, briefing.language or language)}
 
 
 @dataclass(slots=True, eq=False)
@@ -45,27 +52,45 @@ class Agenda:
 
     attendant: Attendant
     find: Callable[[], Awaitable[Sequence[Briefing]]]
+    language: str
     address: str = ""
     items: list[Item] = field(default_factory=list)
     current: Item | None = None
     looked: bool = False
+    deciding: set[asyncio.Task[Reply]] = field(default_factory=set)
 
     def next(self) -> Item | None:
         """The next alert to be told; it is the current one from now on."""
-        self.current = next((item for item in self.items if not item.told and item.stopped is None), None)
+        self.current = next((item for item in self.items if not item.chosen and item.stopped is None), None)
         if self.current is not None:
-            self.current.told = True
+            self.current.chosen = True
         return self.current
 
     def add(self, item: Item) -> None:
         """One more alert to be told in this call; what was only found to be open gives way to the attempt at it."""
         reference = item.briefing.reference
-        self.items = [one for one in self.items if one.told or one.attempt or one.briefing.reference != reference]
+        self.items = [one for one in self.items if one.chosen or one.attempt or one.briefing.reference != reference]
         self.items.append(item)
 
     def named(self, reference: str) -> list[Item]:
         """What is told, or was, under this reference."""
         return [item for item in self.items if item.briefing.reference == reference]
+
+    def telling(self, *, whole: bool) -> None:
+        """See `ivr.call.Effects`."""
+        if self.current is not None:
+            self.current.begun = True
+            self.current.spoken = whole
+
+    def told(self) -> None:
+        """See `ivr.call.Effects`."""
+        if self.current is not None:
+            self.current.heard = True
+
+    async def settled(self) -> None:
+        """Waits until every key that was pressed is answered: people press one and hang up. Bounded by the attendant."""
+        while self.deciding:
+            await asyncio.wait(self.deciding)
 
     async def perform(self, effect: str, digits: str, recording: bytes) -> tuple[str, Mapping[str, Variable]]:
         """See `ivr.call.Effects`."""
@@ -88,11 +113,22 @@ class Agenda:
         item.pressed = True
         if item.stopped is not None:
             return ("elsewhere" if item.stopped.by else "over"), {"by": Variable(item.stopped.by)}
-        before, item.decision = item.decision, decision  # at once: the alert may end by it before the answer is here
-        reply = await self.attendant.decide(item.briefing.reference, decision)
-        if reply.standing is not Standing.RECORDED:
-            item.decision = before
+        task = asyncio.get_running_loop().create_task(self._decided(item, decision))
+        self.deciding.add(task)
+        task.add_done_callback(self.deciding.discard)
+        reply = await asyncio.shield(task)
         return reply.standing.value, {"by": Variable(reply.by)}
+
+    async def _decided(self, item: Item, decision: Decision) -> Reply:
+        before, item.decision = item.decision, decision  # at once: the alert may end by it before the answer is here
+        recorded = False
+        try:
+            reply = await self.attendant.decide(item.briefing.reference, decision)
+            recorded = reply.standing is Standing.RECORDED
+            return reply
+        finally:
+            if not recorded:
+                item.decision = before
 
     async def _next_alert(self) -> tuple[str, Mapping[str, Variable]]:
         item = self.next()
@@ -103,7 +139,7 @@ class Agenda:
             others = [one for one in found if one.reference not in known]
             self.items += [Item(briefing, attempt=False) for briefing in others[:TOLD_MAX]]
             item = self.next()
-        return ("none", {}) if item is None else ("more", variables_of(item.briefing))
+        return ("none", {}) if item is None else ("more", variables_of(item.briefing, self.language))
 
 
 def _word(proof: Proof) -> str:
@@ -116,6 +152,8 @@ class Phone:
 
     agenda: Agenda
     handle: Handle
+    foreign: bool = False
+    """Whether it is at somebody else's domain: what fails there says nothing of our trunk."""
     result: CallResult | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 

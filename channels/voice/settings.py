@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -16,10 +17,12 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from channels.voice.address import DialForm
 from channels.voice.tls import check_files
@@ -30,22 +33,74 @@ Identity = Literal["from", "p-asserted", "p-preferred"]
 Srtp = Literal["off", "required"]
 
 
-def _host_port(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit() and int(port) <= 65_535):
-        raise ValueError('expected "address:port"')
-    return value
+OPTIONS_S_MIN = 1.0
+"""More often is no question whether somebody is there, but a flood."""
+
+_HOST_CHARS_MAX = 253
+"""RFC 1035, 2.3.4, without the dot at the end."""
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_USER = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]*")
+"""What the user part of a SIP address holds unescaped (RFC 3261, 25.1): it stands in Contact as it is."""
+_PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return False
+    return "%" not in value
 
 
 def _host(value: str) -> str:
-    bare = value.removeprefix("[").removesuffix("]")
-    if not _HOST.fullmatch(bare):
-        raise ValueError("expected a name such as sip.example.org, or an IP address")
+    in_brackets = value.startswith("[") and value.endswith("]")
+    bare = value[1:-1] if in_brackets and ":" in value else value
+    if not _is_address(bare) and not (len(bare) <= _HOST_CHARS_MAX and _HOST.fullmatch(bare)):
+        raise ValueError("expected a name such as sip.example.org, of parts of 1 to 63 characters, or an IP address")
     return bare
 
 
 def _host_or_none(value: str) -> str:
     return _host(value) if value else value
+
+
+def _parts(value: str) -> tuple[str, int]:
+    """The host, an IPv6 address without the brackets that it needs, and the port."""
+    host, colon, port = value.rpartition(":")
+    bare_ipv6 = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not colon or not host or bare_ipv6 or not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise ValueError('expected "address:port", an IPv6 address in brackets')
+    return host.strip("[]"), int(port)
+
+
+def _listen(value: str) -> str:
+    if not _is_address(_parts(value)[0]):
+        raise ValueError('expected an IP address of this machine and a port, such as "0.0.0.0:5060" or "[::]:5060"')
+    return value
+
+
+def _proxy(value: str) -> str:
+    host, port = _parts(value)
+    _host(host)
+    if not port:
+        raise ValueError("expected a port from 1 to 65535")
+    return value
+
+
+def _user(value: str) -> str:
+    if not _USER.fullmatch(value):
+        raise ValueError(
+            "expected letters, digits and -_.!~*'()&=+$,;?/ alone, as in a SIP address; a name for digest that has others is"
+            " the auth_username"
+        )
+    return value
+
+
+def _seconds_or_never(value: float) -> float:
+    if 0 < value < OPTIONS_S_MIN:
+        raise ValueError(f"expected 0 for never, or {OPTIONS_S_MIN:g} to 3600")
+    return value
 
 
 def _country(value: str) -> str:
@@ -65,21 +120,37 @@ def _port_range(value: str) -> str:
 
 def _network(value: str) -> str:
     try:
-        ipaddress.ip_network(value)
+        network = ipaddress.ip_network(value, strict=False)
     except ValueError:
         raise ValueError('expected an address or a network such as "192.0.2.0/24"') from None
+    if ipaddress.ip_address(value.partition("/")[0]) != network.network_address:
+        raise ValueError(f'expected "{network}", or an address alone: the host bits of "{value}" are set')
     return value
 
 
-_HOST = re.compile(r"[0-9A-Fa-f:.]{2,45}|[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+def _refusal(wrong: Mapping[str, str]) -> ValidationError:
+    """What is wrong with keys that do not fit together, each said of its key."""
+    return ValidationError.from_exception_data(
+        "SipSettings",
+        [
+            InitErrorDetails(
+                type=PydanticCustomError("value_error", "{error}", {"error": ValueError(text)}), loc=(key,), input=None
+            )
+            for key, text in wrong.items()
+        ],
+        hide_input=True,
+    )
+
 
 Host = Annotated[str, AfterValidator(_host)]
 OptionalHost = Annotated[str, AfterValidator(_host_or_none)]
 Country = Annotated[str, AfterValidator(_country)]
-HostPort = Annotated[str, AfterValidator(_host_port)]
-Proxy = Annotated[str, AfterValidator(_host_port), Field(pattern=r":[1-9][0-9]*$")]
+ListenAt = Annotated[str, AfterValidator(_listen)]
+Proxy = Annotated[str, AfterValidator(_proxy)]
+User = Annotated[str, AfterValidator(_user)]
 PortRange = Annotated[str, AfterValidator(_port_range)]
 Network = Annotated[str, AfterValidator(_network)]
+SecondsOrNever = Annotated[float, AfterValidator(_seconds_or_never)]
 
 
 class SipSettings(BaseModel):
@@ -91,7 +162,7 @@ class SipSettings(BaseModel):
     channel: Literal["voice"] = "voice"
     kind: Literal["sip"] = "sip"
 
-    listen: HostPort = Field(default="0.0.0.0:5060", description="Our side of SIP; port 0 takes any free one.")
+    listen: ListenAt = Field(default="0.0.0.0:5060", description="Our side of SIP; port 0 takes any free one.")
     host: Host = Field(description="Name or address of the trunk or exchange.")
     port: int | None = Field(
         default=None, ge=1, le=65_535, description="Its port; without one DNS SRV is asked, then 5060, with TLS 5061."
@@ -107,13 +178,15 @@ class SipSettings(BaseModel):
     tls_certificate: Path | None = Field(default=None, description="PEM file of our certificate, for calls to us.")
     tls_key: Path | None = Field(default=None, description="PEM file of its key.")
 
-    username: str = Field(default="", max_length=128, description="Our user name at the trunk.")
-    auth_username: str = Field(default="", max_length=128, description="For digest, where it is not the user name.")
+    username: User = Field(default="", max_length=128, description="Our user name at the trunk.")
+    auth_username: str = Field(
+        default="", max_length=128, pattern=_PRINTABLE, description="For digest, where it is not the user name."
+    )
     password: SecretStr = Field(default=SecretStr(""), max_length=256, description="For digest.")
     domain: OptionalHost = Field(default="", description="The domain of our address; the host unless given.")
     register_: bool = Field(default=False, alias="register", description="REGISTER with the trunk.")
     register_s: int = Field(default=300, ge=60, le=86_400, description="How long a registration is asked to last.")
-    options_s: float = Field(
+    options_s: SecondsOrNever = Field(
         default=30.0, ge=0, le=3_600, description="How often the trunk is asked whether it is there; 0: never."
     )
 
@@ -121,7 +194,7 @@ class SipSettings(BaseModel):
     caller_name: str = Field(
         default="",
         max_length=64,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
+        pattern=_PRINTABLE,
         description="The name shown, where networks carry one.",
     )
     identity: Identity = Field(default="from", description="Where the number is told: from, p-asserted or p-preferred.")
@@ -138,7 +211,7 @@ class SipSettings(BaseModel):
         default=(), max_length=100, description="Addresses besides the trunk's own from which calls to us are taken."
     )
     inbound_username: str = Field(
-        default="", max_length=128, description="Who calls us from elsewhere proves with this"
+        default="", max_length=128, pattern=_PRINTABLE, description="Who calls us from elsewhere proves with this"
     )
     inbound_password: SecretStr = Field(
         default=SecretStr(""), max_length=256, description="and this password (digest)."
@@ -154,7 +227,7 @@ class SipSettings(BaseModel):
 
     max_calls: int = Field(default=100, ge=1, le=5_000, description="Calls out at once.")
     incoming_max: int = Field(default=100, ge=0, le=5_000, description="Calls to us at once; 0: none are taken.")
-    calls_per_s: float = Field(default=10.0, gt=0, le=1_000, description="Most new calls a second.")
+    calls_per_s: float = Field(default=10.0, ge=0.1, le=1_000, description="Most new calls a second.")
     ring_s: float = Field(default=35.0, ge=5, le=180, description="How long it rings; below the pick-up of mailboxes.")
     first_response_s: float = Field(
         default=4.0, ge=0.5, le=32, description="How long a proxy may take for its first word; then the next is tried."
@@ -204,37 +277,73 @@ class SipSettings(BaseModel):
 
     @field_validator("public_address")
     @classmethod
-    def _public_address_is_numeric(cls, value: str) -> str:
-        if value:
-            try:
-                ipaddress.ip_address(value)
-            except ValueError:
-                raise ValueError("expected an IP address") from None
+    def _public_address_is_reached(cls, value: str, info: ValidationInfo) -> str:
+        if not value:
+            return value
+        if not _is_address(value) or ipaddress.ip_address(value).is_unspecified:
+            raise ValueError("expected an IP address under which others reach us")
+        listen = info.data.get("listen")
+        if listen is not None and (":" in value) != (":" in _parts(listen)[0]):
+            raise ValueError("expected an address of the family of listen: both IPv4, or both IPv6")
+        return value
+
+    @field_validator("codecs")
+    @classmethod
+    def _codecs_are_offered_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("expected each codec once")
         return value
 
     @model_validator(mode="after")
     def _keys_belong_together(self) -> Self:
+        wrong = dict(self._contradictions())
+        if wrong:
+            raise _refusal(wrong)
+        return self
+
+    def _contradictions(self) -> Iterator[tuple[str, str]]:
+        """The keys that do not fit to others, and why."""
         if self.register_ and not self.username:
-            raise ValueError("register = true needs a username")
+            yield "register", "register = true needs a username"
         if self.password.get_secret_value() and not self.username:
-            raise ValueError("a password needs a username")
+            yield "password", "a password needs a username"
+        if self.identity != "from" and not self.caller_id:
+            yield "identity", f'identity = "{self.identity}" needs the caller_id that it tells'
         if self.srtp == "required" and find_spec("pylibsrtp") is None:
-            raise ValueError('srtp = "required" needs the package pylibsrtp, which the extra "srtp" installs')
+            yield "srtp", 'srtp = "required" needs the package pylibsrtp, which the extra "srtp" installs'
         if self.dial == "0" and self.country is None:
-            raise ValueError('dial = "0" needs the country that the trunk is in')
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key go together")
-        check_files(self.tls_ca, self.tls_certificate, self.tls_key)
-        if self.transport != "tls" and (self.tls_ca or self.tls_certificate or not self.tls_verify):
-            raise ValueError('the tls_ keys have a meaning only with transport = "tls"')
+            yield "dial", 'dial = "0" needs the country that the trunk is in'
+        yield from self._tls_contradictions()
         if bool(self.inbound_username) != bool(self.inbound_password.get_secret_value()):
-            raise ValueError("inbound_username and inbound_password go together")
+            missing = "inbound_password" if self.inbound_username else "inbound_username"
+            yield missing, "inbound_username and inbound_password go together"
         first, last = self.rtp_port_range
         if self.transport == "udp" and first <= self.listen_port <= last:
-            raise ValueError("rtp_ports must not hold the port of listen")
-        if (last + 1 - first - first % 2) // 2 < self.max_calls + self.incoming_max:
-            raise ValueError("rtp_ports has too few ports: a call takes two, for max_calls and incoming_max together")
-        return self
+            yield "rtp_ports", "rtp_ports must not hold the port of listen"
+        elif (last + 1 - first - first % 2) // 2 < self.max_calls + self.incoming_max:
+            yield "rtp_ports", "rtp_ports has too few ports: a call takes two, for max_calls and incoming_max together"
+
+    def _tls_contradictions(self) -> Iterator[tuple[str, str]]:
+        for key, said in (
+            ("tls_ca", self.tls_ca),
+            ("tls_certificate", self.tls_certificate),
+            ("tls_key", self.tls_key),
+        ):
+            if said is not None and self.transport != "tls":
+                yield key, 'the tls_ keys have a meaning only with transport = "tls"'
+        if not self.tls_verify and self.transport != "tls":
+            yield "tls_verify", 'the tls_ keys have a meaning only with transport = "tls"'
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            yield "tls_key" if self.tls_key is None else "tls_certificate", "tls_certificate and tls_key go together"
+            return
+        try:
+            check_files(self.tls_ca, None, None)
+        except ValueError as error:
+            yield "tls_ca", str(error)
+        try:
+            check_files(None, self.tls_certificate, self.tls_key)
+        except ValueError as error:
+            yield "tls_certificate", str(error)
 
     @property
     def listen_host(self) -> str:

@@ -21,7 +21,7 @@ def contexts(
         client.load_cert_chain(certificate, key)
         server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         server.load_cert_chain(certificate, key)
-    # the name that was configured has to be in the certificate, not the one that DNS led to (RFC 5922, 7.1)
+    # of a dialog that came to us the other side's name is not known: then the trunk's own has to be in the certificate
     return TlsContexts(client=client, server=server, server_name=name)
 
 

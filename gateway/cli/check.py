@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from gateway.app import build_channels, build_queue
 from gateway.cli.cautions import warnings_of
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import common_options, this_invocation
+from gateway.planning import AddressRefused, Planner
 from gateway.queue.port import QueueUnavailable
+from gateway.rendering import text_for
 from gateway.settings import Settings
+from gateway.settings_people import check_people
 from gateway.store.engine import PostgresStore, SqliteStore
 from gateway.store.errors import StoreError
 
@@ -40,6 +44,7 @@ def check(connect: bool) -> None:
     """Read the settings file and say what is wrong with it. Status 3 where it is, 1 where something does not answer."""
     invocation = this_invocation()
     settings = invocation.settings()
+    check_people(str(invocation.config_path), settings.people, _canonical(settings))
     warnings = warnings_of(settings)
     document: dict[str, Any] = {"settings": str(invocation.config_path), "warnings": warnings}
     lines = [f"{invocation.config_path}: {_what_there_is(settings)}"]
@@ -61,6 +66,25 @@ def check(connect: bool) -> None:
 def _what_there_is(settings: Settings) -> str:
     counts = [("provider", settings.providers), ("route", settings.routes), ("rule", settings.rules)]
     return ", ".join(f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for name, found in counts)
+
+
+def _canonical(settings: Settings) -> Callable[[str], str]:
+    """Gives addresses as they are stored; what nobody takes stays as it is written."""
+    planner = Planner(
+        channels=build_channels(settings) if settings.people else {},
+        routes=settings.routing,
+        destinations=settings.destination_policies,
+        available=lambda _: True,
+        text_for=text_for,
+    )
+
+    def canonical(address: str) -> str:
+        try:
+            return planner.canonical(address)
+        except AddressRefused:
+            return address
+
+    return canonical
 
 
 async def _connect(settings: Settings) -> list[Finding]:

@@ -21,6 +21,8 @@ STEP = 160
 """Timestamp units of 20 ms at 8 kHz."""
 DURATION_MAX_MS = SEGMENT // 8
 """The longest key that we send, in one segment."""
+SAME_KEY_S = 2.0
+"""So much later than in the sound a key may come by INFO or RFC 4733: gateways tell of some when they are let go."""
 END_PACKETS = 3
 """RFC 4733, 2.5.1.4."""
 
@@ -75,13 +77,34 @@ class Path(StrEnum):
 
 
 class KeyPaths:
-    """Decides whether a key counts: the first path that brings one owns the call, for gateways send a key twice over."""
+    """Decides whether a key counts: the first path that brings one owns the call, for gateways send a key twice over.
+
+    From the sound the other paths take over, for a voice can sound like a key. A key that was counted there just before is the
+    same one where it comes again on the path that takes over.
+    """
 
     def __init__(self) -> None:
         self.owner: Path | None = None
+        self._sounded: deque[tuple[str, float]] = deque(maxlen=REMEMBERED)
 
-    def counts(self, path: Path) -> bool:
+    def counts(self, path: Path, key: str, now: float) -> bool:
         """Whether a key that came this way counts."""
-        if self.owner is None:
+        if self.owner is None or self.owner is Path.INBAND:
             self.owner = path
-        return self.owner is path
+        if self.owner is not path:
+            return False
+        if path is Path.INBAND:
+            self._sounded.append((key, now))
+            return True
+        return not self._was_heard(key, now)
+
+    def media_changed(self) -> None:
+        """Other media were agreed: keys may come another way from now on."""
+        self.owner = None
+
+    def _was_heard(self, key: str, now: float) -> bool:
+        """Whether the key was counted from the sound just before, which it was once."""
+        same = next((one for one in self._sounded if one[0] == key and now - one[1] <= SAME_KEY_S), None)
+        if same is not None:
+            self._sounded.remove(same)
+        return same is not None

@@ -320,7 +320,7 @@ class UserAgent:
         port = parsed.port or (5061 if transport == "tls" else 5060)
         if transport != "udp" and parsed.host == fallback.host and transport == fallback.transport:
             return fallback  # the connection that is open already, whatever port the other side listens on
-        return Hop(transport, parsed.host, port)
+        return Hop(transport, parsed.host, port, fallback.name if transport == "tls" else "")
 
     # --- arriving ----------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,16 @@ Transport = Literal["udp", "tcp", "tls"]
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One other side: the transport and the address (a numeric one, IPv6 without brackets) and port there."""
+    """One other side: the transport and the address (a numeric one, IPv6 without brackets) and port there.
+
+    `name`, with TLS: the domain that was asked for, which the certificate there has to be for (RFC 5922, 7.3), whatever DNS
+    led to. "" where nobody asked for one: of connections to us.
+    """
 
     transport: Transport
     host: str
     port: int
+    name: str = ""
 
     @property
     def reliable(self) -> bool:

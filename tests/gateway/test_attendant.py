@@ -3,106 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
 
 import pytest
 
-from channels.conversation import Caller, Decision, Line, Proof, Reply, Standing
+from channels.conversation import Caller, Decision, Proof, Reply, Standing
 from gateway import attendant as module
 from gateway.alert import Priority, Rule
-from gateway.attendant import BRIEFINGS_MAX, People, PhoneAttendant, TrialAttendant
+from gateway.attendant import BRIEFINGS_MAX, TrialAttendant
 from gateway.lifecycle import resolve
-from gateway.lines import Lines
-from gateway.pins import CROWD, Guesses, hashed
+from gateway.pins import CROWD, Guesses
 from gateway.pins import ONE as PATIENCE
-from gateway.settings import LineSettings, PersonSettings
-from gateway.store.engine import Store
 from gateway.store.errors import StoreConflict, StoreUnavailable
-from gateway.store.journal import Journal
 from tests.gateway import desk as desks
+from tests.gateway.attendant_desk import (
+    ADA_PIN,
+    BOB_PIN,
+    FIRE_LINE,
+    FIRE_PIN,
+    ONE,
+    THREE,
+    TWO,
+    Broken,
+    alone,
+    at,
+    attendant_of,
+)
 from tests.gateway.desk import Desk, MovedClock
 
 desk = desks.desk
 store_url = desks.store_url
-
-ONE, TWO, THREE = (f"+3360000000{n}" for n in (1, 2, 3))
-SALT = bytes(16)
-ADA_PIN, BOB_PIN, FIRE_PIN = "1369", "2480", "9753"
-FIRE = LineSettings.model_validate(
-    {"name": "fire", "number": "+33140000018", "kind": "alarm", "pin": hashed(FIRE_PIN, SALT), "text": "Fire"}
-)
-DUTY = LineSettings(name="duty", number="+33140000019", kind="acknowledgement")
-FIRE_LINE, DUTY_LINE = Line(kind="alarm", name="fire"), Line(kind="acknowledgement", name="duty")
-
-
-def person(name: str, *addresses: str, **more: Any) -> PersonSettings:
-    return PersonSettings.model_validate({"name": name, "addresses": [f"sms:{one}" for one in addresses], **more})
-
-
-ADA = person("ada", ONE, TWO, language="fr", number="4725", pin=hashed(ADA_PIN, SALT))
-BOB = person("bob", THREE, pin=hashed(BOB_PIN, SALT))
-CYD = person("cyd", "+33600000009", number="4900")
-
-
-class Alarms:
-    """Raises what it is told to."""
-
-    def __init__(self) -> None:
-        self.raised: list[str] = []
-        self.attached: list[tuple[str, bytes]] = []
-        self.reference: str | None = "alt_1"
-
-    async def raise_alarm(self, line: LineSettings) -> str | None:
-        self.raised.append(line.name)
-        return self.reference
-
-    async def attach(self, alert_id: str, wav: bytes) -> bool:
-        self.attached.append((alert_id, wav))
-        return True
-
-
-class Broken:
-    """In a journal's or a store's place: everything fails, or nothing ends."""
-
-    def __init__(self, failure: Exception | None = None) -> None:
-        self.failure = failure
-
-    async def do(self, command: object, *, urgent: bool = False) -> Reply:
-        if self.failure is None:
-            await asyncio.Event().wait()
-        assert self.failure is not None
-        raise self.failure
-
-    read = do
-
-
-def attendant_of(
-    store: Store | Broken,
-    journal: Journal | Broken,
-    clock: MovedClock,
-    *people: PersonSettings,
-    guesses: Guesses | None = None,
-) -> PhoneAttendant:
-    return PhoneAttendant(
-        store=cast("Store", store),
-        journal=cast("Journal", journal),
-        clock=clock,
-        people=People(people or (ADA, BOB, CYD), lambda address: address),
-        lines=Lines([FIRE, DUTY], anybody=True),
-        alarms=Alarms(),
-        guesses=guesses or Guesses(),
-        channel="sms",  # the channel that the desk has
-    )
-
-
-def at(desk: Desk, *people: PersonSettings) -> PhoneAttendant:
-    return attendant_of(desk.store, desk.journal, desk.clock, *people)
-
-
-def alone(*people: PersonSettings, clock: MovedClock | None = None, guesses: Guesses | None = None) -> PhoneAttendant:
-    """Without a store, for what needs none."""
-    broken = Broken(StoreUnavailable("no store"))
-    return attendant_of(broken, broken, clock or MovedClock(), *people, guesses=guesses)
 
 
 # --- what is open ----------------------------------------------------------------------------------------------------
@@ -200,6 +129,21 @@ async def test_a_journal_that_has_ended_fails_the_decision(desk: Desk) -> None:
 @pytest.mark.parametrize("decision", Decision)
 async def test_a_test_message_takes_every_key(decision: Decision) -> None:
     assert await alone().decide("tst_1", decision) == Reply(standing=Standing.RECORDED)
+
+
+async def test_a_key_counts_for_whoever_called_and_for_whoever_s_phone_was_called(desk: Desk) -> None:
+    attendant = at(desk)
+    # the alert was sent to phones, under other names than people have
+    alert_id = await desk.accept(f"sms:{TWO}", f"sms:{THREE}", people=("station", "desk"), rule=Rule.QUORUM, quorum=2)
+    caller = await attendant.identify(f"4725*{ADA_PIN}", source="x")
+    assert isinstance(caller, Caller)
+    (told,) = await attendant.briefings_of(caller)
+    assert await attendant.decide(told.reference, Decision.ACKNOWLEDGED) == Reply(standing=Standing.RECORDED)
+    assert await desk.count("acknowledgements", alert_id=alert_id, by="ada") == 1
+    (told,) = await attendant.briefings(THREE)
+    assert await attendant.decide(told.reference, Decision.ACKNOWLEDGED) == Reply(standing=Standing.RECORDED)
+    assert await desk.count("acknowledgements", alert_id=alert_id, by="bob") == 1
+    assert await desk.count("acknowledgements", alert_id=alert_id) == 2
 
 
 # --- PINs of people who are called -----------------------------------------------------------------------------------
@@ -304,7 +248,7 @@ async def test_a_caller_who_guesses_waits_and_others_do_not() -> None:
     answers = [await attendant.identify("0000", source="a") for _ in range(PATIENCE.free)]
     assert answers == [Proof.WRONG, Proof.WRONG, Proof.LOCKED]
     assert await attendant.identify(BOB_PIN, source="a") is Proof.LOCKED
-    assert await attendant.authorise(FIRE_LINE, FIRE_PIN, source="a") is Proof.LOCKED
+    assert await attendant.authorise(FIRE_LINE, FIRE_PIN, source="a") is Proof.OK  # each line counts for itself
     assert isinstance(await attendant.identify(BOB_PIN, source="b"), Caller)
     clock.move(30)
     assert isinstance(await attendant.identify(BOB_PIN, source="a"), Caller)
@@ -340,8 +284,27 @@ async def test_wrong_pins_for_one_number_lock_that_person_wherever_the_calls_com
     for n in range(PATIENCE.free):
         assert await attendant.identify("4725*0000", source=f"s{n}") is Proof.WRONG
     assert await attendant.identify(f"4725*{ADA_PIN}", source="fresh") is Proof.WRONG
-    assert await attendant.check_pin(ONE, ADA_PIN) is Proof.LOCKED
     assert isinstance(await attendant.identify(BOB_PIN, source="fresh"), Caller)
+
+
+async def test_whoever_guesses_in_calls_to_us_does_not_shut_out_who_is_called() -> None:
+    attendant = alone()
+    for n in range(PATIENCE.free):
+        await attendant.identify("4725*0000", source=f"s{n}")
+    assert await attendant.check_pin(ONE, ADA_PIN) is Proof.OK
+    for _ in range(PATIENCE.free):
+        await attendant.check_pin(ONE, "0000")
+    assert await attendant.check_pin(ONE, ADA_PIN) is Proof.LOCKED
+
+
+@pytest.mark.parametrize("source", ["", "unknown", "anonymous", "Anonymous"])
+async def test_who_shows_no_number_is_counted_with_all_callers_alone(source: str) -> None:
+    attendant = alone()
+    for _ in range(CROWD.free - 1):
+        assert await attendant.identify("0000", source=source) is Proof.WRONG
+    assert isinstance(await attendant.identify(BOB_PIN, source=source), Caller)
+    assert await attendant.identify("0000", source=source) is Proof.WRONG
+    assert await attendant.identify(BOB_PIN, source="fresh") is Proof.LOCKED
 
 
 async def test_attendants_of_several_providers_count_together() -> None:
@@ -351,33 +314,6 @@ async def test_attendants_of_several_providers_count_together() -> None:
         await (one, other)[n % 2].check_pin(ONE, "0000")
     assert await one.check_pin(ONE, ADA_PIN) is Proof.LOCKED
     assert await other.check_pin(ONE, ADA_PIN) is Proof.LOCKED
-
-
-# --- alarm lines -----------------------------------------------------------------------------------------------------
-
-
-async def test_only_its_own_pin_raises_the_alarm_of_a_line() -> None:
-    attendant = alone()
-    assert await attendant.authorise(FIRE_LINE, FIRE_PIN, source="a") is Proof.OK
-    for n, wrong in enumerate((ADA_PIN, BOB_PIN, "", "975", f"{FIRE_PIN}#", f"4725*{ADA_PIN}")):
-        assert await attendant.authorise(FIRE_LINE, wrong, source=f"b{n}") is Proof.WRONG
-    for line in (DUTY_LINE, Line(kind="acknowledgement", name=""), Line(kind="alarm", name="flood")):
-        assert await attendant.authorise(line, FIRE_PIN, source="c") is Proof.WRONG
-        assert await attendant.authorise(line, "", source="d") is Proof.WRONG
-
-
-async def test_lines_and_alarms() -> None:
-    attendant, alarms = alone(), Alarms()
-    attendant._alarms = alarms
-    assert await attendant.line(["tocsin", "0140000018"]) == FIRE_LINE
-    assert await attendant.line(["+33999999999"]) is None
-    assert await attendant.raise_alarm(FIRE_LINE, source="a") == "alt_1"
-    assert await attendant.raise_alarm(Line(kind="alarm", name="flood"), source="a") is None
-    alarms.reference = None
-    assert await attendant.raise_alarm(FIRE_LINE, source="a") is None
-    assert alarms.raised == ["fire", "fire"]
-    assert await attendant.attach_recording("alt_1", b"RIFF")
-    assert alarms.attached == [("alt_1", b"RIFF")]
 
 
 async def test_a_trial_knows_nobody() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, Reason, RetryLater, SentPart
-from gateway.breaker import FAILURES_TO_OPEN, OPEN_S_FIRST, OPEN_S_MAX, Breaker, Circuit
+from gateway.breaker import FAILURES_TO_OPEN, NOT_OPEN, OPEN_S_FIRST, OPEN_S_MAX, TRIAL_S, Breaker, Circuit
 from tests.gateway.desk import START
 
 DEAD = RetryLater(reason=Reason(code="link_down"), unreachable=True)
+OPENING = RetryLater(reason=Reason(code=NOT_OPEN), unreachable=True, elsewhere=True)
+CANNOT_OPEN = RetryLater(reason=Reason(code=NOT_OPEN, alarm=True), unreachable=True, elsewhere=True)
 SILENT = RetryLater(reason=Reason(code="no_answer"), maybe_sent=True)
 ALIVE: list[Outcome] = [
     Accepted(parts=(SentPart(n=1, provider_message_id="1"),)),
@@ -26,7 +28,7 @@ def opened(now: float = 0.0) -> Breaker:
     return breaker
 
 
-@pytest.mark.parametrize("outcome", [DEAD, SILENT])
+@pytest.mark.parametrize("outcome", [DEAD, SILENT, CANNOT_OPEN])
 def test_it_opens_after_several_in_a_row(outcome: Outcome) -> None:
     breaker = Breaker()
     for _ in range(FAILURES_TO_OPEN - 1):
@@ -87,3 +89,66 @@ def test_a_trial_that_succeeds_closes_it_and_forgets_the_pauses() -> None:
     for _ in range(FAILURES_TO_OPEN):
         breaker.saw(DEAD, 100.0)
     assert breaker.allows(100.0 + OPEN_S_FIRST)
+
+
+def test_a_channel_that_is_just_opening_has_not_tried_the_provider() -> None:
+    breaker = Breaker()
+    for _ in range(3 * FAILURES_TO_OPEN):
+        breaker.saw(OPENING, 0.0)
+    assert breaker.circuit is Circuit.CLOSED
+    breaker = opened()
+    assert breaker.allows(OPEN_S_FIRST)
+    breaker.saw(OPENING, OPEN_S_FIRST)
+    assert breaker.circuit is Circuit.HALF_OPEN
+    assert breaker.allows(OPEN_S_FIRST)  # the next one tries it
+
+
+def test_one_attempt_tries_at_a_time() -> None:
+    breaker = opened()
+    assert breaker.allows(OPEN_S_FIRST)
+    assert not breaker.available(OPEN_S_FIRST)
+    assert not breaker.allows(OPEN_S_FIRST)
+    breaker.not_tried()
+    assert breaker.available(OPEN_S_FIRST)
+    assert breaker.allows(OPEN_S_FIRST)
+
+
+def test_a_trial_that_takes_long_keeps_nobody_from_trying() -> None:
+    breaker, now = opened(), OPEN_S_FIRST
+    for _ in range(4):
+        assert breaker.allows(now)
+        assert not breaker.available(now + TRIAL_S - 0.001)
+        assert not breaker.allows(now + TRIAL_S - 0.001)
+        now += TRIAL_S
+        assert breaker.available(now)
+    breaker.saw(DEAD, now)
+    assert breaker.circuit is Circuit.OPEN
+
+
+def test_a_sign_of_life_lets_everybody_through_before_the_trial_has_ended() -> None:
+    breaker = opened()
+    assert breaker.allows(OPEN_S_FIRST)
+    breaker.alive()
+    assert breaker.circuit is Circuit.CLOSED
+    assert all(breaker.allows(OPEN_S_FIRST) for _ in range(10))
+    breaker.saw(ALIVE[0], OPEN_S_FIRST + 60)
+    assert (breaker.failures, breaker.circuit) == (0, Circuit.CLOSED)
+
+
+def test_a_provider_that_answers_and_then_fails_is_not_taken_for_one_that_is_back() -> None:
+    breaker = opened()
+    assert breaker.allows(OPEN_S_FIRST)
+    breaker.alive()
+    breaker.saw(DEAD, OPEN_S_FIRST)
+    assert not breaker.allows(OPEN_S_FIRST + 10 - 0.001)  # the pause has doubled
+    assert breaker.allows(OPEN_S_FIRST + 10)
+
+
+def test_a_sign_of_life_is_for_a_provider_that_is_being_tried() -> None:
+    breaker = Breaker()
+    for _ in range(FAILURES_TO_OPEN - 1):
+        breaker.saw(DEAD, 0.0)
+        breaker.alive()  # a proxy that says 100 Trying, and 503 after it
+    breaker.saw(DEAD, 0.0)
+    breaker.alive()
+    assert breaker.circuit is Circuit.OPEN

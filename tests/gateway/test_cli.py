@@ -126,6 +126,19 @@ def test_a_wrong_settings_file_is_told_line_by_line(terminal: Terminal) -> None:
     assert [(one["line"], one["key"]) for one in problems] == [(2, "http.listen"), (3, "stor")]
 
 
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_an_address_that_two_people_have_is_refused(terminal: Terminal, command: str) -> None:
+    person = '[[people]]\nname = "{}"\naddresses = ["{}"]\n'
+    people = person.format("Ada Roux", "sms:+33612345678") + person.format("Bob Brun", "sms:+33 6 12 34 56 78")
+    terminal.config.write_text(terminal.config.read_text() + people)
+    answer = terminal.run(command)
+    assert answer.status == 3
+    assert (
+        "people[1].addresses[0]: Bob Brun has the address sms:+33 6 12 34 56 78, and people[0], Ada Roux, has it already"
+        in answer.err
+    )
+
+
 def test_check_says_what_there_is_and_warns(terminal: Terminal) -> None:
     answer = terminal.run("check")
     assert answer.status == 0

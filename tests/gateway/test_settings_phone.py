@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from gateway.pins import hashed
-from gateway.settings import LineSettings
+from gateway.settings import LineSettings, PersonSettings, SettingsError
+from gateway.settings_people import check_people
+from gateway.settings_references import PIN_ALONE_MAX
 from tests.gateway.settings_desk import CARRIER, Desk
 
 PIN = hashed("1369", bytes(range(16)))
@@ -70,6 +72,33 @@ def test_names_and_numbers_are_one_s_own(desk: Desk, tables: str, said: str) -> 
 def test_people_without_numbers_are_no_duplicates(desk: Desk) -> None:
     nobody = without(ADA, "number")
     assert len(desk.load(CARRIER + nobody + nobody.replace('"ada"', '"bob"')).people) == 2
+
+
+def test_only_so_many_people_are_known_by_a_pin_alone(desk: Desk) -> None:
+    nobody = without(ADA, "number")
+    tables = [nobody.replace('"ada"', f'"p{n}"').replace("+336", f"+336{n}") for n in range(PIN_ALONE_MAX)]
+    assert len(desk.load(CARRIER + "".join(tables) + ADA).people) == PIN_ALONE_MAX + 1
+    (problem,) = desk.problems(CARRIER + "".join(tables) + nobody)
+    assert "people[50].number: missing: at most 50 people may have a PIN and no number, and 51 have" in problem
+
+
+def canonical(address: str) -> str:
+    return address.replace(" ", "")
+
+
+def test_an_address_is_one_person_s_however_it_is_written() -> None:
+    people = [
+        PersonSettings(name="ada", addresses=("sms:+33612345678", "sms:+33 612345678")),  # twice her own
+        PersonSettings(name="bob", addresses=("sms:+33600000000", "sms:+33 6 12 34 56 78")),
+        PersonSettings(name="cyd", addresses=("sms:+33600000001",)),
+    ]
+    with pytest.raises(SettingsError) as refusal:
+        check_people("tocsin.toml", people, canonical)
+    assert str(refusal.value) == (
+        "tocsin.toml: people[1].addresses[1]: bob has the address sms:+33 6 12 34 56 78, "
+        "and people[0], ada, has it already"
+    )
+    check_people("tocsin.toml", [people[0], people[2]], canonical)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_every_record_comes_once(dice: float) -> None:
     ("host", "port", "expected"),
     [
         ("203.0.113.9", None, Hop("udp", "203.0.113.9", 5060)),
-        ("203.0.113.9", None, Hop("tls", "203.0.113.9", 5061)),
+        ("203.0.113.9", None, Hop("tls", "203.0.113.9", 5061, "203.0.113.9")),
         ("203.0.113.9", 5070, Hop("tcp", "203.0.113.9", 5070)),
         ("[2001:db8::1]", None, Hop("udp", "2001:db8::1", 5060)),
         ("2001:db8::1", 5080, Hop("udp", "2001:db8::1", 5080)),
@@ -78,6 +78,13 @@ def test_every_record_comes_once(dice: float) -> None:
 )
 async def test_numeric_hosts(host: str, port: int | None, expected: Hop) -> None:
     assert await hops_of(host, port, expected.transport, first) == (expected,)
+
+
+@pytest.mark.parametrize("host", ["pbx..example", f"{'a' * 64}.example", f"{'ü' * 64}.example"])
+@pytest.mark.parametrize("port", [None, 5060])
+async def test_what_is_no_name_leads_nowhere(name_server: NameServer, host: str, port: int | None) -> None:
+    with pytest.raises(OSError, match="not the name of a host"):
+        await hops_of(host, port, "udp", first)
 
 
 async def test_localhost_with_a_port_needs_no_name_server() -> None:
@@ -155,7 +162,9 @@ def ports(hops: tuple[Hop, ...]) -> list[int]:
 
 async def test_srv_records_are_followed_in_order(name_server: NameServer) -> None:
     assert ports(await hops_of("trunk.test", None, "udp", lambda: 0.5)) == [5066, 5064, 5062]
-    assert ports(await hops_of("trunk.test", None, "tls", lambda: 0.5)) == [5061]
+    secured = await hops_of("trunk.test", None, "tls", lambda: 0.5)
+    assert ports(secured) == [5061]
+    assert {hop.name for hop in secured} == {"trunk.test"}  # and not localhost, where DNS led to
     assert name_server.asked == ["_sip._udp.trunk.test.", "_sips._tcp.trunk.test."]
 
 

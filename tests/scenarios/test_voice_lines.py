@@ -104,6 +104,25 @@ async def test_an_alarm_is_raised_by_phone_with_what_was_said(desk_with: OpenDes
     assert len(recording.content) > 8_000
 
 
+async def test_who_hangs_up_after_saying_it_is_heard_all_the_same(desk_with: OpenDesk, tmp_path: Path) -> None:
+    port = free_port()
+    said = pcap_of([silence(0.2), tones.keys("5"), silence(0.5)], tmp_path / "said.pcap")
+    line = FIRE | {"record_s": 60}
+    desk = await desk_with(sip("pbx", port, first_response_s=0.5), lines=[line], rules=[FIRE_RULE], delivery=IN_VAIN)
+    with Sipp(
+        tmp_path, *calls("0140000018"), pause(300), dials("9753#", tmp_path), pause(5_500), plays(said), pause(1_000),
+        hangs_up_as_caller(), port=port, towards=_listens(desk),
+    ) as caller:  # fmt: skip
+        await caller.done()
+
+    async def attached() -> bool:
+        return len(await desk.rows(select(tables.attachments))) == 1
+
+    await eventually(attached, what="the recording")
+    (recording,) = await desk.rows(select(tables.attachments))
+    assert len(recording.content) > 4_000
+
+
 async def test_who_hangs_up_after_the_pin_has_raised_the_alarm(desk_with: OpenDesk, tmp_path: Path) -> None:
     port = free_port()
     desk = await desk_with(sip("pbx", port, first_response_s=0.5), lines=[FIRE], rules=[FIRE_RULE], delivery=IN_VAIN)

@@ -14,9 +14,16 @@ from channels.voice.domains import AT_ONCE, Domains
 from channels.voice.settings import SipSettings
 from ivr.sip.hop import Hop, Transport
 from ivr.trunk import Trunk
+from tests.peers.waiting import eventually
 
 TRUNK = Hop("udp", "192.0.2.1", 5080)
 FOUND = (Hop("udp", "198.51.100.1", 5060), Hop("udp", "198.51.100.2", 5060))
+
+
+def settings(*allowed: str, **more: Any) -> SipSettings:
+    """A trunk, and domains that may be called besides; names as nobody has checked them yet."""
+    known = SipSettings.model_validate({"name": "pbx", "host": "192.0.2.1", **more})
+    return known.model_copy(update={"allowed_domains": allowed})
 
 
 class NameServer:
@@ -73,6 +80,12 @@ async def test_a_port_that_is_named_is_taken(names: NameServer) -> None:
     assert domains.hops("sip:anna@example.org:5070", trunk) == tuple(Hop("udp", one.host, 5070) for one in FOUND)
 
 
+async def test_with_a_port_it_is_still_the_domain_that_was_asked_for(names: NameServer) -> None:
+    names.known["example.org"] = (Hop("tls", "198.51.100.1", 5061, "example.org"),)
+    domains, trunk = await opened(allowed_domains=["example.org"])
+    assert domains.hops("sip:anna@example.org:5070", trunk) == (Hop("tls", "198.51.100.1", 5070, "example.org"),)
+
+
 @pytest.mark.parametrize(
     "target",
     [
@@ -99,6 +112,17 @@ async def test_before_it_was_looked_up_and_where_nobody_knows_it_a_domain_leads_
     domains, trunk = await opened(allowed_domains=["gone.example", "example.org"])
     assert domains.hops("sip:anna@gone.example", trunk) == ()
     assert domains.hops("sip:anna@example.org", trunk) == FOUND  # one that is gone does not hide the others
+
+
+async def test_what_is_no_name_does_not_hide_the_others() -> None:
+    domains = Domains(settings("pbx..example", f"{'a' * 64}.example", "127.0.0.1"))
+    keeping = asyncio.create_task(domains.keep())
+    trunk = Trunk(trunk_config(settings()))
+    await eventually(lambda: domains.hops("sip:anna@127.0.0.1", trunk), what="the address")
+    assert not keeping.done()
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    assert domains.hops("sip:anna@pbx..example", trunk) == ()
 
 
 @pytest.mark.parametrize("domain", ["192.0.2.1", "pbx.example"])

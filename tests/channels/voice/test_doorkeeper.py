@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from channels.voice.dialling import trunk_config
-from channels.voice.doorkeeper import Doorkeeper
+from channels.voice.doorkeeper import LINE_EVERY_S, Doorkeeper
 from channels.voice.settings import SipSettings
 from ivr.sip.agent import Admission, Admitted, Challenged, Dropped
 from ivr.sip.digest import NONCE_S, Credentials, answer, parse_challenges
@@ -98,6 +100,35 @@ async def test_what_a_request_says_to_come_from_proves_nothing() -> None:
 async def test_trusted_networks(trusted: str, host: str, let_in: bool) -> None:
     door = await doorkeeper(trusted=[trusted])
     assert isinstance(asks(door, host), Admitted if let_in else Dropped)
+
+
+# --- what is told of strangers ---------------------------------------------------------------------------------------
+
+
+def not_admitted(provider: str, reason: str) -> float:
+    return REGISTRY.get_sample_value("tocsin_sip_not_admitted_total", {"provider": provider, "reason": reason}) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("more", "authorization", "event", "reason"),
+    [
+        ({}, "", "sip_request_dropped", "dropped"),
+        (PROOF, 'Digest username="desk"', "sip_password_wrong", "wrong_password"),
+    ],
+)
+async def test_many_strangers_are_counted_and_told_of_once_a_minute(
+    more: dict[str, Any], authorization: str, event: str, reason: str
+) -> None:
+    door = await doorkeeper(**more)
+    before = not_admitted("pbx", reason)
+    with capture_logs() as lines:
+        for n in range(1_000):
+            asks(door, STRANGER, authorization, now=NOW + n / 1_000)
+        asks(door, "198.51.100.4", authorization, now=NOW + LINE_EVERY_S)
+    assert not_admitted("pbx", reason) - before == 1_001
+    assert [(line["event"], line["source"], line["left_out"]) for line in lines] == [
+        (event, f"udp:{STRANGER}:5060", 0), (event, "udp:198.51.100.4:5060", 999),
+    ]  # fmt: skip
 
 
 # --- what it proves --------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from ivr.sip.headers import Reason
 from tests.conformance.channel_suite import CODE
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-UP = CallResult(call_id="c1", result="no_key", duration_s=61.0, heard=True)
+UP = CallResult(call_id="c1", result="no_key", duration_s=61.0)
 
 
 def call(**refusal: Any) -> CallResult:
@@ -27,7 +27,7 @@ def call(**refusal: Any) -> CallResult:
 
 
 def item(**fields: Any) -> Item:
-    return Item(Briefing(reference="dlv_1", text="Fire"), told=True, **fields)
+    return Item(Briefing(reference="dlv_1", text="Fire"), **({"chosen": True, "begun": True, "heard": True} | fields))
 
 
 def every_refusal() -> list[Refusal]:
@@ -42,7 +42,7 @@ def test_every_refusal_is_an_outcome_of_its_kind(kind: Kind) -> None:
     of_kind = [one for one in every_refusal() if verdict(one).kind is kind]
     assert of_kind
     for refusal in of_kind:
-        outcome, found = refused(CallResult(call_id="c1", refusal=refusal)), verdict(refusal)
+        outcome, found = refused(CallResult(call_id="c1", refusal=refusal), foreign=False), verdict(refusal)
         assert CODE.fullmatch(outcome.reason.code)
         assert outcome.reason.code == found.code
         assert outcome.reason.alarm is (kind in (Kind.TRUNK, Kind.BROKEN))
@@ -56,6 +56,13 @@ def test_every_refusal_is_an_outcome_of_its_kind(kind: Kind) -> None:
         else:
             assert kind in (Kind.NEVER, Kind.NUMBER, Kind.BROKEN)
             assert outcome.everywhere is (kind is Kind.NEVER)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_what_fails_at_somebody_else_s_domain_says_nothing_of_the_trunk(status: int) -> None:
+    outcome = refused(call(status=status), foreign=True)
+    assert isinstance(outcome, RetryLater)
+    assert (outcome.unreachable, outcome.elsewhere, outcome.reason.alarm) == (False, True, False)
 
 
 def test_every_loss_and_every_cause_has_a_kind() -> None:
@@ -77,14 +84,14 @@ def test_every_loss_and_every_cause_has_a_kind() -> None:
     ],
 )
 def test_the_detail_is_what_the_network_said(refusal: dict[str, Any], detail: str) -> None:
-    assert refused(call(**refusal)).reason.detail == detail
+    assert refused(call(**refusal), foreign=False).reason.detail == detail
 
 
 def test_no_retry_after_keeps_an_alarm_for_hours() -> None:
-    outcome = refused(call(status=503, retry_after_s=86_400.0))
+    outcome = refused(call(status=503, retry_after_s=86_400.0), foreign=False)
     assert isinstance(outcome, RetryLater)
     assert outcome.not_before_s == RETRY_AFTER_MAX_S
-    again = refused(call(status=486, retry_after_s=1.0))
+    again = refused(call(status=486, retry_after_s=1.0), foreign=False)
     assert isinstance(again, RetryLater)
     assert again.not_before_s == 60.0
 
@@ -125,10 +132,11 @@ def test_every_decision_has_a_code() -> None:
         ({"result": "completed_elsewhere"}, {}, "completed_elsewhere"),
         ({"result": "completed_elsewhere"}, {"stopped": Stop(by="Bert")}, "completed_elsewhere"),
         ({}, {"stopped": Stop()}, "completed_elsewhere"),
-        ({"result": "pin_wrong"}, {}, "answered_wrong_pin"),
         ({"result": "pin_wrong"}, {"pressed": True}, "answered"),
         ({}, {"pressed": True}, "answered"),
-        ({"spoken": False}, {"pressed": True}, "answered"),
+        ({}, {"pressed": True, "spoken": False}, "answered"),
+        ({"spoken": False}, {}, "answered_no_key"),  # it was being told again
+        ({}, {"begun": False, "heard": False}, "answered_no_key"),
         ({"machine": True}, {}, "answered_no_key"),
         ({"result": "anything_else"}, {}, "answered_no_key"),
     ],
@@ -141,18 +149,27 @@ def test_answered_without_a_decision(result: dict[str, Any], fields: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("result", "code"), [({"media_lost": True}, "no_audio"), ({"spoken": False}, "text_not_spoken")]
+    ("result", "fields", "code"),
+    [
+        ({"media_lost": True}, {}, "no_audio"),
+        ({}, {"spoken": False}, "text_not_spoken"),
+        ({"spoken": False}, {"begun": False}, "text_not_spoken"),
+        ({"result": "failed"}, {}, "text_not_spoken"),
+        ({"result": "pin_wrong"}, {"begun": False}, "answered_wrong_pin"),
+    ],
 )
-def test_a_call_in_which_nothing_could_be_told_is_tried_again(result: dict[str, Any], code: str) -> None:
-    outcome = answered(replace(UP, **result), item(), billed=True, at=NOW)
+def test_a_call_in_which_nothing_could_be_told_is_tried_again(
+    result: dict[str, Any], fields: dict[str, Any], code: str
+) -> None:
+    outcome = answered(replace(UP, **result), item(**fields), billed=True, at=NOW)
     assert isinstance(outcome, RetryLater)
     assert outcome.reason.code == code
     assert not outcome.unreachable  # it counts as an attempt: it cost one
 
 
 def test_the_detail_tells_length_machine_and_what_was_heard() -> None:
-    def detail(**changes: Any) -> str:
-        outcome = answered(replace(UP, **changes), item(), billed=True, at=NOW)
+    def detail(*, heard: bool = True, **changes: Any) -> str:
+        outcome = answered(replace(UP, **changes), item(heard=heard), billed=True, at=NOW)
         assert isinstance(outcome, Delivered)
         return outcome.detail
 
@@ -173,7 +190,7 @@ def test_started_minutes_are_billed_once(seconds: float, minutes: int) -> None:
 
 
 def test_a_refused_call_costs_nothing() -> None:
-    outcome = refused(call(status=603))
+    outcome = refused(call(status=603), foreign=False)
     assert isinstance(outcome, PermanentFailure)
     assert outcome.parts == ()
     assert call(status=603).started_minutes == 0

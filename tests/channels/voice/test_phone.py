@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -75,7 +76,7 @@ def office() -> Office:
 
 
 def agenda_of(office: Office, *items: Item) -> Agenda:
-    return Agenda(office, find=office.find, address="4711", items=list(items))
+    return Agenda(office, office.find, "en", address="4711", items=list(items))
 
 
 def phone_of(agenda: Agenda, *, up: bool = False) -> tuple[Phone, Line]:
@@ -121,7 +122,7 @@ async def test_what_was_taken_back_is_not_told(office: Office) -> None:
     agenda.items[1].stopped = BERT
     assert await word(agenda, "next_alert") == "more"
     assert agenda.current is agenda.items[2]
-    assert not agenda.items[1].told
+    assert not agenda.items[1].chosen
 
 
 async def test_a_call_tells_a_bounded_number_of_others(office: Office) -> None:
@@ -228,6 +229,47 @@ async def test_pins_are_asked_of_the_address_that_was_called(office: Office) -> 
     office.proof = Proof.LOCKED
     assert await word(agenda, "check_pin", "1234") == "locked"
     assert set(office.addresses) == {"4711"}
+
+
+async def test_what_was_heard_is_noted_of_the_alert_that_is_told(office: Office) -> None:
+    agenda = agenda_of(office, item(1), item(2))
+    agenda.next()
+    agenda.telling(whole=True)
+    agenda.told()
+    await agenda.perform("next_alert", "", b"")
+    assert [(one.chosen, one.begun, one.heard) for one in agenda.items] == [(True, True, True), (True, False, False)]
+    agenda.telling(whole=False)
+    assert [(one.begun, one.spoken) for one in agenda.items] == [(True, True), (True, False)]
+
+
+async def test_texts_without_a_language_are_in_the_provider_s(office: Office) -> None:
+    office.open = [Briefing(reference="dlv_9", text="Feuer")]
+    agenda = Agenda(office, office.find, "de")
+    _, variables = await agenda.perform("next_alert", "", b"")
+    assert (variables["text"].text, variables["text"].language) == ("Feuer", "de")
+
+
+@pytest.mark.parametrize(
+    ("standing", "decision"),
+    [(Standing.RECORDED, Decision.ACKNOWLEDGED), (Standing.FAILED, None), (Standing.OVER, None)],
+)
+async def test_a_key_before_hanging_up_is_what_the_store_made_of_it(
+    office: Office, standing: Standing, decision: Decision | None
+) -> None:
+    office.held.clear()
+    office.reply = Reply(standing=standing)
+    agenda = agenda_of(office, item(1))
+    agenda.next()
+    pressed = asyncio.create_task(agenda.perform("acknowledge", "", b""))
+    await office.asked_to_decide.wait()
+    pressed.cancel()
+    settled = asyncio.create_task(agenda.settled())
+    with contextlib.suppress(asyncio.CancelledError):
+        await pressed
+    assert not settled.done()
+    office.held.set()
+    await settled
+    assert agenda.items[0].decision is decision
 
 
 async def test_an_effect_that_is_none_is_a_fault(office: Office) -> None:

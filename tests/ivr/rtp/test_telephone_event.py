@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from ivr.rtp.telephone_event import END, EVENTS, REMEMBERED, EventReceiver, KeyPaths, Path, event_payloads
+from ivr.rtp.telephone_event import END, EVENTS, REMEMBERED, SAME_KEY_S, EventReceiver, KeyPaths, Path, event_payloads
 
 
 def payload(key: str, duration: int = 160, *, end: bool = False) -> bytes:
@@ -129,9 +129,46 @@ def test_what_is_remembered_is_bounded() -> None:
     assert len(receiver._seen) == REMEMBERED
 
 
-def test_the_first_path_owns_the_call() -> None:
-    for first, other in itertools.permutations(Path, 2):
+SIGNALLED = [Path.RTP, Path.INFO]
+
+
+def counted(paths: KeyPaths, *keys: tuple[Path, str, float]) -> str:
+    """The keys that count of these (path, key, time)."""
+    return "".join(key for path, key, now in keys if paths.counts(path, key, now))
+
+
+@pytest.mark.parametrize("first", SIGNALLED)
+def test_the_first_path_owns_the_call(first: Path) -> None:
+    for other in set(Path) - {first}:
         paths = KeyPaths()
-        assert paths.counts(first)
-        assert not paths.counts(other)
-        assert paths.counts(first)
+        assert paths.counts(first, "1", 1.0)
+        assert not paths.counts(other, "1", 1.1)
+        assert not paths.counts(other, "2", 9.0)
+        assert paths.counts(first, "2", 9.1)
+
+
+@pytest.mark.parametrize("path", SIGNALLED)
+def test_a_voice_that_sounds_like_a_key_takes_no_other_path(path: Path) -> None:
+    paths = KeyPaths()
+    assert counted(paths, (Path.INBAND, "7", 1.0), (path, "1", 1.5), (path, "1", 3.0), (Path.INBAND, "1", 3.1)) == "711"
+    other = next(one for one in SIGNALLED if one is not path)
+    assert not paths.counts(other, "5", 9.0)
+
+
+@pytest.mark.parametrize("path", SIGNALLED)
+def test_a_key_that_was_heard_is_not_counted_again_on_the_path_that_takes_over(path: Path) -> None:
+    heard = [(Path.INBAND, "4", 1.0), (Path.INBAND, "7", 1.3)]
+    told = [(path, "4", 1.6), (Path.INBAND, "1", 1.65), (path, "7", 1.9), (path, "1", 2.2), (path, "1", 2.5)]
+    assert counted(KeyPaths(), *heard, *told) == "4711"
+
+
+def test_the_same_key_much_later_is_another_one() -> None:
+    assert counted(KeyPaths(), (Path.INBAND, "1", 1.0), (Path.INFO, "1", 1.0 + SAME_KEY_S + 0.1)) == "11"
+
+
+@pytest.mark.parametrize(("before", "after"), list(itertools.permutations(Path, 2)))
+def test_when_other_media_are_agreed_keys_may_come_another_way(before: Path, after: Path) -> None:
+    paths = KeyPaths()
+    assert paths.counts(before, "1", 1.0)
+    paths.media_changed()
+    assert paths.counts(after, "2", 5.0)

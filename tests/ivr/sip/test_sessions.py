@@ -199,6 +199,17 @@ def test_a_new_contact_elsewhere_is_where_requests_go(outgoing: bool, method: st
     assert [hop for hop, _ in stage.sent()] == [Hop("udp", "203.0.113.77", 5099)]  # RFC 3261, 12.2.1.1
 
 
+@pytest.mark.parametrize("contact", ["<sip:n@203.0.113.77:5061>", "<sip:n@203.0.113.9:5061>"])
+def test_with_tls_the_domain_that_was_called_is_asked_for_to_the_end(contact: str) -> None:
+    stage = Stage(transport="tls")
+    stage.hop = Hop("tls", PEER.host, 5061, "example.org")
+    leg, invite = stage.call()
+    stage.hear(far_answer(invite, 200, headers=[SDP, ("Contact", contact)], body=sdp_body()))
+    leg.hang_up(stage.now)
+    [(hop, _)] = stage.sent()
+    assert (hop.transport, hop.port, hop.name) == ("tls", 5061, "example.org")
+
+
 @pytest.mark.parametrize("contact", ["<sip:n@203.0.113.77;transport=tcp>", "<sips:n@203.0.113.77>"])
 def test_a_contact_that_we_cannot_reach_goes_back_where_the_answer_came_from(contact: str) -> None:
     stage = Stage()

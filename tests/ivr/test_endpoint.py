@@ -1,0 +1,313 @@
+"""An endpoint among faults: one of ours in one call ends that call and no other, and what could not be opened holds nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import select
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ivr import call as calls
+from ivr import endpoint as module
+from ivr import transports
+from ivr.audio.machine import GreetingListener
+from ivr.audio.prompts import Prompts
+from ivr.audio.sound import Sound, silence
+from ivr.call import CallOptions, CallResult
+from ivr.endpoint import Conversation, Endpoint, EndpointConfig, Handle, IncomingHandler, Order
+from ivr.flow import FAILED, parse_flow
+from ivr.menu import Dialogue, Event, HungUp, Variable
+from ivr.phone import Behaviour, PhoneSimulator
+from ivr.rtp.srtp import transform_of
+from ivr.sip.agent import Admission, Admitted, Doorkeeper, Dropped
+from ivr.sip.events import Lost
+from ivr.sip.headers import NameAddr
+from ivr.sip.hop import Hop
+from ivr.sip.incoming import IncomingCall
+from ivr.sip.message import Request
+from tests.peers.ports import free_port
+from tests.peers.waiting import eventually
+
+LOCAL = "127.0.0.1"
+FLOW = Path(__file__).parents[2] / "ivr" / "flows" / "alert.toml"
+PROMPTS = Prompts()
+PHONES = {
+    "person": Behaviour(answer_s=0.05, keys="1", keys_s=0.2, again_s=0.2, greeting="nothing"),
+    "quiet": Behaviour(answer_s=0.05, keys="", greeting="nothing"),
+    "leaves": Behaviour(answer_s=0.05, keys="", greeting="nothing", hang_up_s=0.2),
+    "rings": Behaviour(answer_s=None),
+}
+WITHIN_S = 20.0
+"""Everything here takes a second; a loaded machine may need more."""
+
+
+class Silence:
+    """Speaks nothing."""
+
+    async def say(self, text: str, language: str) -> Sound:
+        return silence(0.1)
+
+
+class Nothing:
+    """Performs nothing."""
+
+    async def perform(self, effect: str, digits: str, recording: bytes) -> tuple[str, Mapping[str, Variable]]:
+        return "done", {}
+
+    def telling(self, *, whole: bool) -> None:
+        pass
+
+    def told(self) -> None:
+        pass
+
+
+def conversation(**options: Any) -> Conversation:
+    """An alert that is told."""
+    flow = parse_flow(FLOW.read_text(encoding="utf-8"), name="alert", prompts=PROMPTS.names)
+    return Conversation(
+        flow=flow, effects=Nothing(), languages=["en"], variables={"text": Variable("TEXT")},
+        options=CallOptions(call_max_s=WITHIN_S, **options),
+    )  # fmt: skip
+
+
+async def nobody(_: IncomingCall) -> Conversation | int:
+    """Nobody may call."""
+    return 486
+
+
+def rtp_ports() -> tuple[int, int]:
+    first = random.randrange(20_000, 31_000, 100)
+    return first, first + 99
+
+
+Open = Callable[..., Awaitable[Endpoint]]
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Open]:
+    """``endpoint = await opened()``; it is closed with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            port: int = 0, incoming: IncomingHandler = nobody, admit: Doorkeeper = lambda *_: Admitted(), **more: Any
+        ) -> Endpoint:
+            config = EndpointConfig(host=LOCAL, port=port, rtp_ports=rtp_ports(), calls_per_s=500, **more)
+            endpoint = Endpoint(config, prompts=PROMPTS, speech=Silence(), admit=admit, incoming=incoming)
+            await endpoint.open()
+            stack.push_async_callback(endpoint.close)
+            return endpoint
+
+        yield start
+
+
+@pytest.fixture
+async def phones() -> AsyncIterator[PhoneSimulator]:
+    simulator = PhoneSimulator(PHONES.__getitem__, rtp_ports=rtp_ports())
+    await simulator.open()
+    yield simulator
+    await simulator.close()
+
+
+async def called(endpoint: Endpoint, port: int, number: str, *, ring_s: float = WITHIN_S, **options: Any) -> CallResult:
+    """Calls one of the phones, until it is over."""
+    uri = f"sip:{number}@{LOCAL}:{port}"
+    order = Order(
+        target=uri, to=NameAddr("", uri), from_=NameAddr("", f"sip:tocsin@{LOCAL}"), hops=(Hop("udp", LOCAL, port),),
+        ring_s=ring_s, first_response_s=1.0, conversation=conversation(**options),
+    )  # fmt: skip
+    async with asyncio.timeout(WITHIN_S):
+        return await endpoint.place(order, endpoint.prepare())
+
+
+def once(real: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with a fault the first time."""
+    faults = iter([ValueError("a fault")])
+
+    def faulty(*args: Any) -> Any:
+        for fault in faults:
+            raise fault
+        return real(*args)
+
+    return faulty
+
+
+async def test_a_fault_in_taking_an_answer_ends_that_call_only(
+    opened: Open, phones: PhoneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await opened()
+    monkeypatch.setattr(module, "transform_of", once(transform_of))
+    first = await called(endpoint, phones.port, "person")
+    assert (first.refusal, first.result) == (None, FAILED)
+    assert await phones.calls[0].reached("ended") == "ended"
+    second = await called(endpoint, phones.port, "leaves")
+    assert (second.refusal, second.by_remote) == (None, True)
+    assert second.result != FAILED
+    assert endpoint.calls_up == endpoint.calls_out == 0
+
+
+async def test_a_fault_before_there_is_a_conversation_tells_that_the_call_came_to_nothing(
+    opened: Open, phones: PhoneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await opened()
+    monkeypatch.setattr(module, "Dialogue", once(Dialogue))
+    result = await called(endpoint, phones.port, "person")
+    assert result.refusal is not None
+    assert result.refusal.lost is Lost.TRANSPORT_FAILED
+    assert await phones.calls[0].reached("ended") == "ended"
+    assert endpoint.calls_out == 0
+
+
+async def test_a_fault_in_an_alarm_ends_its_call_and_the_alarms_of_others_go_on(
+    opened: Open, phones: PhoneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await opened()
+    monkeypatch.setattr(calls, "GREETING_TICK_S", 0.01)
+    monkeypatch.setattr(GreetingListener, "may_speak", once(GreetingListener.may_speak))
+    faulty, rings = await asyncio.gather(
+        called(endpoint, phones.port, "quiet", listen_for_greeting=True),
+        called(endpoint, phones.port, "rings", ring_s=1.0),
+    )
+    assert faulty.result == FAILED
+    assert rings.refusal is not None
+    assert rings.refusal.lost is Lost.RING_TIME_OVER
+
+
+async def test_a_fault_in_a_key_ends_the_call(
+    opened: Open, phones: PhoneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await opened()
+    monkeypatch.setattr(calls.Call, "key", once(calls.Call.key))
+    assert (await called(endpoint, phones.port, "person")).result == FAILED
+    assert endpoint.calls_up == 0
+
+
+async def test_a_fault_in_what_is_said_ends_the_call(
+    opened: Open, phones: PhoneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await opened()
+    monkeypatch.setattr(Prompts, "sound", once(Prompts.sound))
+    assert (await called(endpoint, phones.port, "quiet")).result == FAILED
+
+
+async def test_a_fault_in_interrupting_ends_the_call(
+    opened: Open, phones: PhoneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, handles = await opened(), list[Handle]()
+    prepare = Endpoint.prepare
+
+    def prepared(one: Endpoint) -> Handle:
+        handles.append(prepare(one))
+        return handles[-1]
+
+    monkeypatch.setattr(Endpoint, "prepare", prepared)
+    monkeypatch.setattr(calls.Call, "interrupt", once(calls.Call.interrupt))
+    calling = asyncio.create_task(called(endpoint, phones.port, "quiet"))
+    await (await phones.called()).reached("answered")
+    await eventually(lambda: handles[0].up, what="the answer")
+    handles[0].interrupt("Anna")
+    assert (await calling).result == FAILED
+
+
+async def test_a_fault_in_the_end_itself_does_not_keep_the_result(
+    opened: Open, phones: PhoneSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Dialogue.receive
+
+    def receive(dialogue: Dialogue, event: Event, now: float) -> None:
+        if isinstance(event, HungUp):
+            raise ValueError("a fault")
+        real(dialogue, event, now)
+
+    endpoint = await opened()
+    monkeypatch.setattr(Dialogue, "receive", receive)
+    assert (await called(endpoint, phones.port, "leaves")).result == FAILED
+    assert endpoint.calls_up == 0
+
+
+async def test_a_fault_in_taking_a_call_to_us_refuses_it(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def anybody(_: IncomingCall) -> Conversation | int:
+        return conversation()
+
+    monkeypatch.setattr(module, "Dialogue", once(Dialogue))
+    us, caller = await opened(incoming=anybody), await opened()
+    result = await called(caller, us.port, "desk")
+    assert result.refusal is not None
+    assert result.refusal.status == 480
+    assert us.agent.calls == 0
+
+
+async def test_a_fault_over_one_message_leaves_the_timers_of_others(opened: Open, phones: PhoneSimulator) -> None:
+    """Somebody knocks while a phone rings; asking who it is goes wrong."""
+    asked = asyncio.Event()
+
+    def admit(request: Request, hop: Hop, now: float) -> Admission:
+        asked.set()
+        raise ValueError("a fault")
+
+    endpoint = await opened(admit=admit)
+    ringing = asyncio.create_task(called(endpoint, phones.port, "rings", ring_s=1.0))
+    await phones.called()
+    stranger = await opened()
+    knocking = asyncio.create_task(called(stranger, endpoint.port, "x", ring_s=0.1))
+    async with asyncio.timeout(WITHIN_S):
+        await asked.wait()
+    refusal = (await ringing).refusal
+    assert refusal is not None
+    assert refusal.lost is Lost.RING_TIME_OVER
+    await knocking
+
+
+async def test_the_connection_of_whom_the_door_lets_in_is_kept(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transports, "ADMISSION_S", 1.0)
+    us = await opened(
+        transport="tcp", admit=lambda request, *_: Admitted() if request.call_id == "friend" else Dropped()
+    )
+    friend, stranger = [await asyncio.open_connection(LOCAL, us.port) for _ in range(2)]
+    friend[1].write(options("friend", 1))
+    stranger[1].write(options("stranger", 1))
+    async with asyncio.timeout(WITHIN_S):
+        assert (await friend[0].readuntil(b"\r\n\r\n")).startswith(b"SIP/2.0 200 OK")
+        with suppress(ConnectionResetError):
+            assert await stranger[0].read() == b""
+        friend[1].write(options("friend", 2))
+        assert (await friend[0].readuntil(b"\r\n\r\n")).startswith(b"SIP/2.0 200 OK")
+    for _, writer in (friend, stranger):
+        writer.close()
+
+
+def options(call_id: str, cseq: int) -> bytes:
+    """A question whether we are there."""
+    return "\r\n".join(
+        [
+            "OPTIONS sip:tocsin@127.0.0.1 SIP/2.0", f"Via: SIP/2.0/TCP {LOCAL}:5060;branch=z9hG4bK{call_id}{cseq}",
+            "Max-Forwards: 70", f"From: <sip:a@{LOCAL}>;tag=1", f"To: <sip:tocsin@{LOCAL}>", f"Call-ID: {call_id}",
+            f"CSeq: {cseq} OPTIONS", "Content-Length: 0", "", "",
+        ]
+    ).encode()  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", ["the clock", "the agent"])
+async def test_what_could_not_be_opened_keeps_no_port(
+    opened: Open, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    port = free_port()
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        if broken == "the clock":
+            patched.setattr(select, "epoll", fails)
+        else:
+            patched.setattr(module, "GuardedAgent", fails)
+        with pytest.raises(OSError, match="Too many open files"):
+            await opened(port)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind((LOCAL, port))
+    assert (await opened(port)).port == port

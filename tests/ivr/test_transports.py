@@ -1,0 +1,233 @@
+"""SIP's sockets: strangers take no connection of ours, and what cannot be sent is told."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ivr import transports as module
+from ivr.sip.hop import Hop
+from ivr.transports import TlsContexts, Transports
+from tests.peers.kamailio import self_signed
+from tests.peers.ports import free_port
+
+LOCAL = "127.0.0.1"
+OPTIONS = b"OPTIONS sip:x@y SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+WITHIN_S = 20.0
+
+
+class Side:
+    """One side with its sockets, and what it was told."""
+
+    def __init__(self, tls: TlsContexts | None = None) -> None:
+        self.received: asyncio.Queue[tuple[bytes, Hop]] = asyncio.Queue()
+        self.failed: asyncio.Queue[Hop] = asyncio.Queue()
+        self.transports = Transports(
+            host=LOCAL, port=0, transport="tls" if tls else "tcp", tls=tls, failed=self.failed.put_nowait,
+            received=lambda data, hop: self.received.put_nowait((data, hop)),
+        )  # fmt: skip
+
+    @property
+    def port(self) -> int:
+        return self.transports.port
+
+
+Opened = Callable[..., Awaitable[Side]]
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Opened]:
+    """``side = await opened()``; it is closed with the test."""
+    async with AsyncExitStack() as stack, asyncio.timeout(WITHIN_S):
+
+        async def start(tls: TlsContexts | None = None) -> Side:
+            side = Side(tls)
+            await side.transports.open()
+            stack.push_async_callback(side.transports.close)
+            return side
+
+        yield start
+
+
+class Stranger:
+    """A connection to us by hand."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    def say(self, data: bytes) -> None:
+        """Sends something."""
+        self._writer.write(data)
+
+    def close(self) -> None:
+        """Ends it."""
+        self._writer.close()
+
+    async def closed(self) -> None:
+        """Waits until the other side has closed it, whatever that says before."""
+        with suppress(ConnectionError):
+            while await self._reader.read(100):
+                pass
+
+
+Connect = Callable[[int], Awaitable[Stranger]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """``stranger = await connect(port)``; it is closed with the test."""
+    connected: list[Stranger] = []
+
+    async def to(port: int) -> Stranger:
+        stranger = Stranger(*await asyncio.open_connection(LOCAL, port))
+        connected.append(stranger)
+        return stranger
+
+    yield to
+    for stranger in connected:
+        stranger.close()
+    await asyncio.sleep(0)
+
+
+async def test_strangers_take_no_connection_of_ours(
+    opened: Opened, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "INCOMING_MAX", 2)
+    side, proxy = await opened(), await opened()
+    for _ in range(2):
+        await connect(side.port)
+    one_more = await connect(side.port)
+    await one_more.closed()
+    side.transports.send(Hop("tcp", LOCAL, proxy.port), OPTIONS)
+    data, back = await proxy.received.get()
+    assert data == OPTIONS
+    proxy.transports.send(back, OPTIONS)
+    assert await side.received.get() == (OPTIONS, Hop("tcp", LOCAL, proxy.port))
+
+
+async def test_one_address_has_few_connections_to_us(
+    opened: Opened, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "INCOMING_OF_ONE_MAX", 1)
+    side = await opened()
+    first = await connect(side.port)
+    await (await connect(side.port)).closed()
+    first.say(OPTIONS)
+    assert (await side.received.get())[0] == OPTIONS
+    first.close()
+    await side.failed.get()
+    (await connect(side.port)).say(OPTIONS)  # there is room once more
+    data, hop = await side.received.get()
+    assert data == OPTIONS
+    side.transports.admit(hop)
+    (await connect(side.port)).say(OPTIONS)  # and whoever came in may have more of them
+    assert (await side.received.get())[0] == OPTIONS
+
+
+@pytest.mark.parametrize("said", [b"", OPTIONS, b"\r\n\r\n"], ids=["nothing", "a request", "a keep-alive"])
+async def test_a_connection_over_which_nobody_came_in_is_closed(
+    opened: Opened, connect: Connect, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(module, "ADMISSION_S", 1.0)
+    side = await opened()
+    stranger, friend = await connect(side.port), await connect(side.port)
+    friend.say(OPTIONS)
+    _, hop = await side.received.get()
+    side.transports.admit(hop)
+    stranger.say(said)
+    await stranger.closed()
+    friend.say(OPTIONS)  # who came in stays
+    while (await side.received.get())[1] != hop:
+        pass
+
+
+async def test_what_cannot_be_connected_is_told(opened: Opened) -> None:
+    side, nowhere = await opened(), Hop("tcp", LOCAL, free_port())
+    side.transports.send(nowhere, OPTIONS)
+    assert await side.failed.get() == nowhere
+    assert side.transports.trouble(nowhere) is not None
+
+
+async def test_more_than_may_wait_for_a_connection_is_told_and_later_messages_are_sent(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PENDING_BYTES_MAX", len(OPTIONS))
+    side, proxy = await opened(), await opened()
+    hop = Hop("tcp", LOCAL, proxy.port)
+    side.transports.send(hop, OPTIONS)
+    side.transports.send(hop, OPTIONS)
+    assert await side.failed.get() == hop
+    side.transports.send(hop, OPTIONS)
+    assert (await proxy.received.get())[0] == OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+    ],
+)
+def test_whose_connections_are_counted_together(one: str, other: str, same: bool) -> None:
+    network: Any = module._network
+    assert (network(one) == network(other)) is same
+
+
+# --- TLS -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk", "trusted"),
+    [
+        ("localhost", "other.example", True),
+        ("other.example", "localhost", False),
+        ("", "localhost", True),
+        ("", "other.example", False),
+        ("", "", True),
+    ],
+)
+async def test_the_certificate_is_for_the_domain_that_was_asked_for(
+    opened: Opened, tmp_path: Path, name: str, trunk: str, trusted: bool
+) -> None:
+    files = self_signed(tmp_path / "tls")
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(files.certificate, files.key)
+    client = ssl.create_default_context(cafile=files.certificate)
+    proxy = await opened(TlsContexts(client=client, server=server))
+    side = await opened(TlsContexts(client=client, server_name=trunk))
+    hop = Hop("tls", LOCAL, proxy.port, name)
+    side.transports.send(hop, OPTIONS)
+    if trusted:
+        data, back = await proxy.received.get()
+        assert data == OPTIONS
+        proxy.transports.send(back, OPTIONS)
+        assert await side.received.get() == (OPTIONS, hop)  # what comes back, comes from whom we asked for
+    else:
+        assert await side.failed.get() == hop
+        trouble = side.transports.trouble(hop)
+        assert trouble is not None
+        assert trouble.untrusted
+
+
+async def test_a_connection_for_one_domain_is_not_used_for_another(opened: Opened, tmp_path: Path) -> None:
+    files = self_signed(tmp_path / "tls")
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(files.certificate, files.key)
+    client = ssl.create_default_context(cafile=files.certificate)
+    proxy, side = await opened(TlsContexts(client=client, server=server)), await opened(TlsContexts(client=client))
+    side.transports.send(Hop("tls", LOCAL, proxy.port, "localhost"), OPTIONS)
+    assert (await proxy.received.get())[0] == OPTIONS
+    other = Hop("tls", LOCAL, proxy.port, "other.example")
+    side.transports.send(other, OPTIONS)
+    assert await side.failed.get() == other
+    assert proxy.received.empty()
