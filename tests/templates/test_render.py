@@ -119,7 +119,7 @@ def test_lists_are_bounded() -> None:
 def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only a machine that stands still makes a template slow; then it says so instead of standing still with it."""
     clock = iter([0.0, 0.1, 99.0])
-    monkeypatch.setattr("templates.render.time", type("Clock", (), {"monotonic": lambda: next(clock)}))
+    monkeypatch.setattr("templates.render.time", type("Clock", (), {"thread_time": lambda: next(clock)}))
     assert "within 0.5 s" in refusal("a{{ n }}b", n=1).detail
 
 
