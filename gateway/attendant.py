@@ -70,11 +70,8 @@ class People:
         )
         self._by_address = {address: person for person in self.everybody for address in person.addresses}
         self._by_number = {person.number: person for person in self.everybody if person.number}
-
-    @property
-    def names(self) -> dict[str, str]:
+        self.names = {address: person.name for address, person in self._by_address.items()}
         """Their names, by address."""
-        return {address: person.name for address, person in self._by_address.items()}
 
     def at(self, address: str) -> Person | None:
         """Who is reached at the address."""

@@ -14,12 +14,13 @@ from prometheus_client import Counter, Gauge
 
 from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound
-from ivr.audio.speech import Speech, SpeechUnavailable
+from ivr.audio.speech import Speech
 from ivr.call import Call, CallOptions, CallResult, Effects
 from ivr.driver import Driver, GuardedAgent
 from ivr.flow import FAILED, Flow
 from ivr.listening import Ears
-from ivr.menu import Dialogue, Prompt, Segment, Variable
+from ivr.menu import Dialogue, Segment, Variable
+from ivr.narrator import Narrator
 from ivr.rtp.engine import MediaEngine, MediaPort, NoPortError
 from ivr.rtp.srtp import crypto_attributes, transform_of
 from ivr.rtp.stream import KeyHeard, MediaEvent, PlaybackEnded
@@ -51,8 +52,6 @@ from ivr.transports import TlsContexts, Trouble, own_address
 
 log = structlog.get_logger(__name__)
 
-UNREADABLE = "text_unreadable"
-"""The prompt that is played where a text cannot be spoken."""
 FAREWELL_S = 0.2
 """After the last BYE: its answer, and those of what was cancelled."""
 
@@ -160,8 +159,7 @@ class Endpoint:
         self, config: EndpointConfig, *, prompts: Prompts, speech: Speech, admit: Doorkeeper, incoming: IncomingHandler
     ) -> None:
         self.config = config
-        self._prompts = prompts
-        self._speech = speech
+        self._narrator = Narrator(prompts, speech)
         self._incoming = incoming
         self._admit = admit
         self._ears = Ears()
@@ -414,7 +412,7 @@ class Endpoint:
 
         async def sounds_of(segments: Sequence[Segment]) -> tuple[list[Sound], bool]:
             with self.guarded(leg):
-                return await self._sounds_of(segments)
+                return await self._narrator.sounds_of(segments)
             return [], False  # the call is over
 
         dialogue = Dialogue(
@@ -429,8 +427,12 @@ class Endpoint:
         )  # fmt: skip
         self._lines[leg] = _Line(call, over)
         UP.inc()
-        within = self.guarded(leg)
-        self._ears.add(port.stream, heard=within(call.hear), pressed=within(lambda key: call.key(key, Path.INBAND)))
+        self._ears.add(
+            port.stream,
+            heard=call.hear,
+            pressed=lambda key: call.key(key, Path.INBAND),
+            failed=lambda: self._give_up(leg),
+        )
         return call
 
     def _media_event(self, whose: Handle | IncomingCall, event: MediaEvent) -> None:
@@ -480,20 +482,3 @@ class Endpoint:
                 line.call.over(now, by_remote=False)
             line.over(CallResult(call_id=leg.call_id))
         self.wake()
-
-    # --- sound -------------------------------------------------------------------------------------------------------
-
-    async def _sounds_of(self, segments: Sequence[Segment]) -> tuple[list[Sound], bool]:
-        """Prompts and texts as sound, and whether all of it is there: for a text that cannot be spoken, a prompt says so."""
-        sounds, whole = [], True
-        for segment in segments:
-            if isinstance(segment, Prompt):
-                sounds.append(self._prompts.sound(segment.name, segment.language))
-                continue
-            try:
-                sounds.append(await self._speech.say(segment.text, segment.language))
-            except SpeechUnavailable as error:
-                log.warning("text_not_spoken", error=str(error))
-                sounds.append(self._prompts.sound(UNREADABLE, segment.language))
-                whole = False
-        return sounds, whole

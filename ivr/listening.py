@@ -22,12 +22,30 @@ Frames = Sequence[tuple[str, bytes]]
 class _Ear:
     """One stream that is heard. `slot` is its detector's, where keys are looked for."""
 
-    __slots__ = ("heard", "pressed", "slot")
+    __slots__ = ("_failed", "_heard", "_pressed", "slot")
 
-    def __init__(self, heard: Callable[[Frames], None], pressed: Callable[[str], None]) -> None:
-        self.heard = heard
-        self.pressed = pressed
+    def __init__(
+        self, heard: Callable[[Frames], None], pressed: Callable[[str], None], failed: Callable[[], None]
+    ) -> None:
+        self._heard = heard
+        self._pressed = pressed
+        self._failed = failed
         self.slot: int | None = None
+
+    def hear(self, frames: Frames) -> None:
+        """Sound came."""
+        self._tell(self._heard, frames)
+
+    def press(self, key: str) -> None:
+        """A key was in the sound."""
+        self._tell(self._pressed, key)
+
+    def _tell(self, whom: Callable[[T], None], what: T) -> None:
+        try:
+            whom(what)
+        except Exception:  # a fault of ours in one call must not take the keys of the others
+            log.exception("sound_not_heard")
+            self._failed()
 
 
 class Ears:
@@ -37,9 +55,17 @@ class Ears:
         self._bank = KeyBank()
         self._ears: dict[MediaStream, _Ear] = {}
 
-    def add(self, stream: MediaStream, *, heard: Callable[[Frames], None], pressed: Callable[[str], None]) -> None:
-        """Listens to a stream: frames go to `heard`, keys in them to `pressed`, where `look_for_keys` says so."""
-        self._ears[stream] = _Ear(heard, pressed)
+    def add(
+        self,
+        stream: MediaStream,
+        *,
+        heard: Callable[[Frames], None],
+        pressed: Callable[[str], None],
+        failed: Callable[[], None],
+    ) -> None:
+        """Listens to a stream: frames go to `heard`, keys in them to `pressed`, where `look_for_keys` says so. `failed` is told
+        when one of the two raises."""
+        self._ears[stream] = _Ear(heard, pressed, failed)
 
     def look_for_keys(self, stream: MediaStream, wanted: bool) -> None:
         """Whether keys are looked for in this stream's sound."""
@@ -63,7 +89,7 @@ class Ears:
         for stream, frames in heard:
             ear = self._ears.get(stream)
             if ear is not None:
-                _tell(ear.heard, frames)
+                ear.hear(frames)
                 if ear.slot is not None:
                     looked.append((ear, frames))
         most = max((len(frames) for _, frames in looked), default=0)
@@ -81,11 +107,4 @@ class Ears:
             samples = g711.decoded(octets, codec).reshape(len(chosen), FRAME_SAMPLES).astype(np.float32)
             by_slot = {ear.slot: ear for ear, _ in chosen}
             for slot, key in self._bank.push([ear.slot for ear, _ in chosen if ear.slot is not None], samples):
-                _tell(by_slot[slot].pressed, key)
-
-
-def _tell(whom: Callable[[T], None], what: T) -> None:
-    try:
-        whom(what)
-    except Exception:  # a fault of ours in one call must not take the keys of the others
-        log.exception("sound_not_heard")
+                by_slot[slot].press(key)

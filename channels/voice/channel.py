@@ -67,8 +67,8 @@ class VoiceChannel:
         self._refusal = ""
         """What the trunk itself said to the last call, where it took none of it: an operator has to hear of it."""
         self._phones: dict[str, Phone] = {}
-        self._sending: dict[str, Item] = {}
-        """What is being told, or waits for it, by reference."""
+        self._sending: set[Item] = set()
+        """What is being told, or waits for it. After a lost lease one delivery may be here twice."""
         self._preparing: set[asyncio.Task[None]] = set()
 
     # --- the port ----------------------------------------------------------------------------------------------------
@@ -102,9 +102,9 @@ class VoiceChannel:
         for phone in self._phones.values():
             for item in phone.agenda.named(reference):
                 phone.stop(item, stop)
-        waiting = self._sending.get(reference)
-        if waiting is not None and waiting.decision is None:  # the call that it waited for may have just ended
-            waiting.stopped = waiting.stopped or stop
+        for item in self._sending:  # the call that one of them waited for may have just ended
+            if item.briefing.reference == reference and item.decision is None:
+                item.stopped = item.stopped or stop
 
     async def send(self, message: Message) -> Outcome:
         """Calls the phone, or waits for the call that it is on already and is told in it."""
@@ -113,7 +113,8 @@ class VoiceChannel:
         except InvalidAddressError as error:
             return PermanentFailure(reason=Reason(code="invalid_destination", detail=str(error)))
         briefing = Briefing(reference=message.reference, text=message.text, language=message.language)
-        item = self._sending[message.reference] = Item(briefing)
+        item = Item(briefing)
+        self._sending.add(item)
         try:
             while item.stopped is None:
                 phone = self._phones.get(str(address))
@@ -125,7 +126,7 @@ class VoiceChannel:
                     return outcome
             return cancelled(item.stopped.by)
         finally:
-            del self._sending[message.reference]
+            self._sending.discard(item)
 
     async def run(self, report: ReportSink) -> None:
         """Keeps the endpoint open and the trunk looked after until cancelled."""

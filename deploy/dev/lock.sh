@@ -10,7 +10,7 @@ uv=$(PATH="$PWD/.venv/bin:$PATH" command -v uv) || {
 }
 
 compile() {
-    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-header "$@" >/dev/null
 }
 

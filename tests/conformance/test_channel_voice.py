@@ -22,6 +22,8 @@ from tests.peers.ports import LOOPBACK
 from tests.peers.waiting import eventually
 
 WITHIN_S = 20.0
+SOME_WORDS = 75
+"""Packets of 20 ms each."""
 QUICK = Behaviour(answer_s=0.05, keys_s=0.3, again_s=1.0, greeting="nothing", hang_up_s=3.0)
 """Presses 1 as soon as it hears something, and again."""
 
@@ -68,6 +70,12 @@ class Exchange:
         self.behaviours: dict[str, Behaviour] = {}
         self.phones = PhoneSimulator(lambda number: self.behaviours.get(number, QUICK), rtp_ports=(30_000, 39_999))
         self.operator = Operator()
+
+    @property
+    def packets_heard(self) -> int:
+        """What the phones that are up have heard of us."""
+        ports = [line.port for line in self.phones._lines.values()]
+        return sum(port.stream.counts.received for port in ports if port is not None)
 
     def channel(self, **more: Any) -> VoiceChannel:
         channel = VoiceChannel(sip(self.phones.port, **more))
@@ -167,13 +175,20 @@ class TestVoiceChannel(PureSuite):
             call = await exchange.phones.called()
             await call.reached("answered")
             if behaviour.hang_up_s is None:
-                await asyncio.sleep(1.5)
+                await eventually(lambda: exchange.packets_heard >= SOME_WORDS, what="a second and a half of our sound")
                 channel.stop("dlv_1", Stop(by="Bert"))
             async with asyncio.timeout(WITHIN_S):
                 outcome = await send
         assert exchange.operator.decided == []
         assert isinstance(outcome, Delivered), outcome
         assert outcome.code not in ("acknowledged", "taken_in_charge", "declined")
+
+    async def test_one_delivery_may_be_sent_twice_at_once(self, exchange: Exchange) -> None:
+        exchange.behaviours["4711"] = Behaviour(status=486, answer_s=0.3)
+        async with running(channel := exchange.channel()), asyncio.timeout(WITHIN_S):
+            outcomes = await asyncio.gather(channel.send(to("4711")), channel.send(to("4711")))  # its lease was lost
+        assert [outcome.reason.code for outcome in outcomes if isinstance(outcome, RetryLater)] == ["busy"] * 2
+        assert not channel._sending
 
     async def test_a_ringing_call_is_taken_back_with_its_reason(self, exchange: Exchange) -> None:
         exchange.behaviours["4711"] = Behaviour(answer_s=None)

@@ -21,8 +21,9 @@ def test_a_fault_in_one_call_takes_no_key_of_another() -> None:
     ears, faulty, well = Ears(), stream(), stream()
     frames: list[Sequence[tuple[str, bytes]]] = []
     keys: list[str] = []
-    ears.add(faulty, heard=fails, pressed=fails)
-    ears.add(well, heard=frames.append, pressed=keys.append)
+    failed: list[str] = []
+    ears.add(faulty, heard=fails, pressed=fails, failed=lambda: failed.append("faulty"))
+    ears.add(well, heard=frames.append, pressed=keys.append, failed=lambda: failed.append("well"))
     for one in (faulty, well):
         ears.look_for_keys(one, True)
     sound = tones.keys("5", tone_s=0.1, pause_s=0.1)
@@ -30,13 +31,14 @@ def test_a_fault_in_one_call_takes_no_key_of_another() -> None:
     for frame in sent:
         ears.hear([(faulty, [frame]), (well, [frame])])
     assert keys == ["5"]
+    assert failed == ["faulty"] * (len(sent) + 1)
     assert len(frames) == len(sent)
 
 
 def test_who_is_gone_hears_nothing() -> None:
     ears, one = Ears(), stream()
     frames: list[Sequence[tuple[str, bytes]]] = []
-    ears.add(one, heard=frames.append, pressed=fails)
+    ears.add(one, heard=frames.append, pressed=fails, failed=lambda: None)
     ears.look_for_keys(one, True)
     ears.remove(one)
     ears.remove(one)

@@ -11,6 +11,7 @@ import pytest
 from ivr import trunk as module
 from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound
+from ivr.audio.speech import SpeechUnavailable
 from ivr.endpoint import Conversation, Endpoint, EndpointConfig
 from ivr.sip.agent import Dropped
 from ivr.sip.hop import Hop, Transport
@@ -106,7 +107,7 @@ class Registrar:
 
 class Dumb:
     async def say(self, text: str, language: str) -> Sound:
-        raise NotImplementedError
+        raise SpeechUnavailable("nobody speaks in these tests")
 
 
 async def nobody(_: IncomingCall) -> Conversation | int:

@@ -8,12 +8,10 @@ from dataclasses import replace
 import pytest
 
 from ivr.rtp.packet import RtpPacket, written
-from ivr.rtp.srtp import SrtpTransform, crypto_attributes, installed, transform_of
+from ivr.rtp.srtp import SrtpTransform, crypto_attributes, transform_of
 from ivr.rtp.stream import KeyHeard, MediaEvent, MediaStream
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.sdp import SRTP_SUITES, AudioSession, CryptoAttribute
-
-pytestmark = pytest.mark.skipif(not installed(), reason="libsrtp is not installed")
 
 
 def agreed(
