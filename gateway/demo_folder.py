@@ -25,6 +25,12 @@ class Ports:
     sip: int
     phone: int
 
+    @property
+    def rtp(self) -> str:
+        """A range for the sound of calls that the port for SIP is not in, wherever the system has put that."""
+        first = 41_000 if 40_000 <= self.sip < 41_000 else 40_000
+        return f"{first}-{first + 999}"
+
 
 PREFERRED = Ports(http=8080, smsc=2775, mail=2525, bounces=2526, sip=5060, phone=5080)
 """The customary ones, so that a line that was pasted yesterday works today; a taken one is replaced by any free one."""
@@ -159,6 +165,7 @@ kind = "sip"
 listen = "{HOST}:{ports.sip}"
 host = "{HOST}"            # here ring simulated phones
 port = {ports.phone}
+rtp_ports = "{ports.rtp}"       # for the sound of the calls
 caller_id = "+33100000000"      # the number shown
 
 [[routes]]                      # who may be called

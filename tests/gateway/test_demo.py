@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from gateway import demo
+from gateway.app import load_settings
+from gateway.demo_folder import PREFERRED, DemoFolder
 from tests.gateway.cli_desk import TOCSIN, Terminal, terminal_in
 
 # one after the other: all of them want the customary ports
@@ -107,6 +109,13 @@ def test_changes_made_by_hand_are_not_lost(tmp_path: Path) -> None:
     assert (folder / "tocsin.toml.yours").read_text() == "# mine\n"
     assert "your changes" not in demo_once(tmp_path, "--directory", "elsewhere").stdout
     assert (folder / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("sip", [PREFERRED.sip, 39_999, 40_000, 40_500, 40_999, 41_000, 41_999, 42_000, 65_535])
+def test_its_settings_are_right_whichever_port_the_system_has_chosen(tmp_path: Path, sip: int) -> None:
+    folder = DemoFolder(path=tmp_path)
+    folder.write_settings(replace(PREFERRED, sip=sip))
+    load_settings(folder.settings)
 
 
 def test_an_alert_that_does_not_arrive_is_a_failure(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
