@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from channels.voice.caller_ids import objection
+from channels.voice.cautions import cautions
+from channels.voice.settings import SipSettings
 from gateway.settings import Settings
 
 NOBODY_LEFT = "no [last_resort] recipients: when an alert reaches nobody, nobody is told"
@@ -16,15 +17,16 @@ def warnings_of(settings: Settings) -> list[str]:
         found.append(NOBODY_LEFT)
     if not settings.providers:
         found.append(NO_PROVIDER)
-    found += _caller_ids(settings)
+    found += _voice(settings)
     return found
 
 
-def _caller_ids(settings: Settings) -> list[str]:
-    found = []
-    for provider in settings.providers:
-        caller_id = getattr(provider.settings, "caller_id", "")
-        said = objection(caller_id)
-        if said:
-            found.append(f"provider {provider.name}: caller_id {caller_id}: {said}")
-    return found
+def _voice(settings: Settings) -> list[str]:
+    languages = {person.language for person in settings.people} | {line.language for line in settings.lines}
+    answered = bool(settings.people or settings.lines)
+    return [
+        f"provider {provider.name}: {said}"
+        for provider in settings.providers
+        if isinstance(provider.settings, SipSettings)
+        for said in cautions(provider.settings, languages=languages, answered=answered)
+    ]

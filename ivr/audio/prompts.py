@@ -60,7 +60,7 @@ class Prompts:
 
     def sound(self, name: str, language: str) -> Sound:
         """The prompt in the language nearest to the one asked for. Raises PromptError where no language has it."""
-        for tag in (language.lower(), language.lower().partition("-")[0], DEFAULT_LANGUAGE):
+        for tag in (*_tags(language), DEFAULT_LANGUAGE):
             path = self._files.get((tag, name))
             if path is not None:
                 return self._read(path)
@@ -68,10 +68,16 @@ class Prompts:
 
     def nearest(self, language: str) -> str:
         """The language that prompts are spoken in for somebody who speaks this one."""
-        for tag in (language.lower(), language.lower().partition("-")[0]):
-            if tag in self.languages:
-                return tag
-        return DEFAULT_LANGUAGE
+        return next((tag for tag in _tags(language) if tag in self.languages), DEFAULT_LANGUAGE)
+
+    def has(self, language: str) -> bool:
+        """Whether there are prompts in this language or in the one that it is a variety of."""
+        return any(tag in self.languages for tag in _tags(language))
+
+
+def _tags(language: str) -> tuple[str, str]:
+    """As folders are named: the language itself, and without its region."""
+    return language.lower(), language.lower().partition("-")[0]
 
 
 def texts(language: str) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Numbers that networks refuse as caller ids, and where an operator reads of it."""
+"""What an operator is warned of: numbers that networks refuse as caller ids, languages without prompts, lines that nobody reaches."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from channels.voice.caller_ids import objection
+from channels.voice.cautions import cautions
 from channels.voice.settings import SipSettings
 from gateway.cli.cautions import NOBODY_LEFT, warnings_of
 from gateway.settings import Provider, Settings
+from ivr.audio.prompts import OWN
 from tests.gateway.cli_desk import Terminal, terminal_in
 
 VOICE = """
@@ -80,6 +82,56 @@ def test_warnings_name_provider_and_number() -> None:
         ["provider pbx-0", "caller_id +33612345678"],
         ["provider pbx-2", "caller_id +33899123456"],
     ]
+
+
+def cautioned(*, languages: tuple[str, ...] = (), answered: bool = True, **keys: Any) -> list[str]:
+    return list(
+        cautions(
+            SipSettings.model_validate({"name": "pbx", "host": "127.0.0.1", **keys}),
+            languages=languages,
+            answered=answered,
+        )
+    )
+
+
+def test_languages_without_prompts_are_named_once() -> None:
+    assert cautioned(languages=("", "fr", "fr-CA", "EN")) == []
+    said = cautioned(language="de-AT", languages=("de-AT", "nl", "fr"))
+    assert [one.partition(":")[0] for one in said] == ["language de-AT", "language nl"]
+    assert said[0].endswith("(only in en, fr): menus are spoken in en; `prompts` may name a folder that has them")
+
+
+def test_prompts_of_ones_own_are_enough(tmp_path: Path) -> None:
+    prompt = tmp_path / "de" / "goodbye.wav"
+    prompt.parent.mkdir()
+    prompt.write_bytes((OWN / "en" / "goodbye.wav").read_bytes())
+    assert cautioned(language="de-AT", prompts=tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "answered", "warned"),
+    [
+        ({"transport": "tls"}, True, True),
+        ({"transport": "tls"}, False, False),  # nothing would answer anyway
+        ({"transport": "tls", "incoming_max": 0}, True, False),
+        ({"transport": "tcp"}, True, False),
+        ({}, True, False),
+    ],
+)
+def test_lines_that_nobody_can_connect_to(keys: dict[str, Any], answered: bool, warned: bool) -> None:
+    said = cautioned(answered=answered, **keys)
+    assert said == (
+        ["no tls_certificate: calls to us are only taken over connections that we opened"] if warned else []
+    )
+
+
+def test_languages_of_people_and_lines_are_looked_at(terminal: Terminal) -> None:
+    with terminal.config.open("a") as file:
+        file.write(VOICE.format("+33140000000"))
+        file.write('[[people]]\nname = "Ann"\nlanguage = "sv"\naddresses = ["voice:+33140000001"]\n')
+        file.write('[[lines]]\nname = "ack"\nnumber = "100"\nkind = "acknowledgement"\nlanguage = "nl"\n')
+    said = [one for one in terminal.json("check")["warnings"] if "language" in one]
+    assert [one.partition(": there")[0] for one in said] == ["provider pbx: language nl", "provider pbx: language sv"]
 
 
 def test_a_provider_without_a_caller_id_is_no_warning(terminal: Terminal) -> None:
