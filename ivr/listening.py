@@ -97,13 +97,12 @@ class Ears:
             self._look([(ear, frames[n]) for ear, frames in looked if n < len(frames)])
 
     def _look(self, frames: Sequence[tuple[_Ear, tuple[str, bytes]]]) -> None:
-        """One frame of each of some calls; what is not 20 ms long is cut or filled up."""
+        """One frame of each of some calls."""
         for codec in ("PCMA", "PCMU"):
             chosen = [(ear, payload) for ear, (one, payload) in frames if one == codec and ear.slot is not None]
             if not chosen:
                 continue
-            filler = g711.SILENCE[codec] * FRAME_SAMPLES
-            octets = b"".join((payload + filler)[:FRAME_SAMPLES] for _, payload in chosen)
+            octets = b"".join(payload for _, payload in chosen)
             samples = g711.decoded(octets, codec).reshape(len(chosen), FRAME_SAMPLES).astype(np.float32)
             by_slot = {ear.slot: ear for ear, _ in chosen}
             for slot, key in self._bank.push([ear.slot for ear, _ in chosen if ear.slot is not None], samples):

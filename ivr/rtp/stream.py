@@ -70,7 +70,7 @@ class MediaStream:
 
     __slots__ = (
         "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last_sequence", "_locked", "_marker",
-        "_may_send", "_playback", "_receiver", "_remote", "_sequence", "_silence", "_sounds", "_sources", "_ssrc", "_steps",
+        "_may_send", "_playback", "_receiver", "_remote", "_rest", "_sequence", "_silence", "_sounds", "_sources", "_ssrc", "_steps",
         "_timestamp", "_transform", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event", "payload_type",
     )  # fmt: skip
 
@@ -82,6 +82,7 @@ class MediaStream:
         self.listening = False
         """Whether somebody takes `frames_heard`: a detector, a recorder."""
         self.frames_heard: list[tuple[str, bytes]] = []
+        """(codec, 20 ms), however long the packets are that they came in."""
         self.last_received_at: float | None = None
         """When something came; a later exchange of offer and answer counts too, for it may have ended a hold."""
         self.accepts: dict[int, str] = {}
@@ -100,6 +101,7 @@ class MediaStream:
         self._transform: Transform | None = None
         self._receiver = EventReceiver()
         self._last_sequence: int | None = None
+        self._rest: tuple[str, bytes] | None = None
         self._sounds: tuple[Sound, ...] = ()
         self._frames: tuple[bytes, ...] = ()
         self._index = 0
@@ -267,8 +269,18 @@ class MediaStream:
         if self._last_sequence is not None and (self._last_sequence - sequence) & 0xFFFF <= MISORDER_MAX:
             return
         self._last_sequence = sequence
-        if len(self.frames_heard) < FRAMES_HEARD_MAX:
-            self.frames_heard.append((codec, payload))
+        if (
+            self._rest or len(payload) != FRAME_SAMPLES
+        ):  # who has packets of 10 or 30 ms was not asked to (RFC 4566, a=ptime)
+            rest_codec, rest = self._rest or (codec, b"")
+            whole = rest + payload if rest_codec == codec else payload
+            cut = len(whole) - len(whole) % FRAME_SAMPLES
+            frames = [whole[at : at + FRAME_SAMPLES] for at in range(0, cut, FRAME_SAMPLES)]
+            self._rest = (codec, whole[cut:]) if cut < len(whole) else None
+        else:
+            frames = [payload]
+        free = FRAMES_HEARD_MAX - len(self.frames_heard)
+        self.frames_heard.extend((codec, frame) for frame in frames[:free])
 
 
 def _frames(sounds: Sequence[Sound], codec: str) -> tuple[bytes, ...]:

@@ -212,10 +212,35 @@ def test_repeated_and_late_sound_is_left_out_across_the_wrap() -> None:
 def test_a_stream_that_begins_anew_is_heard_from_its_beginning(sequence: int) -> None:
     line = Line()
     heard = listening(line)
-    line.hear(8, b"old" * 50, sequence=50_000, ssrc=1)
+    line.hear(8, b"old!" * 40, sequence=50_000, ssrc=1)
     for n in range(3):
-        line.hear(8, b"new" * 50, sequence=sequence + n, ssrc=2)
-    assert heard() == [b"old" * 50, *[b"new" * 50] * 3]
+        line.hear(8, b"new!" * 40, sequence=sequence + n, ssrc=2)
+    assert heard() == [b"old!" * 40, *[b"new!" * 40] * 3]
+
+
+@pytest.mark.parametrize(
+    "sizes", [[80], [240], [320], [480], [1], [160, 80, 80, 160], [240, 160, 240], [159, 161], [720]]
+)
+def test_sound_is_heard_in_20_ms_however_long_the_packets_are(sizes: list[int]) -> None:
+    line = Line()
+    heard = listening(line)
+    sent = b""
+    for sequence in range(20):
+        payload = bytes((len(sent) + n) & 0xFF for n in range(sizes[sequence % len(sizes)]))
+        line.hear(8, payload, sequence=sequence)
+        sent += payload
+    found = heard()
+    assert {len(frame) for frame in found} <= {160}
+    assert b"".join(found) == sent[: min(len(sent) // 160, FRAMES_HEARD_MAX) * 160]
+
+
+def test_what_is_left_of_another_codec_is_not_mixed_in() -> None:
+    line = Line()
+    heard = listening(line)
+    line.hear(8, b"a" * 240, sequence=1)
+    line.hear(0, b"u" * 240, sequence=2)
+    line.hear(0, b"u" * 80, sequence=3)
+    assert heard() == [b"a" * 160, b"u" * 160, b"u" * 160]
 
 
 def test_sound_that_nobody_fetches_does_not_pile_up() -> None:
@@ -230,8 +255,8 @@ def test_extension_padding_and_sources_are_taken_away() -> None:
     line = Line()
     heard = listening(line)
     head = struct.pack("!BBHII", 0x80 | 0x20 | 0x10 | 2, 8, 1, 1, 9)
-    line.stream.receive(head + b"\0" * 8 + b"\xbe\xde\0\1abcd" + b"sound" + b"\0\0\3", FAR, 1.0)
-    assert heard() == [b"sound"]
+    line.stream.receive(head + b"\0" * 8 + b"\xbe\xde\0\1abcd" + b"sound" * 32 + b"\0\0\3", FAR, 1.0)
+    assert heard() == [b"sound" * 32]
     for broken in (
         struct.pack("!BBHII", 0x8F, 8, 2, 1, 9) + b"\0" * 8, struct.pack("!BBHII", 0x90, 8, 2, 1, 9) + b"\0\0",
         struct.pack("!BBHII", 0x90, 8, 2, 1, 9) + b"\0\0\xff\xff", struct.pack("!BBHII", 0xA0, 8, 2, 1, 9) + b"\0",
