@@ -269,18 +269,17 @@ class MediaStream:
         if self._last_sequence is not None and (self._last_sequence - sequence) & 0xFFFF <= MISORDER_MAX:
             return
         self._last_sequence = sequence
-        if (
-            self._rest or len(payload) != FRAME_SAMPLES
-        ):  # who has packets of 10 or 30 ms was not asked to (RFC 4566, a=ptime)
-            rest_codec, rest = self._rest or (codec, b"")
-            whole = rest + payload if rest_codec == codec else payload
-            cut = len(whole) - len(whole) % FRAME_SAMPLES
-            frames = [whole[at : at + FRAME_SAMPLES] for at in range(0, cut, FRAME_SAMPLES)]
-            self._rest = (codec, whole[cut:]) if cut < len(whole) else None
-        else:
-            frames = [payload]
+        frames = [payload] if len(payload) == FRAME_SAMPLES and not self._rest else self._framed(codec, payload)
         free = FRAMES_HEARD_MAX - len(self.frames_heard)
         self.frames_heard.extend((codec, frame) for frame in frames[:free])
+
+    def _framed(self, codec: str, payload: bytes) -> list[bytes]:
+        """Of 20 ms each, from packets of any length: a=ptime is a wish (RFC 4566, 6), and some send 10 or 30 ms. The rest waits."""
+        rest_codec, rest = self._rest or (codec, b"")
+        whole = rest + payload if rest_codec == codec else payload
+        end = len(whole) - len(whole) % FRAME_SAMPLES
+        self._rest = (codec, whole[end:]) if end < len(whole) else None
+        return [whole[at : at + FRAME_SAMPLES] for at in range(0, end, FRAME_SAMPLES)]
 
 
 def _frames(sounds: Sequence[Sound], codec: str) -> tuple[bytes, ...]:
