@@ -173,31 +173,36 @@ class MediaEngine:
 
     def _read(self, now: float) -> None:
         assert self._epoll is not None
-        heard = []
-        for number, _ in self._epoll.poll(0):
-            port = self._ports.get(number)
-            if port is None:
-                continue
-            stream, receive = port.stream, port.socket.recvfrom
-            try:
-                for _ in range(READS_MAX):
-                    data, source = receive(PACKET_BYTES_MAX)
-                    stream.receive(data, source[:2], now)
-            except BlockingIOError:
-                pass
-            except OSError:
-                continue  # an ICMP error, or a socket that was closed by what its last packet meant
-            except Exception:  # a fault of ours in one call must not silence the others
-                log.exception("audio_tick_failed")
-            if stream.frames_heard:
-                heard.append((stream, stream.frames_heard))
-                stream.frames_heard = []
-        if heard:
-            for listener in self._listeners:
+        heard: dict[MediaStream, None] = {}
+        for _ in range(
+            READS_MAX
+        ):  # who has sent more than one packet is ready again: nobody is asked for what has not come
+            ready = self._epoll.poll(0)
+            if not ready:
+                break
+            for number, _ in ready:
+                port = self._ports.get(number)
+                if port is None:
+                    continue
+                stream = port.stream
                 try:
-                    listener.hear(heard)
-                except Exception:  # what one of them does not hear, the others do
+                    data, source = port.socket.recvfrom(PACKET_BYTES_MAX)
+                    stream.receive(data, source[:2], now)
+                except OSError:
+                    continue  # an ICMP error, or a socket that was closed by what its last packet meant
+                except Exception:  # a fault of ours in one call must not silence the others
                     log.exception("audio_tick_failed")
+                if stream.frames_heard:
+                    heard[stream] = None
+        if heard:
+            self._tell([(stream, stream.take_heard()) for stream in heard])
+
+    def _tell(self, heard: Sequence[tuple[MediaStream, Sequence[tuple[str, bytes]]]]) -> None:
+        for listener in self._listeners:
+            try:
+                listener.hear(heard)
+            except Exception:  # what one of them does not hear, the others do
+                log.exception("audio_tick_failed")
 
     def _send(self) -> None:
         packets = self._packets

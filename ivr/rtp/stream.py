@@ -259,6 +259,11 @@ class MediaStream:
         elif self.listening and codec is not None:
             self._hear(codec, packet.sequence, packet.payload)
 
+    def take_heard(self) -> list[tuple[str, bytes]]:
+        """The sound since the last time, which begins anew."""
+        taken, self.frames_heard = self.frames_heard, []
+        return taken
+
     def _may_be_theirs(self, source: Address, now: float) -> bool:
         if self._transform is not None or self._sources.is_agreed(source):
             return True
