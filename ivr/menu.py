@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ivr.flow import FAILED, Flow, State
+from ivr.flow import DIGITS_MAX, FAILED, Flow, State
 
 ALERT_TEXT = "text"
 """The variable that tells the alert: what only counts once it was begun to be spoken."""
@@ -167,6 +167,7 @@ class Dialogue:
         self._further = False
         self._deaf_until: float | None = None
         self._digits = ""
+        self._ahead = ""
         self._recording = False
         self._performing = False
         self._interrupted: Interrupted | None = None
@@ -243,7 +244,7 @@ class Dialogue:
             return ""
         if state.fresh:
             self._further = True
-            self._visits = {key: n for key, n in self._visits.items() if self._counts_calls(key)}
+            self._count_anew()
         visits = self._visits[name] = self._visits.get(name, 0) + 1
         if state.visits_max and visits > state.visits_max:
             return state.exhausted
@@ -253,15 +254,17 @@ class Dialogue:
         self._deadline = None
         if state.next_language:
             self._language += 1
+        if self._typed_ahead(state, now):
+            return ""
         if not state.say:
             return self._go_on(now)
         self._say(state, now)
         return ""
 
-    def _counts_calls(self, name: str) -> bool:
-        """Whether the visits of a state are counted over the whole call: those that lead to the next alert, and the PIN's."""
-        state = self.flow.states[name]
-        return bool(state.do) and bool(state.visits_max)
+    def _count_anew(self) -> None:
+        """Forgets visits, but for those that are counted over the whole call: of what leads to the next alert, and of the PIN."""
+        states = self.flow.states
+        self._visits = {name: n for name, n in self._visits.items() if states[name].do and states[name].visits_max}
 
     def _say(self, state: State, now: float) -> None:
         segments: list[Segment] = []
@@ -313,7 +316,10 @@ class Dialogue:
             self._actions.append(StopRecording())
             self._recorded(now)
             return
-        if self._performing or (self._saying and not state.barge_in):
+        if self._performing:
+            self._ahead = (self._ahead + key)[:DIGITS_MAX]
+            return
+        if self._saying and not state.barge_in:
             return
         if self._deaf_until is not None and now < self._deaf_until:
             return
@@ -321,20 +327,39 @@ class Dialogue:
             self._digit(key, state, now)
         elif state.keys:
             self._hush()
+            if key in state.keys:  # whoever presses what was offered is there: how often nobody did is counted anew
+                self._count_anew()
             self._enter(state.keys.get(key, state.wrong), now)
         elif state.next and self._saying:
             self._hush()
+            self._ahead = key
             self._enter(state.next, now)
+
+    def _typed_ahead(self, state: State, now: float) -> bool:
+        """Takes digits that came before they were asked for: with them there is nothing left to ask. Keys that choose never count
+        ahead of what is offered."""
+        wanted = state.digits
+        if wanted is None and (state.do or state.next):
+            return False  # digits may still be asked for
+        typed, self._ahead = self._ahead, ""
+        if wanted is None or not state.barge_in:
+            return False
+        digits, end, _ = typed.lstrip(wanted.end).partition(wanted.end)
+        for key in digits + end:
+            if not self._performing:
+                self._digit(key, state, now)
+        return bool(digits)
 
     def _digit(self, key: str, state: State, now: float) -> None:
         wanted = state.digits
         assert wanted is not None
         self._hush()
-        if key != wanted.end:
-            self._digits += key
-        complete = key == wanted.end or len(self._digits) >= wanted.max
-        if complete and len(self._digits) >= wanted.min:
+        ended = key == wanted.end
+        self._digits += "" if ended else key
+        if len(self._digits) >= (wanted.min if ended else wanted.max):
             self._perform(now)
+        elif ended and self._digits:  # too few: a slip, and they begin anew
+            self._enter(state.silence, now)
         else:
             self._deadline = now + wanted.silence_s
 

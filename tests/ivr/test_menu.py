@@ -180,9 +180,14 @@ ALERT_TALKS: dict[str, tuple[str, list[str], str]] = {
         [*GREETED_SAID, SPOKEN, SPOKEN, "do acknowledge", "say acknowledged", *LAST_SAID],
         "done",
     ),
-    "2 repeats only so often": (
-        f"{GREETED} heard 2 heard 2 heard 2 heard 2 heard",
-        [*GREETED_SAID, SPOKEN, SPOKEN, SPOKEN, "say goodbye", "hang up"],
+    "2 repeats as often as somebody presses it": (
+        f"{GREETED} heard 2 heard 2 heard 2 heard 2 heard * heard * heard 1 acknowledge=recorded",
+        [*GREETED_SAID, *[SPOKEN] * 4, "say TEXT:fr keys_alert:fr", SPOKEN, "do acknowledge", "say acknowledged"],
+        "",
+    ),
+    "who presses 2 and then nothing is asked as often as the others": (
+        f"{GREETED} heard silence heard silence heard 2 heard silence heard silence heard silence heard silence heard",
+        [*GREETED_SAID, *[SPOKEN] * 6, "say goodbye", "hang up"],
         "no_key",
     ),
     "* changes the language of the prompts": (
@@ -302,8 +307,49 @@ ALERT_TALKS: dict[str, tuple[str, list[str], str]] = {
         "pin_wrong",
     ),
     "PIN too short": (
-        f"{ASKED} heard 12# silence heard 12#34# check_pin=ok",
-        [*ASKED_SAID, "say ask_pin", "do check_pin 1234", SPOKEN],
+        f"{ASKED} heard 12# heard 34 silence heard 1234# check_pin=ok",
+        [*ASKED_SAID, "say ask_pin", "say ask_pin", "do check_pin 1234", SPOKEN],
+        "",
+    ),
+    "PIN too short again and again": (
+        f"{ASKED} heard 12# heard 12# heard 12# heard",
+        [*ASKED_SAID, "say ask_pin", "say ask_pin", "say goodbye", "hang up"],
+        "pin_wrong",
+    ),
+    "# before the PIN says nothing": (
+        f"{ASKED} heard # 1234# check_pin=ok",
+        [*ASKED_SAID, "do check_pin 1234", SPOKEN],
+        "",
+    ),
+    "PIN begun in the greeting": (
+        "start 4 7 needs_pin=yes 11# check_pin=ok",
+        ["say greeting", "hush", "do needs_pin", "do check_pin 4711", SPOKEN],
+        "",
+    ),
+    "PIN entered before it is known to be needed": (
+        "start 4711# needs_pin=yes check_pin=ok",
+        ["say greeting", "hush", "do needs_pin", "do check_pin 4711", SPOKEN],
+        "",
+    ),
+    "PIN too short before it is asked for": (
+        "start 47#11# needs_pin=yes heard 4711# check_pin=ok",
+        ["say greeting", "hush", "do needs_pin", "say ask_pin", "do check_pin 4711", SPOKEN],
+        "",
+    ),
+    "PIN begun while it is told that the last one was wrong": (
+        f"{ASKED} heard 1234# check_pin=wrong 4711# check_pin=ok",
+        [*ASKED_SAID, "do check_pin 1234", "say pin_wrong", "hush", "do check_pin 4711", SPOKEN],
+        "",
+    ),
+    "# once more while the PIN is looked at": (
+        f"{ASKED} heard 123456789012 # check_pin=wrong heard heard 1234# check_pin=ok",
+        [*ASKED_SAID, "do check_pin 123456789012", "say pin_wrong", "say ask_pin", "do check_pin 1234", SPOKEN],
+        "",
+    ),
+    "keys ahead of an alert decide nothing": (
+        "start 1 1 needs_pin=no heard 1 1 acknowledge=recorded heard 1 next_alert=more heard heard silence",
+        ["say greeting", "hush", "do needs_pin", SPOKEN, "do acknowledge", "say acknowledged", "do next_alert",
+         "say next_alert", SPOKEN, SPOKEN],
         "",
     ),
     "PIN never entered": (
