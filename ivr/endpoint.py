@@ -49,6 +49,7 @@ from ivr.sip.outgoing import Invitation, OutgoingCall
 from ivr.sip.sdp import CryptoAttribute
 from ivr.sip.session import Session
 from ivr.transports import TlsContexts, Trouble, own_address
+from ivr.turns import Turn, Turns
 
 log = structlog.get_logger(__name__)
 
@@ -82,12 +83,13 @@ class EndpointConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conversation:
-    """What is talked about in a call: a flow, its first variables, and what performs its effects."""
+    """What is talked about in a call: a flow, and what performs its effects."""
 
     flow: Flow
     effects: Effects
     languages: Sequence[str]
-    variables: Mapping[str, Variable] = field(default_factory=dict)
+    opening: Callable[[], Mapping[str, Variable]] = dict
+    """Gives the first variables once the call is answered: what is told is chosen then."""
     options: CallOptions = field(default_factory=CallOptions)
 
 
@@ -100,6 +102,8 @@ class Order:
     from_: NameAddr
     hops: tuple[Hop, ...]
     headers: tuple[tuple[str, str], ...] = ()
+    urgent: bool = False
+    """Goes before others, where calls have to wait for their turn."""
     ring_s: float = 35.0
     first_response_s: float = 4.0
     redirect: Callable[[str], tuple[Hop, ...]] = field(default=lambda _: ())
@@ -116,16 +120,24 @@ class Handle:
         self.leg: OutgoingCall | None = None
         self.call: Call | None = None
         self.stopped = False
+        self.turn: Turn | None = None
         self.answering: Callable[[], None] = lambda: None
         self.result: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
 
     def hang_up(self, reason: str = "") -> None:
         """Ends it wherever it stands: not placed yet, ringing, or up."""
         self.stopped = True
+        if self.turn is not None:
+            self.turn.cancel()
         if self.leg is not None:
             with self._endpoint.guarded(self.leg):
                 self.leg.hang_up(self._endpoint.now(), reason=reason)
             self._endpoint.wake()
+
+    def hasten(self) -> None:
+        """It is urgent now, where it still waits for its turn."""
+        if self.turn is not None:
+            self._endpoint.turns.hasten(self.turn)
 
     def interrupt(self, by: str) -> None:
         """Tells whoever is on the line that somebody else has it, then hangs up. Only of a call that is up."""
@@ -169,7 +181,7 @@ class Endpoint:
         )
         self._lines: dict[Leg, _Line] = {}
         self._placed: dict[OutgoingCall, tuple[Handle, MediaPort, Conversation]] = {}
-        self._next_call_at = 0.0
+        self.turns = Turns(config.calls_per_s, self.now)
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -241,7 +253,11 @@ class Endpoint:
 
     async def place(self, order: Order, handle: Handle) -> CallResult:
         """Calls, talks, and gives what became of it once it is over."""
-        await self._pace()
+        handle.turn = self.turns.take(urgent=order.urgent)
+        try:
+            await asyncio.wait({handle.turn})
+        finally:
+            handle.turn.cancel()
         if handle.stopped or self._closing:
             return CallResult(call_id="", refusal=Refusal(lost=Lost.STOPPED))
         try:
@@ -270,14 +286,6 @@ class Endpoint:
         except asyncio.CancelledError:
             handle.hang_up()
             raise
-
-    async def _pace(self) -> None:
-        """Waits for this call's turn among `calls_per_s`."""
-        now = self.now()
-        turn = max(self._next_call_at, now)
-        self._next_call_at = turn + 1 / self.config.calls_per_s
-        if turn > now:
-            await asyncio.sleep(turn - now)
 
     def _negotiation(self, port: MediaPort) -> Negotiation:
         crypto: tuple[CryptoAttribute, ...] = ()
@@ -416,7 +424,7 @@ class Endpoint:
             return [], False  # the call is over
 
         dialogue = Dialogue(
-            conversation.flow, languages=conversation.languages, variables=conversation.variables,
+            conversation.flow, languages=conversation.languages, variables=conversation.opening(),
             call_max_s=conversation.options.call_max_s,
         )  # fmt: skip
         call = Call(

@@ -16,6 +16,9 @@ EFFECT_S = 20.0
 """What takes longer has failed."""
 DEAF_S = 1.0
 """At the beginning of a further alert's text no key counts: whoever presses a key several times in a row means the one before."""
+HUNG_UP = "hung_up"
+TOO_LONG = "too_long"
+"""The results of calls that the flow did not end: one of the sides hung up, or the time for a call was over."""
 ENTRIES_MAX = 1_000
 """States entered in one call: no flow that passed its check comes near."""
 
@@ -195,7 +198,7 @@ class Dialogue:
     def handle_deadline(self, now: float) -> None:
         """Silence, an effect without an outcome, or a call that has lasted long enough."""
         if self._end_at is not None and now >= self._end_at:
-            self._finish("too_long")
+            self._finish(TOO_LONG)
             return
         if self._deadline is None or now < self._deadline or self._state is None:
             return
@@ -240,7 +243,7 @@ class Dialogue:
         self._entries += 1
         state = self.flow.states[name]
         if self._entries > ENTRIES_MAX:
-            self._finish("too_long")
+            self._finish(TOO_LONG)
             return ""
         if state.fresh:
             self._further = True
@@ -430,7 +433,7 @@ class Dialogue:
         state = self._state
         if self._recording and state is not None:
             self._actions.append(Perform(state.do))
-        self._finish("hung_up", tell=False)
+        self._finish(HUNG_UP, tell=False)
 
     def _finish(self, result: str, *, tell: bool = True) -> None:
         self.result = result

@@ -59,7 +59,7 @@ PRESETS: Mapping[str, Behaviour] = {
     "rings": Behaviour(answer_s=None),
     "machine": Behaviour(keys="", greeting="machine"),
     "silent": Behaviour(keys="", greeting="nothing"),
-    "hangs-up": Behaviour(keys="", hang_up_s=2.0),
+    "hangs-up": Behaviour(keys="", hang_up_s=6.0),
 }
 """Phones that everybody knows, by a word."""
 

@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.peers import ports
 from tests.peers.alertmanager import Alertmanager
 from tests.peers.postgresql import PostgresqlServer
 from tests.peers.smsc import NodeSmsc
+
+# a machine that stands still for a moment has found no fault
+settings.register_profile("patient", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture

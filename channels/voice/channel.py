@@ -20,7 +20,7 @@ from channels.voice.domains import Domains
 from channels.voice.doorkeeper import Doorkeeper
 from channels.voice.files import FLOWS, flow_at
 from channels.voice.outcomes import answered, cancelled, refused
-from channels.voice.phone import Agenda, Item, Phone, variables_of
+from channels.voice.phone import Agenda, Item, Phone
 from channels.voice.settings import SipSettings
 from ivr.audio.prompts import Prompts
 from ivr.audio.speech import Speaker, SpeechUnavailable
@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 OPEN_AGAIN_S = 5.0
 """After a name that was not found or an address that was taken, it is tried again."""
+CLOSING_S = 1.0
+"""Our last words and the BYE: the longest call is over before a minute begins that was not held."""
 
 
 class VoiceChannel:
@@ -113,17 +115,15 @@ class VoiceChannel:
         except InvalidAddressError as error:
             return PermanentFailure(reason=Reason(code="invalid_destination", detail=str(error)))
         briefing = Briefing(reference=message.reference, text=message.text, language=message.language)
-        item = Item(briefing)
+        item = Item(briefing, urgent=message.urgent)
         self._sending.add(item)
         try:
             while item.stopped is None:
                 phone = self._phones.get(str(address))
-                if phone is None:
-                    return await self._call(message, address, item)
-                phone.agenda.add(item)
-                outcome = await self._joined(phone, item)
+                outcome = await (self._call(message, address, item) if phone is None else self._joined(phone, item))
                 if outcome is not None:
                     return outcome
+                item.chosen = False
             return cancelled(item.stopped.by)
         finally:
             self._sending.discard(item)
@@ -201,7 +201,8 @@ class VoiceChannel:
 
     # --- calls out ---------------------------------------------------------------------------------------------------
 
-    async def _call(self, message: Message, address: VoiceAddress, item: Item) -> Outcome:
+    async def _call(self, message: Message, address: VoiceAddress, item: Item) -> Outcome | None:
+        """Makes a call; None where it told others, and this alert needs another one."""
         endpoint, attendant = self._endpoint, self._attendant
         if endpoint is None or attendant is None:
             return RetryLater(reason=self._trouble, unreachable=True, elsewhere=True)
@@ -209,7 +210,6 @@ class VoiceChannel:
         agenda = Agenda(
             attendant, lambda: attendant.briefings(whom), self._settings.language, address=whom, items=[item]
         )
-        agenda.next()
         try:
             order = self._order(message, address, agenda)
         except InvalidTargetError as error:
@@ -224,36 +224,36 @@ class VoiceChannel:
         finally:
             self._phones.pop(whom, None)
             phone.over.set()
-        return self._outcome(phone, result, item, billed=True)
+        if _taken_back(result) and item.stopped is None:  # not by us: the endpoint was closed
+            return RetryLater(reason=self._trouble, unreachable=True, elsewhere=True)
+        return self._outcome(phone, result, item)
 
     async def _joined(self, phone: Phone, item: Item) -> Outcome | None:
         """Waits for the call under way; None where this alert was not told in it and needs a call of its own."""
+        phone.join(item)
         self._has_joined(1)
         try:
             await phone.over.wait()
         finally:
             self._has_joined(-1)
-        if item.stopped is not None and not item.begun:
-            return cancelled(item.stopped.by)
-        result = phone.result
-        unheard = result is not None and result.refusal is None and not item.begun and not item.pressed
-        if result is None or _taken_back(result) or unheard:
-            item.chosen = False
+        if phone.result is None or _taken_back(phone.result):
             return None
-        return self._outcome(phone, result, item, billed=False)
+        return self._outcome(phone, phone.result, item)
 
-    def _outcome(self, phone: Phone, result: CallResult, item: Item, *, billed: bool) -> Outcome:
+    def _outcome(self, phone: Phone, result: CallResult, item: Item) -> Outcome | None:
         outcome: Delivered | RetryLater | PermanentFailure
-        if result.refusal is None:
-            outcome = answered(result, item, billed=billed, at=datetime.now(UTC))
-            self._refusal = ""
-        elif item.stopped is not None:
+        agenda = phone.agenda
+        if item.stopped is not None and (result.refusal is not None or not (item.begun or item is agenda.first)):
             outcome = cancelled(item.stopped.by)
-        elif _taken_back(result):  # not by us: the endpoint was closed
-            outcome = RetryLater(reason=self._trouble, unreachable=True, elsewhere=True)
-        else:
+        elif result.refusal is not None:
             outcome = refused(result, foreign=phone.foreign)
             self._refusal = f"calls are refused: {outcome.reason.detail}" if outcome.reason.alarm else ""
+        elif phone.missed(item):
+            return None
+        else:
+            billed = item is agenda.first
+            outcome = answered(result, item, unproved=agenda.unproved, billed=billed, at=datetime.now(UTC))
+            self._refusal = ""
         log.info(
             "call_attempted", provider=self.provider, reference=item.briefing.reference, call=result.call_id,
             outcome=type(outcome).__name__, code=outcome.code if isinstance(outcome, Delivered) else outcome.reason.code,
@@ -273,6 +273,7 @@ class VoiceChannel:
             from_=from_,
             hops=hops,
             headers=headers,
+            urgent=message.urgent,
             ring_s=settings.ring_s,
             first_response_s=settings.first_response_s,
             answering=(lambda: None) if self._is_foreign(address, hops) else self._alive,
@@ -281,9 +282,9 @@ class VoiceChannel:
                 flow=self._flow,
                 effects=agenda,
                 languages=self._languages(message.language or settings.language),
-                variables=variables_of(agenda.items[0].briefing, settings.language),
+                opening=agenda.opening,
                 options=CallOptions(
-                    call_max_s=float(settings.call_max_s),
+                    call_max_s=settings.call_max_s - CLOSING_S,
                     media_timeout_s=settings.media_timeout_s,
                     listen_for_greeting=settings.wait_for_beep,
                     keys_after_answer=address.keys,

@@ -10,6 +10,7 @@ from channels.voice.phone import Item
 from ivr.call import CallResult
 from ivr.causes import Kind, verdict
 from ivr.flow import FAILED
+from ivr.menu import HUNG_UP, TOO_LONG
 
 _DECIDED = {Decision.ACKNOWLEDGED: "acknowledged", Decision.TAKEN: "taken_in_charge", Decision.DECLINED: "declined"}
 NOBODY_PROVED = "pin_wrong"
@@ -41,8 +42,9 @@ def refused(result: CallResult, *, foreign: bool) -> RetryLater | PermanentFailu
             return PermanentFailure(reason=reason)
 
 
-def answered(result: CallResult, item: Item, *, billed: bool, at: datetime) -> Delivered | RetryLater:
-    """The outcome for one alert of a call that was answered. `billed`: the call's minutes are this one's."""
+def answered(result: CallResult, item: Item, *, unproved: bool, billed: bool, at: datetime) -> Delivered | RetryLater:
+    """The outcome for one alert of a call that was answered. `unproved`: a PIN was asked for and not given; `billed`: the call's
+    minutes are this one's."""
     minutes = result.started_minutes if billed else 0
     parts = (SentPart(n=1, provider_message_id=result.call_id, units=minutes),)
     detail = f"{result.duration_s:.0f} s" + (", an answering machine" if result.machine else "")
@@ -50,18 +52,32 @@ def answered(result: CallResult, item: Item, *, billed: bool, at: datetime) -> D
         return Delivered(at=at, code=_DECIDED[item.decision], detail=detail, parts=parts)
     if item.stopped is not None:
         return Delivered(at=at, code="completed_elsewhere", detail=detail, parts=parts)
-    if result.media_lost:
-        return RetryLater(reason=Reason(code="no_audio", detail="answered, and nothing was heard of the other side"))
-    could_be_told = item.spoken if item.begun else result.spoken
-    if not item.pressed and (not could_be_told or result.result == FAILED):
-        return RetryLater(reason=Reason(code="text_not_spoken", detail="answered, but the text could not be spoken"))
-    if not item.pressed and result.result == NOBODY_PROVED:
-        return RetryLater(
-            reason=Reason(code="answered_wrong_pin", detail="answered, and told nothing without the right PIN")
-        )
+    reason = _untold(result, item, unproved=unproved)
+    if reason is not None:
+        return RetryLater(reason=reason)
     code = "completed_elsewhere" if result.result == "completed_elsewhere" else "answered_no_key"
     if item.pressed:
         code = "answered"
     if not item.heard and code == "answered_no_key":
         detail += ", the text was not heard to its end"
     return Delivered(at=at, code=code, detail=detail, parts=parts)
+
+
+def _untold(result: CallResult, item: Item, *, unproved: bool) -> Reason | None:
+    """Why the person was not told of this alert, or could not answer, so that they are to be called again."""
+    if result.media_lost:
+        return Reason(code="no_audio", detail="answered, and nothing was heard of the other side")
+    if item.pressed:
+        return (
+            Reason(code="key_not_recorded", detail="a key came, and could not be stored") if item.unrecorded else None
+        )
+    could_be_told = item.spoken if item.begun else result.spoken
+    if not could_be_told or result.result == FAILED:
+        return Reason(code="text_not_spoken", detail="answered, but the text could not be spoken")
+    if unproved or result.result == NOBODY_PROVED:
+        return Reason(code="answered_wrong_pin", detail="answered, and told nothing without the right PIN")
+    if not item.begun and result.result in (HUNG_UP, TOO_LONG):
+        return Reason(code="hung_up_early", detail="answered, and over before the text had begun")
+    if not item.heard and result.result == HUNG_UP and not result.by_remote:
+        return Reason(code="cut_off", detail="answered, and cut off in the text, not by them")
+    return None

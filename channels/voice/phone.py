@@ -25,6 +25,7 @@ class Item:
     """One alert to be told to this phone: an attempt of ours, or (`attempt` False) another open alert of the same person."""
 
     briefing: Briefing
+    urgent: bool = False
     attempt: bool = True
     chosen: bool = False
     """Whether it was its turn in this call."""
@@ -37,7 +38,14 @@ class Item:
     decision: Decision | None = None
     pressed: bool = False
     """Whether a key for a decision came, whatever became of it."""
+    unrecorded: bool = False
+    """Whether the last such key could not be stored."""
     stopped: Stop | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to be told in this call."""
+        return not self.chosen and self.stopped is None
 
 
 def variables_of(briefing: Briefing, language: str) -> dict[str, Variable]:
@@ -56,15 +64,24 @@ class Agenda:
     address: str = ""
     items: list[Item] = field(default_factory=list)
     current: Item | None = None
+    first: Item | None = None
+    """The one that was told first: the call is charged to it."""
     looked: bool = False
+    unproved: bool = False
+    """Whether a PIN was asked for, and not entered rightly: then nothing was told."""
     deciding: set[asyncio.Task[Reply]] = field(default_factory=set)
 
     def next(self) -> Item | None:
-        """The next alert to be told; it is the current one from now on."""
-        self.current = next((item for item in self.items if not item.chosen and item.stopped is None), None)
+        """The next alert to be told, the urgent ones first; it is the current one from now on."""
+        self.current = min((item for item in self.items if item.waits), key=lambda item: not item.urgent, default=None)
         if self.current is not None:
             self.current.chosen = True
         return self.current
+
+    def opening(self) -> Mapping[str, Variable]:
+        """The call is answered: chooses what is told first, and gives its variables."""
+        self.first = self.next()
+        return variables_of((self.first or self.items[0]).briefing, self.language)
 
     def add(self, item: Item) -> None:
         """One more alert to be told in this call; what was only found to be open gives way to the attempt at it."""
@@ -101,9 +118,12 @@ class Agenda:
             case "next_alert":
                 return await self._next_alert()
             case "needs_pin":
-                return ("yes" if await self.attendant.needs_pin(self.address) else "no"), {}
+                self.unproved = await self.attendant.needs_pin(self.address)
+                return ("yes" if self.unproved else "no"), {}
             case "check_pin":
-                return _word(await self.attendant.check_pin(self.address, digits)), {}
+                proof = await self.attendant.check_pin(self.address, digits)
+                self.unproved = proof is not Proof.OK
+                return proof.value, {}
         raise ValueError(f"no effect {effect}")
 
     async def _decide(self, decision: Decision) -> tuple[str, Mapping[str, Variable]]:
@@ -111,12 +131,14 @@ class Agenda:
         if item is None:
             return "failed", {}
         item.pressed = True
+        item.unrecorded = False
         if item.stopped is not None:
             return ("elsewhere" if item.stopped.by else "over"), {"by": Variable(item.stopped.by)}
         task = asyncio.get_running_loop().create_task(self._decided(item, decision))
         self.deciding.add(task)
         task.add_done_callback(self.deciding.discard)
         reply = await asyncio.shield(task)
+        item.unrecorded = reply.standing is Standing.FAILED
         return reply.standing.value, {"by": Variable(reply.by)}
 
     async def _decided(self, item: Item, decision: Decision) -> Reply:
@@ -142,10 +164,6 @@ class Agenda:
         return ("none", {}) if item is None else ("more", variables_of(item.briefing, self.language))
 
 
-def _word(proof: Proof) -> str:
-    return proof.value
-
-
 @dataclass(slots=True, eq=False)
 class Phone:
     """A phone that is being called. Further alerts for it wait for this call instead of making one of their own."""
@@ -157,14 +175,24 @@ class Phone:
     result: CallResult | None = None
     over: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def join(self, item: Item) -> None:
+        """One more alert for it, told in the call that is under way."""
+        self.agenda.add(item)
+        if item.urgent:
+            self.handle.hasten()
+
+    def missed(self, item: Item) -> bool:
+        """Whether others were told in the call, and it was over before this one's turn."""
+        return not (item.begun or item.pressed) and any(other.begun for other in self.agenda.items)
+
     def stop(self, item: Item, stop: Stop) -> None:
         """Takes one alert back: with it the call, where it is about nothing else."""
         if item.stopped is not None or item.decision is not None:
             return  # this person has it, or is just saying so
         item.stopped = stop
-        if any(other.attempt and other.stopped is None for other in self.agenda.items):
+        if any(other.attempt and other.waits for other in self.agenda.items):
             return  # the call goes on for another alert; a key for this one is answered with who has it
-        if self.handle.up:
-            self.handle.interrupt(stop.by)
-        else:
+        if not self.handle.up:
             self.handle.hang_up(ELSEWHERE)
+        elif self.agenda.current is not None and self.agenda.current.stopped is not None:
+            self.handle.interrupt(stop.by)  # else what is told now was just decided, and the call ends with it

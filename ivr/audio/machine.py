@@ -14,6 +14,9 @@ PAUSE_S = 0.8
 """Silence after a greeting: it is over."""
 LONG_GREETING_S = 3.5
 """People say a word or two; who speaks for longer without a pause, or goes on after pauses, is a machine."""
+NOISE_S = 8.0
+BREATH_S = 0.06
+"""Speech has pauses, if only of some frames. Sound without any for so long is a ward, a car, music: there is no end to wait for."""
 LONGEST_S = 30.0
 """After so long we speak, whatever is heard."""
 BEEP_MIN_S = 0.12
@@ -40,6 +43,7 @@ class GreetingListener:
         self._begun_at = now
         self._speech_s = 0.0
         self._silence_s = 0.0
+        self._unbroken_s = 0.0
         self._tone_s = 0.0
         self._tone_hz = 0.0
         self._fading = False
@@ -54,6 +58,7 @@ class GreetingListener:
         level = float(np.sqrt(np.mean(values * values))) if len(values) else 0.0
         self._follow_tone(level, _tone(values) if level > SPEECH_LEVEL else 0.0)
         if level > SPEECH_LEVEL:
+            self._unbroken_s = FRAME_S + (self._unbroken_s if self._silence_s < BREATH_S else 0.0)
             self._speech_s += FRAME_S
             self._silence_s = 0.0
         else:
@@ -88,6 +93,9 @@ class GreetingListener:
         if self._beeped:
             self.machine = True
             return silence_s >= BEEP_END_S or elapsed_s > LONGEST_S
+        if self._unbroken_s >= NOISE_S:
+            self.machine = None
+            return True
         if elapsed_s > LONGEST_S:
             return True
         if self._speech_s == 0.0:

@@ -18,7 +18,7 @@ SLOW_S = 0.2
 """How long a slow provider thinks about each message."""
 SLOTS = 4
 """How many messages may be under way at once on the channels that the counterparts make."""
-PATIENT_S = 5.0
+PATIENT_S = 30.0
 """Time-outs that nothing here should run into."""
 WRONG_PASSWORD = "Wr0ng-Pa55"
 

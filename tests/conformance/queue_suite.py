@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from gateway.queue.port import Queue, Ticket, Urgency
 
-SOON_S = 10.0
+SOON_S = 30.0
 """Nothing here takes long; this only ends a test that would wait for ever."""
 
 

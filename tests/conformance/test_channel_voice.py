@@ -18,10 +18,10 @@ from gateway.attendant import TrialAttendant
 from ivr.phone import Behaviour, PhoneSimulator
 from tests.conformance.channel_suite import CODE, PureSuite
 from tests.conformance.counterpart import running
-from tests.peers.ports import LOOPBACK
+from tests.peers.ports import LOOPBACK, free_ports
 from tests.peers.waiting import eventually
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 SOME_WORDS = 75
 """Packets of 20 ms each."""
 QUICK = Behaviour(answer_s=0.05, keys_s=0.3, again_s=1.0, greeting="nothing", hang_up_s=3.0)
@@ -55,12 +55,19 @@ class Operator(TrialAttendant):
 
 
 def sip(port: int, **more: Any) -> SipSettings:
+    first, last = rtp_ports()
     keys = {
         "name": "pbx", "listen": f"{LOOPBACK}:0", "host": LOOPBACK, "port": port, "username": "tocsin",
-        "caller_id": "+33100000000", "rtp_ports": "20000-29999", "calls_per_s": 1000, "wait_for_beep": False,
-        "options_s": 0,
+        "caller_id": "+33100000000", "rtp_ports": f"{first}-{last}", "max_calls": 40, "incoming_max": 10,
+        "calls_per_s": 1000, "wait_for_beep": False, "options_s": 0,
     }  # fmt: skip
     return SipSettings.model_validate(keys | more)
+
+
+def rtp_ports() -> tuple[int, int]:
+    """For one side."""
+    first = free_ports(200)
+    return first, first + 199
 
 
 class Exchange:
@@ -68,7 +75,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self.behaviours: dict[str, Behaviour] = {}
-        self.phones = PhoneSimulator(lambda number: self.behaviours.get(number, QUICK), rtp_ports=(30_000, 39_999))
+        self.phones = PhoneSimulator(lambda number: self.behaviours.get(number, QUICK), rtp_ports=rtp_ports())
         self.operator = Operator()
 
     @property
@@ -164,7 +171,7 @@ class TestVoiceChannel(PureSuite):
     @pytest.mark.parametrize(
         "behaviour",
         [Behaviour(answer_s=0.05, keys="", greeting="machine"),
-         Behaviour(answer_s=0.05, keys="", hang_up_s=0.5, greeting="nothing"),
+         Behaviour(answer_s=0.05, keys="", hang_up_s=3.0, greeting="nothing"),
          Behaviour(answer_s=0.05, keys="7", keys_s=0.3, hang_up_s=3.0, greeting="nothing")],
         ids=["machine", "hangs up", "wrong keys"],
     )  # fmt: skip
@@ -182,6 +189,13 @@ class TestVoiceChannel(PureSuite):
         assert exchange.operator.decided == []
         assert isinstance(outcome, Delivered), outcome
         assert outcome.code not in ("acknowledged", "taken_in_charge", "declined")
+
+    async def test_who_hangs_up_before_the_text_is_called_again(self, exchange: Exchange) -> None:
+        exchange.behaviours["4711"] = Behaviour(answer_s=0.05, keys="", hang_up_s=0.1, greeting="nothing")
+        async with running(channel := exchange.channel()), asyncio.timeout(WITHIN_S):
+            outcome = await sent(channel, to("4711"))
+        assert isinstance(outcome, RetryLater)
+        assert outcome.reason.code == "hung_up_early"
 
     async def test_one_delivery_may_be_sent_twice_at_once(self, exchange: Exchange) -> None:
         exchange.behaviours["4711"] = Behaviour(status=486, answer_s=0.3)

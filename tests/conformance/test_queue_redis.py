@@ -24,7 +24,7 @@ async def connect(redis_server: RedisServer) -> AsyncIterator[Connect]:
     """Another process's queue on the same Redis, as often as it is called."""
     async with contextlib.AsyncExitStack() as opened:
 
-        async def connect(*, claim_idle_s: float = 60.0, command_s: float = 2.0) -> RedisStreamsQueue:
+        async def connect(*, claim_idle_s: float = 60.0, command_s: float = 10.0) -> RedisStreamsQueue:
             queue = RedisStreamsQueue(redis_server.url, prefix="test:", claim_idle_s=claim_idle_s, command_s=command_s)
             await queue.start()
             opened.push_async_callback(queue.close)

@@ -38,7 +38,6 @@ port = {smsc}
 system_id = "user"
 password = "pw"
 source = "ALERT"
-connect_s = 2
 """
 
 

@@ -160,10 +160,10 @@ def test_the_first_rule_that_the_key_may_use_is_taken(
 
 
 def test_a_huge_annotation_is_taken_and_cut() -> None:
-    begin = time.perf_counter()
+    begin = time.process_time()
     subject, text = said(posted(member(summary="x " * 4_000_000)))
     assert (subject, len(text.splitlines()[1])) == ("DiskFull", 300)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 def said(body: dict[str, Any], language: str = "en") -> tuple[str, str]:

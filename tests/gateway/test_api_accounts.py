@@ -130,15 +130,18 @@ async def test_a_key_works_until_it_is_revoked(desk: ApiDesk) -> None:
     problem(await client.delete("/v1/keys/key_nothing"), 404, "not-found")
 
 
-async def test_a_key_revoked_elsewhere_is_refused_within_five_seconds(desk: ApiDesk) -> None:
+async def test_a_key_revoked_elsewhere_is_refused_within_five_seconds(
+    desk: ApiDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another node revoked it: this one finds out by itself."""
     client = desk.client()
     made = (await client.post("/v1/keys", json={"role": "submitter", "account": "acme"})).json()
     holder = desk.client(made["key"])
     assert (await holder.get("/v1/alerts")).status_code == 200
     await desk.write(lambda c: administration.revoke_key(c, desk.broker.clock.now(), made["id"]))
-    async with asyncio.timeout(5):
-        await desk.until(lambda: holder.get("/v1/alerts"), lambda answer: answer.status_code == 401)
+    monotonic = desk.broker.clock.monotonic
+    monkeypatch.setattr(desk.broker.clock, "monotonic", lambda: monotonic() + 5)
+    problem(await holder.get("/v1/alerts"), 401, "unauthorized")
 
 
 async def test_an_account_admin_gives_keys_of_its_account_and_no_higher_ones(desk: ApiDesk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import signal
@@ -132,7 +133,10 @@ def test_two_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None:
         subprocess.Popen([*words, name], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         for name in ("one", "two")
     ]
-    outputs = [process.communicate(timeout=90)[0] for process in both]
+    with contextlib.ExitStack() as left:
+        for process in both:
+            left.callback(process.kill)
+        outputs = [process.communicate(timeout=90)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
     urls = {json.loads(output.splitlines()[0])["url"] for output in outputs}
     assert len(urls) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import select
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -31,7 +30,7 @@ from ivr.sip.headers import NameAddr
 from ivr.sip.hop import Hop
 from ivr.sip.incoming import IncomingCall
 from ivr.sip.message import Request
-from tests.peers.ports import free_port
+from tests.peers.ports import free_port, free_ports
 from tests.peers.waiting import eventually
 
 LOCAL = "127.0.0.1"
@@ -71,7 +70,7 @@ def conversation(**options: Any) -> Conversation:
     """An alert that is told."""
     flow = parse_flow(FLOW.read_text(encoding="utf-8"), name="alert", prompts=PROMPTS.names)
     return Conversation(
-        flow=flow, effects=Nothing(), languages=["en"], variables={"text": Variable("TEXT")},
+        flow=flow, effects=Nothing(), languages=["en"], opening=lambda: {"text": Variable("TEXT")},
         options=CallOptions(call_max_s=WITHIN_S, **options),
     )  # fmt: skip
 
@@ -82,7 +81,7 @@ async def nobody(_: IncomingCall) -> Conversation | int:
 
 
 def rtp_ports() -> tuple[int, int]:
-    first = random.randrange(20_000, 31_000, 100)
+    first = free_ports(100)
     return first, first + 99
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.peers.ports import LOOPBACK, free_port, listens
+from tests.peers.ports import LOOPBACK, free_port, free_ports, listens
 from tests.peers.processes import ChildProcess, find_binary
 
 MODULES = Path("/usr/lib/baresip/modules")
 NUMBER = "+33612345678"
 """Calls to other numbers are refused."""
-WITHIN_S = 10.0
+WITHIN_S = 30.0
+RTP_PORTS = 20
 QUIET_S = 60
 """What it sends: nothing to be heard."""
 
@@ -59,7 +60,7 @@ class Baresip:
     ) -> None:
         self.port = port or free_port()
         self._control = free_port()
-        rtp = free_port() & ~1
+        rtp = free_ports(RTP_PORTS)
         self._folder = folder / f"baresip-{self.port}"
         self._folder.mkdir()
         sound = self._folder / "quiet.wav"
@@ -68,7 +69,7 @@ class Baresip:
             file.writeframes(bytes(2 * 8_000 * QUIET_S))
         values: Mapping[str, Any] = {
             "host": LOOPBACK, "port": self.port, "control": self._control, "modules": MODULES, "rtp": rtp,
-            "rtp_last": rtp + 20, "user": NUMBER, "transport": transport, "sound": sound, "codecs": codecs,
+            "rtp_last": rtp + RTP_PORTS - 1, "user": NUMBER, "transport": transport, "sound": sound, "codecs": codecs,
             "more": f"dtmfmode={dtmfmode}" + (";mediaenc=srtp-mand" if encrypted else ""),
         }  # fmt: skip
         (self._folder / "config").write_text(_CONFIG.format(**values))

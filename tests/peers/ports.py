@@ -2,29 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 
 LOOPBACK = "127.0.0.1"
 
 # Below the range from which Linux picks the ports of outgoing connections (32768 up): a port that was free a moment ago
-# is not taken by a connection that another test opens meanwhile. Chance keeps parallel test processes apart.
-_PORTS = range(20_000, 32_000)
+# is not taken by a connection that another test opens meanwhile. Simulated phones (ivr.phone) take 30000 up.
+_ROWS = range(10_000, 20_000)
+_PORTS = range(20_000, 30_000)
+_SHARES_MAX = 8
+"""As many test processes as `make test` starts at most."""
 _TRIES = 100
 _handed_out: set[int] = set()
+_rows_from = random.getrandbits(16)
 
 
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody has, neither for TCP nor for UDP, and never the same one twice in this process.
 
-    Raises RuntimeError when none could be found.
+    Test processes that run together never get each other's, also where it is not bound yet or never is. Raises
+    RuntimeError when none could be found.
     """
+    ports = _share(_PORTS)
     for _ in range(_TRIES):
-        port = random.choice(_PORTS)
+        port = random.choice(ports)
         if port not in _handed_out and _bindable(port):
             _handed_out.add(port)
             return port
-    raise RuntimeError(f"no free port found in {_TRIES} tries between {_PORTS.start} and {_PORTS.stop}")
+    raise RuntimeError(f"no free port found in {_TRIES} tries between {ports.start} and {ports.stop}")
+
+
+def free_ports(count: int) -> int:
+    """The first, an even one, of so many ports in a row that nobody has: for the sound of calls.
+
+    They are never those of `free_port`, and come round again only after all others. Raises RuntimeError as `free_port`.
+    """
+    global _rows_from
+    ports = _share(_ROWS)
+    for _ in range(_TRIES):
+        at = _rows_from % (len(ports) - count)
+        _rows_from = at + count
+        first = ports[at] + ports[at] % 2
+        if all(map(_bindable, range(first, first + count))):
+            return first
+    raise RuntimeError(f"no {count} free ports in a row found between {ports.start} and {ports.stop}")
 
 
 def listens(port: int, host: str = LOOPBACK) -> bool:
@@ -34,6 +57,13 @@ def listens(port: int, host: str = LOOPBACK) -> bool:
             return True
     except OSError:
         return False
+
+
+def _share(ports: range) -> range:
+    """Those of this process, one of several that pytest-xdist started."""
+    shares = min(int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")), _SHARES_MAX)
+    own = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % shares
+    return ports[len(ports) * own // shares : len(ports) * (own + 1) // shares]
 
 
 def _bindable(port: int) -> bool:

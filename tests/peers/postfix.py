@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import random
 import shutil
 import socket
 import subprocess
@@ -13,6 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.peers.ports import free_port
 
 MISSING = "install the Debian package postfix (apt-get install postfix): this test talks to a real mail server"
 COMMAND_S = 30
@@ -132,7 +133,7 @@ def running_postfix() -> Iterator[Postfix]:
     root = Path(tempfile.mkdtemp(prefix="tocsin-postfix-"))
     try:
         root.chmod(0o755)
-        peer = Postfix(root, _free_port(), _free_port())
+        peer = Postfix(root, free_port(), free_port())
         _write_configuration(peer, Path(postfix).parent)
         _run(postfix, peer, "start")
         try:
@@ -192,16 +193,3 @@ def _wait_until_listening(peer: Postfix) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError(f"postfix does not answer on port {peer.port}: {peer.log()}")
-
-
-def _free_port() -> int:
-    """A port that nobody listens at now, outside the range from which outgoing connections take theirs."""
-    for _ in range(100):
-        port = random.randint(20_000, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no free port between 20000 and 30000")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
+from tests.peers.ports import free_port
 
 START_WAIT_S = 20.0
 PORT_TRIES = 5
@@ -35,9 +36,7 @@ class RedisServer:
     async def start(self) -> None:
         """Starts on a free port, on another if somebody else was quicker to take it."""
         for _ in range(PORT_TRIES):
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+            self.port = free_port()
             if await self._launch():
                 return
         pytest.fail("redis-server did not start on any free port")

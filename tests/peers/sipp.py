@@ -13,13 +13,20 @@ from typing import Self
 
 from ivr.audio import g711
 from ivr.audio.sound import FRAME_SAMPLES, Sound
-from tests.peers.ports import LOOPBACK, free_port, listens
+from tests.peers.ports import LOOPBACK, free_port, free_ports, listens
 from tests.peers.processes import ChildProcess, find_binary
 
 PCAPS = Path("/usr/share/sip-tester")
 """RFC 4733 events, one file for each key, as the Debian package brings them."""
 DONE_WITHIN_S = 60.0
 STARTS_MAX = 3
+MEDIA_PORTS = 4
+"""That one call takes: sound and pictures, each with a port for RTCP."""
+AGAIN_MS = 8_000
+"""Whoever hears no answer to a key presses it again. That is long after the BYE where there is one: what comes between two
+steps is nothing that sipp expects."""
+PRESSES_MAX = 5
+_dialled = itertools.count(1)
 _NAMES = {"*": "star", "#": "pound"}
 _ANSWERED = (
     "[last_Via:]\n[last_From:]\n[last_To:];tag=[pid]T[call_number]\n[last_Call-ID:]\n[last_CSeq:]\n[last_Record-Route:]"
@@ -114,6 +121,18 @@ def presses(keys: str, *, between_ms: int = 400) -> str:
 def plays(pcap: Path) -> str:
     """Sends the audio of a file."""
     return f'<nop><action><exec play_pcap_audio="{pcap}"/></action></nop>'
+
+
+def until_bye(steps: Sequence[str], *checks: str) -> str:
+    """One step after the other, `AGAIN_MS` apart, until there is a BYE that matches `checks`. A reply is to follow.
+
+    One key alone would not do: on a machine that stands still for seconds it may come before what it answers was told.
+    """
+    over, parts = f"over{next(_dialled)}", []
+    for step in steps:
+        again, bye = f"again{next(_dialled)}", expects("BYE", *checks, within_ms=AGAIN_MS)
+        parts += [step, bye.replace("<recv ", f'<recv ontimeout="{again}" next="{over}" ', 1), f'<label id="{again}"/>']
+    return "\n".join([*parts, expects("BYE", *checks), f'<label id="{over}"/>'])
 
 
 def released() -> str:
@@ -227,13 +246,23 @@ def pcap_of(sounds: Sequence[Sound], path: Path) -> Path:
     return _capture(path, packets)
 
 
-_dialled = itertools.count(1)
 EVENT_PACKETS, END_PACKETS, GAP_PACKETS = 5, 3, 4
 """Of one key: 100 ms of it, its end three times (RFC 4733, 2.5.1.4), 80 ms of nothing."""
 
 
 def dials(keys: str, folder: Path) -> str:
     """RFC 4733 events, each key with a time of its own; sipp's files all have the same, so that a key pressed twice is one."""
+    path, packets = _events(keys, folder)
+    return plays(path) + pause(packets * 20)
+
+
+def presses_until_bye(folder: Path, *checks: str, key: str = "1") -> str:
+    """The key, again and again until there is a BYE; see `until_bye`."""
+    return until_bye([plays(_events(key, folder)[0]) for _ in range(PRESSES_MAX)], *checks)
+
+
+def _events(keys: str, folder: Path) -> tuple[Path, int]:
+    """A file with the keys, and for how many packets it goes on."""
     packets: list[bytes | None] = []
     for key in keys:
         number = next(_dialled)
@@ -245,8 +274,7 @@ def dials(keys: str, folder: Path) -> str:
             head = struct.pack("!BBHII", 0x80, 101 | (0x80 if n == 0 else 0), sequence, number * 8_000, 0x5150)
             packets.append(head + struct.pack("!BBH", event, 10 | (0x80 if end else 0), length))
         packets += [None] * GAP_PACKETS
-    path = _capture(folder / f"keys-{next(_dialled)}.pcap", packets)
-    return plays(path) + pause(len(packets) * 20)
+    return _capture(folder / f"keys-{next(_dialled)}.pcap", packets), len(packets)
 
 
 def _capture(path: Path, packets: Sequence[bytes | None]) -> Path:
@@ -309,7 +337,7 @@ class Sipp:
 
     def _program(self) -> ChildProcess:
         self.port = self._asked_for or free_port()
-        ports = ["-p", str(self.port), "-mp", str(free_port() & ~1)]
+        ports = ["-p", str(self.port), "-mp", str(free_ports(MEDIA_PORTS))]
         return ChildProcess(
             [find_binary("sipp", "sip-tester"), *ports, *self._arguments],
             name="sipp",

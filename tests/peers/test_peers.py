@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.peers.waiting import eventually, eventually_sync
 
 BIND_TRANSCEIVER, SUBMIT_SM, DELIVER_SM, ENQUIRE_LINK = 0x09, 0x04, 0x05, 0x15
 RESPONSE = 0x80000000
+WITHIN_S = 30.0
 OK, RTHROTTLED, RX_T_APPN, RINVSYSID = 0x00, 0x58, 0x64, 0x0F
 
 
@@ -52,7 +52,7 @@ class RawClient:
         await self.send(SUBMIT_SM, addresses + flags + bytes([len(octets)]) + octets)
 
     async def receive(self) -> tuple[int, int, int, bytes]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WITHIN_S):
             length, command, status, sequence = struct.unpack(">IIII", await self._reader.readexactly(16))
             return command, status, sequence, await self._reader.readexactly(length - 16)
 
@@ -238,7 +238,7 @@ async def test_smsc_speaks_tls(tmp_path: Path) -> None:
     subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-days", "2")
     arguments = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", *subject)
     with ChildProcess([openssl, *arguments, "-keyout", key, "-out", certificate]) as request:
-        assert request.wait() == 0, request.output
+        assert request.wait(WITHIN_S) == 0, request.output
     smsc = NodeSmsc(tls_key=key, tls_cert=certificate).start()
     try:
         client = ChildProcess(
@@ -268,7 +268,7 @@ async def test_alertmanager_posts_firing_and_resolved(start_alertmanager: Callab
     await eventually(alertmanager.ready)
     labels = {"alertname": "DiskFull", "instance": "db-1"}
     await alertmanager.fire(labels, {"summary": "no space left"})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         authorization, body = await posted.get()
         assert authorization == "Bearer key-1"
         assert (body["version"], body["status"]) == ("4", "firing")
@@ -296,16 +296,22 @@ def test_kill_ends_the_whole_group_and_stop_is_harmless_after_it() -> None:
     grandchild = Path("/proc", child.matched_line[1])
     assert grandchild.exists()
     assert child.kill() == -9
-    eventually_sync(lambda: not grandchild.exists() or "(zombie)" in (grandchild / "status").read_text())
+    eventually_sync(lambda: gone(grandchild))
     assert child.stop() == -9
+
+
+def gone(process: Path) -> bool:
+    """Whether the process of this folder of /proc has ended."""
+    try:
+        return "(zombie)" in (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_paused_process_can_be_stopped() -> None:
     child = ChildProcess(["sh", "-c", "echo up; exec sleep 60"], ready_line="up").start()
     child.pause()
-    started = time.monotonic()
-    assert child.stop() == -15
-    assert time.monotonic() - started < 2
+    assert child.stop() == -15  # asked to end, and not killed when the time for that was over
 
 
 def test_a_missing_peer_fails_with_the_package_to_install() -> None:

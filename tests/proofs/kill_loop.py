@@ -148,8 +148,8 @@ async def _kill(server: Server, kills: int, chance: random.Random, loading: asyn
     await server.start()
     while len(killed_at) < kills:
         await asyncio.sleep(chance.uniform(*UP_S))
-        killed_at.append(time.time())
         await server.kill()
+        killed_at.append(time.time())  # whatever it began, it began before
         if chance.random() < KILLED_STARTING and len(killed_at) < kills:
             await server.start_and_kill(chance.uniform(*START_S))
             killed_at.append(time.time())

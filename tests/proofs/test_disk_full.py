@@ -45,15 +45,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("left", [16 * 1024 * 1024, 0], ids=["running out", "full to the last byte"])
 async def test_a_full_disk_refuses_and_loses_nothing(smsc: NodeSmsc, small_disk: Path, left: int) -> None:
-    await smsc.behave(answer_delay_ms=1_000)  # what becomes of the first alerts is to be written while there is no room
     server = Server(small_disk, [smpp("carrier-a", smsc.port)])
     await server.set_up()
     await server.start()
     try:
         async with server.client() as session:
+            await bound(smsc)
+            smsc.pause()  # what becomes of the first alerts is to be written while there is no room
             taken = {n: await taken_as(session, n) for n in FIRST}
             ballast = small_disk / "ballast"
             fill(ballast, left)
+            smsc.resume()
             await smsc.receipts_confirmed(len(FIRST)) if left else await smsc.received(len(FIRST))
             await ready(session, 503)
             await refused(session)
@@ -62,7 +64,6 @@ async def test_a_full_disk_refuses_and_loses_nothing(smsc: NodeSmsc, small_disk:
                 await eventually(lambda: "outcome_not_recorded" in server.output, 20, what="a commit that failed")
             ballast.unlink()
             await ready(session, 200)
-            await smsc.behave(answer_delay_ms=0)
             taken |= {n: await taken_as(session, n) for n in SECOND}
             await all_ended(session, 60)
     finally:
@@ -77,6 +78,15 @@ async def test_a_full_disk_refuses_and_loses_nothing(smsc: NodeSmsc, small_disk:
         await store.close()
     stats = await smsc.stats()
     assert (stats["distinct"], stats["duplicates"]) == (len(taken), 0)
+
+
+async def bound(smsc: NodeSmsc) -> None:
+    """Waits for the server's link."""
+
+    async def so() -> bool:
+        return (await smsc.stats())["binds"] > 0
+
+    await eventually(so, 20, what="a bind")
 
 
 def fill(ballast: Path, left: int) -> None:

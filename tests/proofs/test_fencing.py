@@ -19,20 +19,22 @@ from tests.scenarios.conftest import StartSmsc
 from tests.scenarios.installation import smpp
 
 LEASES = {"lease_s": 5, "unsure_s": 1}
+ANSWER_MS = 5_000
+"""As long as the lease, which has to be lost anyway: the worker is stopped well before."""
 
 
 @pytest.mark.timeout(180)
 async def test_a_stopped_worker_that_goes_on_is_fenced_off(
     start_smsc: StartSmsc, durable_postgresql_url: str, tmp_path: Path
 ) -> None:
-    slow, quick = start_smsc(answer_delay_ms=1_500), start_smsc()
+    slow, quick = start_smsc(answer_delay_ms=ANSWER_MS), start_smsc()
     first = _server(tmp_path / "a", slow, durable_postgresql_url)
     second = _server(tmp_path / "b", quick, durable_postgresql_url)
     await first.set_up()
     second.key = first.key
-    await first.start()
-    await second.start()
     try:
+        await first.start()
+        await second.start()
         async with first.client() as to_first, second.client() as to_second:
             alert_id = await _taken(to_first, "one")
             await slow.received(1)
@@ -41,6 +43,7 @@ async def test_a_stopped_worker_that_goes_on_is_fenced_off(
             assert (await quick.stats())["accepted"] == 1
             first.resume()
             await eventually(lambda: "outcome_fenced" in first.output, 30, what="the fence")
+            await slow.behave(answer_delay_ms=0)
             await _taken(to_first, "two")  # it works on as before
             await all_ended(to_first, 60)
     finally:

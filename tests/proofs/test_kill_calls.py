@@ -33,10 +33,11 @@ CALL_MAX_S = 180
 SETTLED_S = 20.0
 """What a kill left behind of an alert that has ended is settled long before its deadline."""
 WITHIN_S = 45.0
-KILLS = 6
+KILLS_MIN, KILLS = 3, 6
 LOOP_S = 25.0
-"""No kill begins later; what follows it takes some ten seconds more."""
+"""No kill begins later where there were enough; what follows it takes some ten seconds more."""
 ALERTS_A_ROUND = 3
+ALERTS_MIN = 2 * ALERTS_A_ROUND
 UP_S = (0.1, 3.0)
 START_S = (0.2, 1.2)
 KILLED_STARTING = 0.3
@@ -56,7 +57,7 @@ class Exchange:
     def __init__(self, does: Callable[[str], Behaviour]) -> None:
         self.does = does
         self.calls: list[SimulatedCall] = []
-        self.port = 0
+        self.port = free_port()
         self._broken: list[SimulatedCall] = []
         self._phones: PhoneSimulator | None = None
 
@@ -64,7 +65,6 @@ class Exchange:
         """Takes calls from now on, at the same port as before."""
         self._phones = PhoneSimulator(lambda number: self.does(number), port=self.port, told=self._told)
         await self._phones.open()
-        self.port = self._phones.port
 
     async def close(self) -> None:
         """Everybody hangs up."""
@@ -345,7 +345,7 @@ async def test_killed_at_any_moment(bench: Bench, seed: int) -> None:
     bench.phones.does = anything
     had: dict[str, int] = {}  # the calls of each number when its alert was seen to be acknowledged
     kills = 0
-    while kills < KILLS and time.monotonic() - began < LOOP_S:
+    while kills < KILLS_MIN or len(bench.taken) < ALERTS_MIN or (kills < KILLS and time.monotonic() - began < LOOP_S):
         await bench.server.start()
         submitting = asyncio.create_task(_submit(bench, chance))
         await asyncio.sleep(chance.uniform(*UP_S))
@@ -364,8 +364,6 @@ async def test_killed_at_any_moment(bench: Bench, seed: int) -> None:
             had.setdefault(number, calls[number])
     await bench.start_and_press()
     found = await bench.ended_well()
-    assert kills >= 3
-    assert len(found.alerts) >= 2 * ALERTS_A_ROUND
     calls = bench.phones.calls_by_number()
     assert {number: calls[number] for number in had} == had
     assert found.acknowledgements == dict.fromkeys(bench.taken, 1)

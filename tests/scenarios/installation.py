@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tests.peers.ports import free_ports
 
 Table = dict[str, Any]
 
@@ -25,7 +26,7 @@ def smtp(name: str, port: int, **keys: Any) -> Table:
 
 def sip(name: str, port: int, **keys: Any) -> Table:
     """A provider that calls over a SIP peer on this machine. The peer plays a script: nothing but calls goes to it."""
-    first = random.randrange(34_000, 59_000, 200)  # no port that `free_port` gives: `listen` may have one of those
+    first = free_ports(200)
     table: Table = {"name": name, "channel": "voice", "kind": "sip", "host": "127.0.0.1", "port": port}
     more = {
         "listen": "127.0.0.1:0", "username": "tocsin", "caller_id": "+33100000000", "options_s": 0,

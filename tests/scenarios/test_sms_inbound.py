@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.peers.smsc import NodeSmsc
+from tests.peers.waiting import eventually
 from tests.scenarios.conftest import OpenDesk
 from tests.scenarios.installation import smpp
 
@@ -69,7 +70,12 @@ async def test_a_reply_sent_while_we_were_away_comes_when_we_are_back(smsc: Node
 
 
 async def _confirmed(smsc: NodeSmsc, count: int) -> None:
-    """Every message was answered to the SMSC, none is kept there."""
+    """Waits until every message was answered to the SMSC; none is kept there."""
+
+    async def all_answered() -> bool:
+        return (await smsc.stats())["mo_answered"] >= count
+
+    await eventually(all_answered, what=f"{count} answers")
     stats = await smsc.stats()
     assert (stats["mo_answered"], stats["waiting"], stats["in_flight"]) == (count, 0, 0)
 

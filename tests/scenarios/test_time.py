@@ -46,7 +46,7 @@ async def test_an_alert_that_could_not_be_sent_in_time_expires_and_costs_nothing
 async def test_late_proof_makes_an_expired_delivery_delivered_and_moves_no_money(
     smsc: NodeSmsc, desk_with: OpenDesk
 ) -> None:
-    await smsc.behave(receipt_delay_ms=2_000)
+    await smsc.behave(receipt_delay_ms=5_000)
     desk = await desk_with(smpp("carrier-a", smsc.port))
     alert = await desk.alert("Meeting in ten minutes", to=ANNA, expires_after_s=600)
     await smsc.received(1)

@@ -26,7 +26,7 @@ AGAIN_S = 0.7
 
 async def presses_until_acknowledged(phone: Baresip, alert: PlacedAlert) -> None:
     """The first key may come while we still introduce ourselves."""
-    acknowledged = asyncio.create_task(alert.became("acknowledged", within_s=8))
+    acknowledged = asyncio.create_task(alert.became("acknowledged"))
     while not acknowledged.done():
         await phone.press("1")
         await asyncio.wait([acknowledged], timeout=AGAIN_S)

@@ -11,6 +11,8 @@ from ivr.audio import tones
 from ivr.audio.prompts import Prompts
 from ivr.audio.sound import silence
 from tests.peers.sipp import (
+    AGAIN_MS,
+    PRESSES_MAX,
     Sipp,
     answers,
     expects,
@@ -23,9 +25,11 @@ from tests.peers.sipp import (
     pcap_of,
     plays,
     presses,
+    presses_until_bye,
     refuses,
     released,
     reply,
+    until_bye,
 )
 from tests.scenarios.conftest import OpenDesk
 from tests.scenarios.installation import sip
@@ -42,7 +46,7 @@ async def test_a_key_by_telephone_event_acknowledges_and_one_minute_is_charged(
 ) -> None:
     phone = Sipp(
         tmp_path, invited("INVITE sip:.33612345678@"), reply("180 Ringing"), pause(200), answers(), pause(300),
-        SKIPS_GREETING, presses("1"), released(),
+        SKIPS_GREETING, presses_until_bye(tmp_path), reply("200 OK"),
     )  # fmt: skip
     with phone:
         desk = await desk_with(sip("pbx", phone.port))
@@ -55,8 +59,9 @@ async def test_a_key_by_telephone_event_acknowledges_and_one_minute_is_charged(
 
 
 async def test_a_key_by_info_acknowledges(desk_with: OpenDesk, tmp_path: Path) -> None:
+    presses_1 = until_bye([informs("1", cseq) for cseq in range(2, 2 + PRESSES_MAX)])
     with Sipp(
-        tmp_path, invited(), answers(events=False), pause(300), informs("2", 1), pause(500), informs("1", 2), released()
+        tmp_path, invited(), answers(events=False), pause(300), informs("2", 1), pause(500), presses_1, reply("200 OK")
     ) as phone:
         desk = await desk_with(sip("pbx", phone.port))
         alert = await desk.alert("Fire", to=ANNA, **URGENT)
@@ -65,7 +70,8 @@ async def test_a_key_by_info_acknowledges(desk_with: OpenDesk, tmp_path: Path) -
 
 
 async def test_a_key_in_the_sound_acknowledges(desk_with: OpenDesk, tmp_path: Path) -> None:
-    keys = pcap_of([silence(0.3), tones.keys("2"), silence(1.0), tones.keys("1"), silence(0.2)], tmp_path / "keys.pcap")
+    presses_1 = [tones.keys("1"), silence(AGAIN_MS / 1_000)] * PRESSES_MAX
+    keys = pcap_of([silence(0.3), tones.keys("2"), silence(1.0), *presses_1], tmp_path / "keys.pcap")
     with Sipp(tmp_path, invited(), answers(events=False), plays(keys), released()) as phone:
         desk = await desk_with(sip("pbx", phone.port))
         alert = await desk.alert("Fire", to=ANNA, **URGENT)
@@ -125,13 +131,15 @@ async def test_an_answer_that_crosses_the_cancel_is_hung_up(desk_with: OpenDesk,
     ) as phone:  # fmt: skip
         desk = await desk_with(sip("pbx", phone.port), delivery=ONCE)
         alert = await desk.alert("Fire", to=ANNA, **URGENT)
+        await alert.all_are("sending")
         await alert.cancel()
         await phone.done()
         await alert.became("cancelled")
 
 
 async def test_an_answer_without_ringing(desk_with: OpenDesk, tmp_path: Path) -> None:
-    with Sipp(tmp_path, invited(), answers(), pause(300), SKIPS_GREETING, presses("1"), released()) as phone:
+    presses_1 = presses_until_bye(tmp_path)
+    with Sipp(tmp_path, invited(), answers(), pause(300), SKIPS_GREETING, presses_1, reply("200 OK")) as phone:
         desk = await desk_with(sip("pbx", phone.port))
         alert = await desk.alert("Fire", to=ANNA, **URGENT)
         await alert.became("acknowledged")
@@ -193,7 +201,7 @@ async def test_who_hangs_up_before_a_key_has_acknowledged_nothing(desk_with: Ope
 async def test_a_held_call_goes_on(desk_with: OpenDesk, tmp_path: Path) -> None:
     with Sipp(
         tmp_path, invited(), answers(), pause(200), offers_again(1, "sendonly"), pause(300),
-        offers_again(2, "sendrecv"), pause(200), SKIPS_GREETING, presses("1"), released(),
+        offers_again(2, "sendrecv"), pause(200), SKIPS_GREETING, presses_until_bye(tmp_path), reply("200 OK"),
     ) as phone:  # fmt: skip
         desk = await desk_with(sip("pbx", phone.port))
         alert = await desk.alert("Fire", to=ANNA, **URGENT)
@@ -246,8 +254,9 @@ async def test_how_the_trunk_wants_it(
 
 
 async def test_by_tcp(desk_with: OpenDesk, tmp_path: Path) -> None:
+    presses_1 = presses_until_bye(tmp_path)
     with Sipp(
-        tmp_path, invited(), answers(), pause(300), SKIPS_GREETING, presses("1"), released(), transport="t1"
+        tmp_path, invited(), answers(), pause(300), SKIPS_GREETING, presses_1, reply("200 OK"), transport="t1"
     ) as phone:
         desk = await desk_with(sip("pbx", phone.port, transport="tcp"))
         alert = await desk.alert("Fire", to=ANNA, **URGENT)

@@ -18,10 +18,22 @@ from gateway.store import tables
 from ivr.audio import tones
 from ivr.audio.sound import silence
 from tests.peers.ports import LOOPBACK, free_port
-from tests.peers.sipp import Sipp, calls, dials, hangs_up_as_caller, pause, pcap_of, plays, refused_with, released
+from tests.peers.sipp import (
+    Sipp,
+    calls,
+    dials,
+    hangs_up_as_caller,
+    pause,
+    pcap_of,
+    plays,
+    presses_until_bye,
+    refused_with,
+    released,
+    reply,
+)
 from tests.peers.waiting import eventually
 from tests.scenarios.conftest import OpenDesk
-from tests.scenarios.desk import ACCOUNT
+from tests.scenarios.desk import ACCOUNT, WITHIN_S
 from tests.scenarios.installation import sip
 
 URGENT: dict[str, Any] = {"priority": "emergency", "acknowledgement": {"rule": "any"}}
@@ -42,6 +54,8 @@ FIRE_RULE = {
     "name": "fire", "source": "phone", "account": ACCOUNT, "match": {"line": "fire"}, "recipients": [ANNA],
     "priority": "emergency",
 }  # fmt: skip
+SAID = [tones.keys("5"), silence(0.5)] * 20
+"""Goes on for long enough, whenever the recording begins."""
 IN_VAIN = {"backoff_first_s": 600, "backoff_max_s": 600}
 """Nobody answers at the trunk; nobody is to try again meanwhile."""
 
@@ -51,8 +65,8 @@ async def test_a_caller_with_number_and_pin_acknowledges_what_is_open(desk_with:
     desk = await desk_with(sip("pbx", port, first_response_s=0.5), people=PEOPLE, delivery=IN_VAIN)
     alert = await desk.alert("Fire", to=[WHOM], **URGENT)
     caller = Sipp(
-        tmp_path, *calls("33100000000"), pause(300), dials("4725*1369#", tmp_path), pause(1_500), dials("1", tmp_path), released(),
-        port=port, towards=_listens(desk),
+        tmp_path, *calls("33100000000"), pause(300), dials("4725*1369#", tmp_path), pause(1_500),
+        presses_until_bye(tmp_path), reply("200 OK"), port=port, towards=_listens(desk),
     )  # fmt: skip
     with caller:
         await alert.became("acknowledged")
@@ -90,7 +104,7 @@ async def test_wrong_numbers_and_pins_get_nowhere(desk_with: OpenDesk, tmp_path:
 
 async def test_an_alarm_is_raised_by_phone_with_what_was_said(desk_with: OpenDesk, tmp_path: Path) -> None:
     port = free_port()
-    said = pcap_of([silence(0.2), tones.keys("5"), silence(3)], tmp_path / "said.pcap")
+    said = pcap_of(SAID, tmp_path / "said.pcap")
     desk = await desk_with(sip("pbx", port, first_response_s=0.5), lines=[FIRE], rules=[FIRE_RULE], delivery=IN_VAIN)
     with Sipp(
         tmp_path, *calls("0140000018"), pause(300), dials("9753#", tmp_path), pause(4_500), plays(said), released(),
@@ -106,11 +120,11 @@ async def test_an_alarm_is_raised_by_phone_with_what_was_said(desk_with: OpenDes
 
 async def test_who_hangs_up_after_saying_it_is_heard_all_the_same(desk_with: OpenDesk, tmp_path: Path) -> None:
     port = free_port()
-    said = pcap_of([silence(0.2), tones.keys("5"), silence(0.5)], tmp_path / "said.pcap")
+    said = pcap_of(SAID, tmp_path / "said.pcap")
     line = FIRE | {"record_s": 60}
     desk = await desk_with(sip("pbx", port, first_response_s=0.5), lines=[line], rules=[FIRE_RULE], delivery=IN_VAIN)
     with Sipp(
-        tmp_path, *calls("0140000018"), pause(300), dials("9753#", tmp_path), pause(5_500), plays(said), pause(1_000),
+        tmp_path, *calls("0140000018"), pause(300), dials("9753#", tmp_path), pause(5_500), plays(said), pause(4_000),
         hangs_up_as_caller(), port=port, towards=_listens(desk),
     ) as caller:  # fmt: skip
         await caller.done()
@@ -127,7 +141,7 @@ async def test_who_hangs_up_after_the_pin_has_raised_the_alarm(desk_with: OpenDe
     port = free_port()
     desk = await desk_with(sip("pbx", port, first_response_s=0.5), lines=[FIRE], rules=[FIRE_RULE], delivery=IN_VAIN)
     with Sipp(
-        tmp_path, *calls("+33140000018"), pause(300), dials("9753#", tmp_path), pause(500), hangs_up_as_caller(),
+        tmp_path, *calls("+33140000018"), pause(300), dials("9753#", tmp_path), pause(3_500), hangs_up_as_caller(),
         port=port, towards=_listens(desk),
     ) as caller:  # fmt: skip
         await caller.done()
@@ -183,7 +197,7 @@ async def _statuses(port: int, username: str, password: str) -> list[int]:
             )
             await loop.sock_sendto(sock, request.encode(), (LOOPBACK, port))
             status, answer = 0, ""
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(WITHIN_S):
                 while status < 200:
                     answer = (await loop.sock_recv(sock, 65_535)).decode()
                     status = int(answer.split()[1])

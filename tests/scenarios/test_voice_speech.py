@@ -52,6 +52,12 @@ class Trunk:
         """What the phone does in the calls that follow, the last of them ever after."""
         self.behaviours = list(behaviours)
 
+    def hangs_up(self) -> None:
+        """Everybody, at once."""
+        for leg in list(self.phones._lines):
+            leg.hang_up(self.phones._driver.now())
+        self.phones._driver.wake()
+
     async def plays(self, sound: Sound) -> None:
         """Waits until this is being played to somebody."""
         await eventually(lambda: sound in self.played, WITHIN_S, what="the sound")
@@ -95,7 +101,7 @@ async def test_lost_while_the_text_is_made(desk_with: OpenDesk, trunk: Trunk, fa
     trunk.does(LISTENS)
     desk = await desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
-    speaker.answer_s = WITHIN_S if fatal == signal.SIGKILL else 2.0
+    speaker.answer_s = WITHIN_S if fatal == signal.SIGKILL else 5.0
     await speaker.say("one text before", "en")
     before = send(speaker, signal.SIGSTOP)  # it stands still, so that the text is still being made
     alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
@@ -154,12 +160,13 @@ async def test_lost_while_the_text_is_played(desk_with: OpenDesk, trunk: Trunk, 
 async def test_what_cannot_be_spoken_is_said_and_tried_again_until_a_key(
     desk_with: OpenDesk, trunk: Trunk, dumb: str
 ) -> None:
-    trunk.does(Behaviour(answer_s=0.05, keys="", greeting="nothing", hang_up_s=4.0), PRESSES)
+    trunk.does(LISTENS, PRESSES)
     desk = await desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
     speaker.command, speaker.answer_s = DUMB[dumb], 0.3
     alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
     await trunk.plays(Prompts().sound("text_unreadable", "en"))
+    trunk.hangs_up()
     await alert.became("acknowledged")
     seen = await alert.only("delivered")
     assert seen.attempts == (("pbx", "retry_later", "text_not_spoken"), ("pbx", "delivered", "acknowledged"))

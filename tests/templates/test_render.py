@@ -126,9 +126,9 @@ def test_time_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_worst_template_ends_soon() -> None:
     source = "{% for c in text %}{% if c == c and c|upper|lower|length > 1 %}{% endif %}{% endfor %}" * LOOPS_MAX
     template = Template(source, name="t")
-    begin = time.perf_counter()
+    begin = time.process_time()
     template.render({"text": "x" * 2_000})
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
 
 
 @given(st.text(alphabet="{}%# -|.+'\"()[]abit_for1 nen", max_size=60))

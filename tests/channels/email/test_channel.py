@@ -37,14 +37,9 @@ from tests.channels.email.wire import (
     settings,
     until,
 )
+from tests.peers.ports import free_port
 
 LISTEN = {"bounce_listen": "127.0.0.1:0", "bounce_address": BOUNCES}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def retry(outcome: Outcome) -> RetryLater:

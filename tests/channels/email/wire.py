@@ -18,7 +18,7 @@ from channels.outcome import Receipt, Report
 SENDER = "tocsin@example.org"
 BOUNCES = "bounces@example.org"
 RECIPIENT = "duty@example.org"
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 def settings(port: int, **keys: Any) -> SmtpSettings:

@@ -15,6 +15,8 @@ from channels.sms.smpp.behaviour import SmscBehaviour
 from channels.sms.smpp.simulator import SmscSimulator
 
 TO = "+33612345678"
+WITHIN_S = 30.0
+"""Nothing here takes long; this only ends a test that would wait for ever."""
 
 
 class Reports:
@@ -41,7 +43,7 @@ class Reports:
         self._changed.set()
 
     async def wait_for(self, count: int) -> list[Report]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WITHIN_S):
             while len(self.all) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -94,7 +96,7 @@ def message(text: str = "Fire in hall 3", **changes: Any) -> Message:
 
 async def health_where(channel: SmsChannel, true: Callable[[LinkHealth], bool]) -> LinkHealth:
     """The channel's health as soon as it is so."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(WITHIN_S):
         while not true(health := channel.health()):  # noqa: ASYNC110 - health is for polling, and tells nobody of itself
             await asyncio.sleep(0.005)
     return health

@@ -112,7 +112,7 @@ async def test_a_throttled_message_comes_back_first_in_line_and_the_link_slows_d
             assert isinstance(held, RetryLater)
             assert (held.throttled, held.maybe_sent, held.reason.code) == (True, False, "held_back")
             smsc.behave(SmscBehaviour())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while not isinstance(await channel.send(message()), Accepted):
                     pass
         assert smsc.counters.submits == 2
@@ -185,7 +185,7 @@ async def test_without_a_link_nothing_leaves_and_the_dispatcher_hears_so_in_time
         pass  # nobody listens there any more
     channel = SmsChannel(smpp(port, link_wait_s=0.05))
     async with running(channel):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             outcome = await channel.send(message())
         assert isinstance(outcome, RetryLater)
         assert (outcome.unreachable, outcome.maybe_sent) == (True, False)
@@ -442,7 +442,7 @@ async def test_inbound_messages_are_decoded_in_whole_or_in_parts(
 
 
 async def test_a_receipt_before_the_answer_that_names_it_is_reported_as_it_comes() -> None:
-    async with simulating(SmscBehaviour(receipt_first=True, response_delay_s=0.05)) as (_, port):
+    async with simulating(SmscBehaviour(receipt_first=True, response_delay_s=0.5)) as (_, port):
         channel = SmsChannel(smpp(port))
         async with running(channel) as reports:
             send = asyncio.create_task(channel.send(message()))

@@ -45,5 +45,5 @@ async def test_a_graceful_end_waits_only_so_long() -> None:
 async def test_an_end_while_connecting_is_an_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # the kernel connects, and nobody ever answers
         channel = SmsChannel(smpp(silent.getsockname()[1]))
-        async with asyncio.timeout(5), running(channel):
+        async with asyncio.timeout(10), running(channel):
             await asyncio.sleep(0.05)

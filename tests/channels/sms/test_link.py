@@ -43,7 +43,7 @@ class ScriptedSmsc:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def wait_for_binds(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while self.binds < count:
                 self._bound.clear()
                 await self._bound.wait()
@@ -134,7 +134,7 @@ async def test_unknown_commands_and_statuses_are_survived() -> None:
 
 async def test_a_silent_link_is_asked_and_then_replaced() -> None:
     async with scripted(EnquireLinkResp(), None) as (smsc, port):
-        channel = SmsChannel(smpp(port, enquire_link_s=0.05, enquire_answer_s=0.05))
+        channel = SmsChannel(smpp(port, enquire_link_s=0.1, enquire_answer_s=1))
         async with running(channel):
             await smsc.wait_for_binds(2)
         kinds = [type(pdu) for pdu in smsc.heard]

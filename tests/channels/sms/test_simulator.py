@@ -75,7 +75,7 @@ async def test_no_receipts_where_none_are_wanted() -> None:
 
 
 async def test_receipts_can_take_their_time() -> None:
-    async with simulating(SmscBehaviour(receipt_delay_s=0.05)) as (smsc, port):
+    async with simulating(SmscBehaviour(receipt_delay_s=0.5)) as (smsc, port):
         channel = SmsChannel(smpp(port))
         async with running(channel) as reports:
             await channel.send(message())
@@ -106,7 +106,7 @@ async def test_receipts_go_to_whom_they_belong() -> None:
 
 
 async def test_a_receipt_lost_with_its_link_is_delivered_over_the_next() -> None:
-    async with simulating(SmscBehaviour(receipt_delay_s=0.05)) as (smsc, port):
+    async with simulating(SmscBehaviour(receipt_delay_s=0.5)) as (smsc, port):
         channel = SmsChannel(smpp(port))
         async with running(channel) as reports:
             await channel.send(message())

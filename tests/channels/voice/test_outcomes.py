@@ -10,7 +10,8 @@ import pytest
 
 from channels.conversation import Briefing, Decision, Stop
 from channels.outcome import Delivered, PermanentFailure, RetryLater
-from channels.voice.outcomes import answered, cancelled, refused
+from channels.voice import outcomes
+from channels.voice.outcomes import cancelled, refused
 from channels.voice.phone import Item
 from ivr.call import CallResult
 from ivr.causes import CAUSES, LOSSES, RETRY_AFTER_MAX_S, Kind, verdict
@@ -28,6 +29,10 @@ def call(**refusal: Any) -> CallResult:
 
 def item(**fields: Any) -> Item:
     return Item(Briefing(reference="dlv_1", text="Fire"), **({"chosen": True, "begun": True, "heard": True} | fields))
+
+
+def answered(result: CallResult, item: Item, *, unproved: bool = False, billed: bool = True) -> Delivered | RetryLater:
+    return outcomes.answered(result, item, unproved=unproved, billed=billed, at=NOW)
 
 
 def every_refusal() -> list[Refusal]:
@@ -115,14 +120,14 @@ def test_called_off_and_completed_elsewhere() -> None:
 def test_a_decision_counts_whatever_happened_to_the_call(
     decision: Decision, code: str, changes: dict[str, Any]
 ) -> None:
-    outcome = answered(replace(UP, **changes), item(decision=decision, pressed=True), billed=True, at=NOW)
+    outcome = answered(replace(UP, **changes), item(decision=decision, pressed=True))
     assert isinstance(outcome, Delivered)
     assert (outcome.code, outcome.at) == (code, NOW)
 
 
 def test_every_decision_has_a_code() -> None:
     for decision in Decision:
-        assert isinstance(answered(UP, item(decision=decision), billed=True, at=NOW), Delivered)
+        assert isinstance(answered(UP, item(decision=decision)), Delivered)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +144,14 @@ def test_every_decision_has_a_code() -> None:
         ({}, {"begun": False, "heard": False}, "answered_no_key"),
         ({"machine": True}, {}, "answered_no_key"),
         ({"result": "anything_else"}, {}, "answered_no_key"),
+        ({"result": "hung_up", "by_remote": True}, {"heard": False}, "answered_no_key"),  # they had enough of it
+        ({"result": "hung_up"}, {}, "answered_no_key"),  # cut off by us, after the text
+        ({"result": "too_long"}, {}, "answered_no_key"),
+        ({"result": "hung_up", "by_remote": True}, {"begun": False, "heard": False, "pressed": True}, "answered"),
     ],
 )
 def test_answered_without_a_decision(result: dict[str, Any], fields: dict[str, Any], code: str) -> None:
-    outcome = answered(replace(UP, **result), item(**fields), billed=True, at=NOW)
+    outcome = answered(replace(UP, **result), item(**fields))
     assert isinstance(outcome, Delivered)
     assert outcome.code == code
     assert CODE.fullmatch(outcome.code)
@@ -156,20 +165,36 @@ def test_answered_without_a_decision(result: dict[str, Any], fields: dict[str, A
         ({"spoken": False}, {"begun": False}, "text_not_spoken"),
         ({"result": "failed"}, {}, "text_not_spoken"),
         ({"result": "pin_wrong"}, {"begun": False}, "answered_wrong_pin"),
+        ({"result": "hung_up", "by_remote": True}, {"begun": False}, "hung_up_early"),
+        ({"result": "hung_up", "by_remote": True, "machine": True}, {"begun": False}, "hung_up_early"),
+        ({"result": "too_long"}, {"begun": False}, "hung_up_early"),
+        ({"result": "hung_up"}, {"begun": False}, "hung_up_early"),
+        ({"result": "hung_up"}, {"heard": False}, "cut_off"),  # we were stopped
+        ({}, {"pressed": True, "unrecorded": True}, "key_not_recorded"),
+        ({"result": "failed"}, {"pressed": True, "unrecorded": True}, "key_not_recorded"),
     ],
 )
 def test_a_call_in_which_nothing_could_be_told_is_tried_again(
     result: dict[str, Any], fields: dict[str, Any], code: str
 ) -> None:
-    outcome = answered(replace(UP, **result), item(**fields), billed=True, at=NOW)
+    outcome = answered(replace(UP, **result), item(**fields))
     assert isinstance(outcome, RetryLater)
     assert outcome.reason.code == code
     assert not outcome.unreachable  # it counts as an attempt: it cost one
 
 
+@pytest.mark.parametrize("result", ["hung_up", "pin_wrong", "too_long"])
+def test_who_was_asked_for_a_pin_and_gave_none_was_told_nothing(result: str) -> None:
+    for by_remote in (True, False):
+        ended = replace(UP, result=result, by_remote=by_remote)
+        outcome = answered(ended, item(begun=False, heard=False), unproved=True)
+        assert isinstance(outcome, RetryLater)
+        assert outcome.reason.code == "answered_wrong_pin"
+
+
 def test_the_detail_tells_length_machine_and_what_was_heard() -> None:
     def detail(*, heard: bool = True, **changes: Any) -> str:
-        outcome = answered(replace(UP, **changes), item(heard=heard), billed=True, at=NOW)
+        outcome = answered(replace(UP, **changes), item(heard=heard))
         assert isinstance(outcome, Delivered)
         return outcome.detail
 
@@ -184,7 +209,7 @@ def test_the_detail_tells_length_machine_and_what_was_heard() -> None:
 def test_started_minutes_are_billed_once(seconds: float, minutes: int) -> None:
     result = replace(UP, duration_s=seconds)
     for billed, units in ((True, minutes), (False, 0)):
-        outcome = answered(result, item(), billed=billed, at=NOW)
+        outcome = answered(result, item(), billed=billed)
         assert isinstance(outcome, Delivered)
         assert [(part.n, part.provider_message_id, part.units) for part in outcome.parts] == [(1, "c1", units)]
 

@@ -62,12 +62,15 @@ class Line:
     def hang_up(self, reason: str = "") -> None:
         self.done.append(("hung up", reason))
 
+    def hasten(self) -> None:
+        self.done.append(("hastened", ""))
+
     def interrupt(self, by: str) -> None:
         self.done.append(("interrupted", by))
 
 
-def item(n: int = 1, *, attempt: bool = True) -> Item:
-    return Item(Briefing(reference=f"dlv_{n}", text=f"Alert {n}", language="fr"), attempt=attempt)
+def item(n: int = 1, *, attempt: bool = True, urgent: bool = False) -> Item:
+    return Item(Briefing(reference=f"dlv_{n}", text=f"Alert {n}", language="fr"), attempt=attempt, urgent=urgent)
 
 
 @pytest.fixture
@@ -114,6 +117,65 @@ async def test_an_alert_that_comes_during_the_call_is_told_in_it(office: Office)
     agenda.add(item(2))
     assert await word(agenda, "next_alert") == "more"
     assert agenda.current is agenda.items[1]
+
+
+async def test_the_urgent_ones_are_told_first(office: Office) -> None:
+    agenda = agenda_of(office, item(1), item(2), item(3, urgent=True))
+    assert agenda.opening()["text"].text == "Alert 3"
+    assert agenda.first is agenda.items[2]
+    agenda.add(item(4, urgent=True))
+    told = [(await agenda.perform("next_alert", "", b""))[1]["text"].text for _ in range(3)]
+    assert told == ["Alert 4", "Alert 1", "Alert 2"]
+
+
+async def test_what_is_told_is_chosen_at_the_answer(office: Office) -> None:
+    agenda = agenda_of(office, item(1), item(2))
+    agenda.items[0].stopped = BERT
+    assert agenda.opening()["text"].text == "Alert 2"
+    assert agenda.first is agenda.items[1]
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+async def test_an_urgent_alert_hastens_a_call_that_waits_for_its_turn(office: Office, urgent: bool) -> None:
+    phone, line = phone_of(agenda_of(office, item(1)))
+    phone.join(item(2, urgent=urgent))
+    assert line.done == ([("hastened", "")] if urgent else [])
+
+
+def test_who_was_told_others_has_missed_this_one(office: Office) -> None:
+    phone, _ = phone_of(agenda_of(office, item(1), item(2)))
+    first, second = phone.agenda.items
+    assert not phone.missed(first)  # nobody was told anything: they share what became of the call
+    first.begun = True
+    assert [phone.missed(first), phone.missed(second)] == [False, True]
+    second.pressed = True
+    assert not phone.missed(second)
+
+
+@pytest.mark.parametrize(
+    ("standing", "unrecorded"), [(Standing.FAILED, True), (Standing.RECORDED, False), (Standing.ELSEWHERE, False)]
+)
+async def test_a_key_that_could_not_be_stored_is_known(office: Office, standing: Standing, unrecorded: bool) -> None:
+    office.reply = Reply(standing=standing)
+    agenda = agenda_of(office, item(1))
+    agenda.opening()
+    await agenda.perform("acknowledge", "", b"")
+    assert agenda.items[0].unrecorded is unrecorded
+    office.reply = Reply(standing=Standing.RECORDED)
+    await agenda.perform("acknowledge", "", b"")
+    assert not agenda.items[0].unrecorded
+
+
+@pytest.mark.parametrize("pin", [False, True])
+async def test_who_has_a_pin_is_unproved_until_it_is_right(office: Office, pin: bool) -> None:
+    office.pin = pin
+    agenda = agenda_of(office, item(1))
+    await agenda.perform("needs_pin", "", b"")
+    assert agenda.unproved is pin
+    await agenda.perform("check_pin", "9999", b"")
+    assert agenda.unproved
+    await agenda.perform("check_pin", "1234", b"")
+    assert not agenda.unproved
 
 
 async def test_what_was_taken_back_is_not_told(office: Office) -> None:
@@ -291,6 +353,7 @@ def test_a_ringing_call_is_hung_up_so_that_no_missed_call_is_shown(office: Offic
 @pytest.mark.parametrize("stop", [BERT, Stop()])
 def test_a_call_that_is_up_is_told_who_has_it(office: Office, stop: Stop) -> None:
     agenda = agenda_of(office, item(1))
+    agenda.opening()
     phone, line = phone_of(agenda, up=True)
     phone.stop(agenda.items[0], stop)
     assert line.done == [("interrupted", stop.by)]
@@ -299,6 +362,8 @@ def test_a_call_that_is_up_is_told_who_has_it(office: Office, stop: Stop) -> Non
 @pytest.mark.parametrize("up", [False, True])
 def test_the_call_goes_on_while_another_alert_needs_it(office: Office, up: bool) -> None:
     agenda = agenda_of(office, item(1), item(2))
+    if up:
+        agenda.opening()
     phone, line = phone_of(agenda, up=up)
     phone.stop(agenda.items[0], BERT)
     assert line.done == []
@@ -308,8 +373,22 @@ def test_the_call_goes_on_while_another_alert_needs_it(office: Office, up: bool)
 
 def test_others_that_are_told_too_do_not_keep_a_call(office: Office) -> None:
     agenda = agenda_of(office, item(1), item(2, attempt=False))
+    agenda.opening()
     phone, line = phone_of(agenda, up=True)
     phone.stop(agenda.items[0], BERT)
+    assert line.done == [("interrupted", "Bert")]
+
+
+def test_what_was_decided_keeps_no_call_in_which_another_is_taken_back(office: Office) -> None:
+    agenda = agenda_of(office, item(1), item(2))
+    agenda.opening()
+    agenda.items[0].decision = Decision.ACKNOWLEDGED
+    phone, line = phone_of(agenda, up=True)
+    phone.stop(agenda.items[1], BERT)
+    assert line.done == []  # "acknowledged" is being said, and then goodbye
+    agenda.items[1].stopped = None
+    agenda.next()
+    phone.stop(agenda.items[1], BERT)
     assert line.done == [("interrupted", "Bert")]
 
 

@@ -11,6 +11,7 @@ from ivr.audio.machine import (
     BEEP_END_S,
     FRAME_S,
     LONGEST_S,
+    NOISE_S,
     PAUSE_S,
     QUIET_START_S,
     GreetingListener,
@@ -129,15 +130,31 @@ def test_no_sound_comes_at_all() -> None:
 
 
 @pytest.mark.parametrize("level_dbm0", [-20.0, -5.0])
-def test_never_longer_than_the_longest(level_dbm0: float) -> None:
+def test_noise_without_a_pause_is_not_waited_for(level_dbm0: float) -> None:
     at, listener = answered([noise(40 * RATE_HZ, np.random.default_rng(3), level_dbm0)])
-    assert at == pytest.approx(LONGEST_S, abs=0.2)
-    assert listener.machine is True
+    assert at == pytest.approx(NOISE_S, abs=0.2)
+    assert listener.machine is None  # nobody can tell
 
 
 def test_tone_without_end() -> None:
     at, _ = answered([sine(1_000.0, 40.0)])
+    assert at == pytest.approx(NOISE_S, abs=0.2)
+
+
+@pytest.mark.parametrize("language", sorted(GREETING))
+def test_a_long_greeting_is_no_noise(language: str) -> None:
+    parts = [*[spoken(GREETING[language], language)] * 3, quiet(0.6), sine(1_000.0, 0.4)]
+    assert length_of(parts) > 2 * NOISE_S
+    at, listener = answered(parts)
+    assert at == pytest.approx(min(length_of(parts), LONGEST_S) + BEEP_END_S, abs=0.25)
+    assert listener.machine is True
+
+
+def test_never_longer_than_the_longest() -> None:
+    word = [sine(300.0, 0.5), quiet(0.1)]
+    at, listener = answered(word * 70)
     assert at == pytest.approx(LONGEST_S, abs=0.2)
+    assert listener.machine is True
 
 
 @pytest.mark.parametrize("length", [0, 1, 80, 159, 161, 320])

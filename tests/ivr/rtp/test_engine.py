@@ -8,7 +8,7 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import pytest
@@ -18,12 +18,9 @@ from ivr.rtp.engine import READS_MAX, TICK_S, MediaEngine, MediaPort, NoPortErro
 from ivr.rtp.packet import RtpPacket, parse_rtp, written
 from ivr.rtp.stream import KeyHeard, MediaEvent, MediaStream
 from ivr.sip.sdp import AudioSession
+from tests.peers.ports import free_ports
 
 LOCAL = "127.0.0.1"
-SHARED = (20_000, 20_998)
-"""Ports of engines that take any: the next one where another test process has it."""
-PORTS = range(21_000, 31_000, 2)
-"""Of those that need a port of their own; below those that Linux picks, and chance keeps parallel test processes apart."""
 KEY_5 = b"\x05\x0a\x00\xa0"
 Heard = Sequence[tuple[MediaStream, Sequence[tuple[str, bytes]]]]
 
@@ -36,15 +33,10 @@ def session(port: int) -> AudioSession:
     )  # fmt: skip
 
 
-def free_ports(count: int) -> int:
-    """The first, an even one, of so many free UDP ports in a row."""
-    for _ in range(100):
-        first = random.choice(PORTS)
-        with suppress(OSError):
-            for port in range(first, first + count):
-                bound(port).close()
-            return first
-    raise RuntimeError(f"no {count} free ports in a row")
+def enough_ports() -> tuple[int, int]:
+    """For as many calls as there are in any test."""
+    first = free_ports(200)
+    return first, first + 199
 
 
 def bound(port: int) -> socket.socket:
@@ -210,7 +202,7 @@ def start(clock: Clock, ears: Ears, broken_ears: BrokenEars, monkeypatch: pytest
 @pytest.fixture
 def engine(start: Starting) -> MediaEngine:
     """An engine with room for all."""
-    return start(SHARED)
+    return start(enough_ports())
 
 
 @pytest.fixture
@@ -265,7 +257,7 @@ def test_after_a_long_stall_the_clock_starts_anew(engine: MediaEngine, clock: Cl
 
 async def test_the_engine_runs_in_its_loop(far: Far) -> None:
     loop = asyncio.get_running_loop()
-    engine = MediaEngine(host=LOCAL, ports=SHARED)
+    engine = MediaEngine(host=LOCAL, ports=enough_ports())
     began = loop.time()
     engine.start()
     try:
@@ -309,7 +301,8 @@ def test_a_port_that_somebody_else_has_is_left_out(start: Starting) -> None:
 
 
 def test_no_ports_at_all(start: Starting) -> None:
-    engine = start((SHARED[0] + 1, SHARED[0] + 1))
+    first = free_ports(2)
+    engine = start((first + 1, first + 1))
     with pytest.raises(NoPortError):
         engine.open(ignore)
 
