@@ -187,8 +187,18 @@ async def test_a_wrong_password_is_an_alarm(desk_with: OpenDesk, tmp_path: Path)
     assert [attempt[2] for attempt in seen.attempts] == ["authentication_failed"]
 
 
+async def test_who_hangs_up_before_the_text_is_called_again(desk_with: OpenDesk, tmp_path: Path) -> None:
+    with Sipp(tmp_path, invited(), answers(), pause(100), hangs_up()) as phone:
+        desk = await desk_with(sip("pbx", phone.port), delivery=ONCE)
+        alert = await desk.alert("Fire", to=ANNA, **URGENT)
+        seen = await alert.only("failed")
+        await phone.done()
+    assert [attempt[2] for attempt in seen.attempts] == ["hung_up_early"]
+    await desk.ledger_adds_up(spent="0.00")
+
+
 async def test_who_hangs_up_before_a_key_has_acknowledged_nothing(desk_with: OpenDesk, tmp_path: Path) -> None:
-    with Sipp(tmp_path, invited(), answers(), pause(1_000), hangs_up()) as phone:
+    with Sipp(tmp_path, invited(), answers(), pause(4_000), hangs_up()) as phone:
         desk = await desk_with(sip("pbx", phone.port))
         alert = await desk.alert("Fire", to=ANNA, **URGENT)
         seen = await alert.only("delivered")

@@ -122,7 +122,7 @@ async def test_who_hangs_up_behind_the_proxy_is_heard(desk_with: OpenDesk, tmp_p
     with Kamailio(tmp_path, callee=phone_port) as proxy:
         routed = "Route: <sip:127.0.0.1:" + str(proxy.port) + ";lr>"
         bye = hangs_up().replace("Max-Forwards: 70", f"Max-Forwards: 70\n{routed}")
-        with Sipp(tmp_path, invited(), answers(), pause(500), bye, port=phone_port) as phone:
+        with Sipp(tmp_path, invited(), answers(), pause(4_000), bye, port=phone_port) as phone:
             desk = await desk_with(sip("pbx", proxy.port))
             alert = await desk.alert("Fire", to=ANNA, **URGENT)
             seen = await alert.only("delivered")
@@ -180,7 +180,7 @@ async def test_who_hangs_up_behind_tls_is_heard(desk_with: OpenDesk, tmp_path: P
     with Kamailio(tmp_path, callee=phone_port, tls=tls, nat=True) as proxy:
         bye = hangs_up().replace("Max-Forwards: 70", "Max-Forwards: 70\n[routes]")
         came = invited().replace("<recv ", '<recv rrs="true" ')
-        with Sipp(tmp_path, came, answers(), pause(500), bye, port=phone_port) as phone:
+        with Sipp(tmp_path, came, answers(), pause(4_000), bye, port=phone_port) as phone:
             desk = await desk_with(secured(proxy.tls_port, tls.certificate))
             alert = await desk.alert("Fire", to=ANNA, **URGENT)
             seen = await alert.only("delivered")
