@@ -228,6 +228,63 @@ class TestVoiceChannel(PureSuite):
         assert [outcome.code for outcome in outcomes if isinstance(outcome, Delivered)] == ["acknowledged"] * 2
         assert sum(part.units for one in outcomes if isinstance(one, Delivered) for part in one.parts) == 1
 
+    async def test_an_emergency_is_told_first_and_what_was_not_told_gets_a_call_of_its_own(
+        self, exchange: Exchange
+    ) -> None:
+        exchange.behaviours["4711"] = Behaviour(answer_s=0.5, keys="", hang_up_s=3.0, greeting="nothing")
+        async with running(channel := exchange.channel()), asyncio.timeout(WITHIN_S):
+            bulk = asyncio.create_task(channel.send(to("4711")))
+            call = await exchange.phones.called()
+            fire = asyncio.create_task(channel.send(replace(to("4711", "dlv_2", "Fire"), urgent=True)))
+            await call.reached("answered")
+            exchange.behaviours["4711"] = QUICK
+            told, then = await fire, await bulk
+        assert len(exchange.phones.calls) == 2
+        assert isinstance(told, Delivered)
+        assert (told.code, [part.units for part in told.parts]) == ("answered_no_key", [1])
+        assert isinstance(then, Delivered)
+        assert (then.code, [part.units for part in then.parts]) == ("acknowledged", [1])
+        assert exchange.operator.decided == [("dlv_1", Decision.ACKNOWLEDGED)]
+
+    async def test_an_alert_that_ends_while_its_call_rings_leaves_the_call_to_another(self, exchange: Exchange) -> None:
+        exchange.behaviours["4711"] = replace(QUICK, answer_s=0.5)
+        async with running(channel := exchange.channel()), asyncio.timeout(WITHIN_S):
+            first = asyncio.create_task(channel.send(to("4711")))
+            await exchange.phones.called()
+            second = asyncio.create_task(channel.send(to("4711", "dlv_2", "Fire")))
+            await eventually(lambda: len(channel._sending) == 2, what="an alert that has joined")
+            channel.stop("dlv_1", Stop())
+            over, told = await first, await second
+        assert isinstance(over, RetryLater)
+        assert over.reason.code == "cancelled"
+        assert isinstance(told, Delivered)
+        assert [part.units for part in told.parts] == [1]
+        assert exchange.operator.decided == [("dlv_2", Decision.ACKNOWLEDGED)]
+        assert len(exchange.phones.calls) == 1
+
+    async def test_a_call_in_which_nobody_proves_who_they_are_is_not_made_once_for_each_alert(
+        self, exchange: Exchange
+    ) -> None:
+        exchange.behaviours["4711"] = Behaviour(answer_s=0.5, keys="", hang_up_s=3.0, greeting="nothing")
+        exchange.operator.pin = "1234"
+        async with running(channel := exchange.channel()):
+            outcomes = await asyncio.gather(sent(channel, to("4711")), sent(channel, to("4711", "dlv_2", "Fire")))
+        assert len(exchange.phones.calls) == 1
+        assert [one.reason.code for one in outcomes if isinstance(one, RetryLater)] == ["answered_wrong_pin"] * 2
+
+    async def test_emergencies_do_not_wait_behind_others_for_their_turn(self, exchange: Exchange) -> None:
+        async with running(channel := exchange.channel(calls_per_s=4)), asyncio.timeout(WITHIN_S):
+            sends = [asyncio.create_task(channel.send(to(f"47{n:02}", f"dlv_{n}"))) for n in range(4)]
+            await exchange.phones.called()
+            fire = replace(to("4799", "dlv_9", "Fire"), urgent=True)
+            joins = replace(to("4703", "dlv_8", "Fire"), urgent=True)  # its call waits already, as no emergency
+            sends += [asyncio.create_task(channel.send(one)) for one in (fire, joins)]
+            await asyncio.gather(*sends)
+        order = [call.number for call in exchange.phones.calls][:5]
+        assert sorted(order) == ["4700", "4701", "4702", "4703", "4799"]
+        assert order.index("4799") < order.index("4702")
+        assert order.index("4703") < order.index("4702")
+
     async def test_an_extension_is_dialled_after_the_answer(self, exchange: Exchange) -> None:
         async with running(channel := exchange.channel()):
             await sent(channel, to("+33140000000;ext=42#"))
