@@ -62,6 +62,7 @@ class RetryLater:
     `throttled`     the provider asked for a slower pace: does not count as an attempt, and the provider is slowed.
     `unreachable`   the link was down and certainly nothing left: does not count as an attempt, feeds the circuit breaker.
     `elsewhere`     another provider of the route is to be tried at once, where there is one.
+    `joined`        it only waited for another attempt, which tells what there is to know of the provider.
     `parts`         the parts that the provider did take before the attempt ended; they are not sent again.
     """
 
@@ -71,6 +72,7 @@ class RetryLater:
     throttled: bool = False
     unreachable: bool = False
     elsewhere: bool = False
+    joined: bool = False
     parts: tuple[SentPart, ...] = ()
 
 

@@ -28,6 +28,7 @@ from gateway.settings_formats import (
     WebUrl,
 )
 from gateway.settings_location import KeyPath, lines_of
+from gateway.settings_neighbours import check_neighbours
 from gateway.settings_problems import Examination, Problem, SettingsError, suggestion
 from gateway.settings_references import check_references
 
@@ -429,7 +430,7 @@ def _refused(path: Path, line: int | None, text: str) -> SettingsError:
 
 def _providers(examination: Examination, tables: list[dict[str, Any]], provider_kinds: ProviderKinds) -> list[Provider]:
     """The providers that are right; what is wrong with the others is added to the examination."""
-    providers: list[Provider] = []
+    providers: dict[int, Provider] = {}
     first_at: dict[str, int] = {}
     for n, table in enumerate(tables):
         at: KeyPath = ("providers", n)
@@ -446,8 +447,9 @@ def _providers(examination: Examination, tables: list[dict[str, Any]], provider_
         keys = {key: value for key, value in table.items() if key not in written_head or key in model.model_fields}
         settings = examination.validated(model, keys, at)
         if settings is not None:
-            providers.append(Provider(name=head.name, channel=head.channel, kind=head.kind, settings=settings))
-    return providers
+            providers[n] = Provider(name=head.name, channel=head.channel, kind=head.kind, settings=settings)
+    check_neighbours(examination, {n: provider.settings for n, provider in providers.items()})
+    return list(providers.values())
 
 
 def _add_unknown_kind(examination: Examination, head: ProviderHead, at: KeyPath, provider_kinds: ProviderKinds) -> None:

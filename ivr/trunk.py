@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import structlog
 from prometheus_client import Gauge
 
+from ivr.causes import RETRY_AFTER_MAX_S
 from ivr.endpoint import Endpoint
 from ivr.locating import hops_of
-from ivr.sip.digest import AUTHENTICATE, Authenticator, Credentials, parse_challenges
+from ivr.sip.digest import AUTHENTICATE, Asker, Authenticator, Credentials, Prover
+from ivr.sip.events import retry_after
 from ivr.sip.headers import Headers, parse_name_addr
 from ivr.sip.hop import Hop, Transport
 from ivr.sip.message import Response
+from ivr.sip.requester import TRIES_MAX
 from ivr.sip.uri import SipUri, parse_uri
 from ivr.transports import Trouble
 
@@ -31,6 +36,8 @@ UNREGISTER_S = 2.0
 """A stop waits this long for the answer to its farewell."""
 REFRESH_SHARE = 0.8
 """A registration is renewed after this much of its time."""
+RENEW_MIN_S, RENEW_MAX_S = 1.0, 86_400.0
+"""And neither more often nor less: what was granted may be no time at all, and a registrar that was replaced has forgotten us."""
 OPTIONS_WAIT_S = 8.0
 
 PROXY_UP = Gauge("tocsin_sip_proxy_up", "Whether a proxy of a trunk answers", ["provider", "proxy"])
@@ -62,6 +69,17 @@ class _Proxy:
     """Until it was asked it is taken to be there."""
     detail: str = ""
     alarm: bool = False
+    wanted_at: float = 0.0
+    """When it may be asked to register us again, if it said so."""
+
+
+@dataclass(slots=True)
+class _Registration:
+    """What our REGISTERs share (RFC 3261, 10.2): a Call-ID, numbers that go up, and the time that we ask for."""
+
+    expires_s: int
+    call_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
 @dataclass(slots=True)
@@ -167,7 +185,9 @@ class Trunk:
     async def _ask_whether_up(self, endpoint: Endpoint, hop: Hop) -> None:
         """Any answer will do, even a refusal: who answers is there. But 503 is the proxy's own word that it is not, and a
         password that it does not take is of no use."""
-        response = await self._ask(endpoint, "OPTIONS", hop, secrets.token_hex(8), 1, (), within_s=OPTIONS_WAIT_S)
+        response = await self._ask(
+            endpoint, "OPTIONS", hop, secrets.token_hex(8), itertools.count(1), (), within_s=OPTIONS_WAIT_S
+        )
         wrong = response is not None and response.status in AUTHENTICATE and self._authenticator is not None
         up = response is not None and response.status != 503 and not wrong
         trouble = endpoint.trouble(hop)
@@ -183,32 +203,40 @@ class Trunk:
 
     async def _keep_registered(self, endpoint: Endpoint) -> None:
         """REGISTER (RFC 3261, 10.2): one Call-ID, counted up, renewed before its time is over."""
-        call_id, cseq, failures = secrets.token_hex(8), 0, 0
-        expires_s = self.config.register_s
+        ours, failures = _Registration(self.config.register_s), 0
         try:
             while True:
-                kept: tuple[Hop, float] | None = None
-                for hop in self.hops:
-                    cseq += 2
-                    response = await self._register(endpoint, hop, call_id, cseq, expires_s)
-                    if response is not None and response.status == 423:
-                        expires_s = max(expires_s, _seconds(response.headers.get("Min-Expires")) or 0)
-                    granted_s = self._taken(response, endpoint)
-                    if granted_s is not None:
-                        kept = hop, max(1.0, granted_s * REFRESH_SHARE)
-                        break
+                kept = await self._register_somewhere(endpoint, ours)
                 if kept is not None:
                     failures = 0
                     if not await self._lost_within(endpoint, *kept):
                         continue
                 failures += 1
                 wait_s = min(RETRY_FIRST_S * 2 ** min(failures - 1, 10), RETRY_MAX_S)
-                await asyncio.sleep(wait_s * (0.5 + random.random() / 2))  # noqa: S311 - as above
+                wait_s *= 0.5 + random.random() / 2  # noqa: S311 - as above
+                wanted_at = min((proxy.wanted_at for proxy in self._proxies.values()), default=0.0)
+                await asyncio.sleep(max(wait_s, wanted_at - endpoint.now()))
         finally:
             if self.registered:
                 self.registered = False
                 REGISTERED.labels(self.config.name).set(0)
-                await self._farewell(endpoint, call_id, cseq + 2)
+                await self._farewell(endpoint, ours)
+
+    async def _register_somewhere(self, endpoint: Endpoint, ours: _Registration) -> tuple[Hop, float] | None:
+        """Which of the proxies keeps us now, and after how long it is asked again; None where none does. One that has asked to
+        be left alone for a while is (RFC 3261, 20.33 and 21.5.4)."""
+        for hop in self.hops:
+            proxy = self._proxies.get(hop)
+            if proxy is None or endpoint.now() < proxy.wanted_at:
+                continue
+            response = await self._register(endpoint, hop, ours)
+            if self._taken(response, endpoint) and response is not None:
+                contact = endpoint.agent.local.contact(self.config.transport)
+                renew_s = granted(response.headers, contact, ours.expires_s) * REFRESH_SHARE
+                return hop, min(max(RENEW_MIN_S, renew_s), RENEW_MAX_S)
+            asked_s = retry_after(response.headers) if response is not None else None
+            proxy.wanted_at = endpoint.now() + min(asked_s or 0.0, RETRY_AFTER_MAX_S)
+        return None
 
     @staticmethod
     async def _lost_within(endpoint: Endpoint, hop: Hop, seconds: float) -> bool:
@@ -220,18 +248,32 @@ class Trunk:
                 return True
         return False
 
-    async def _farewell(self, endpoint: Endpoint, call_id: str, cseq: int) -> None:
+    async def _farewell(self, endpoint: Endpoint, ours: _Registration) -> None:
         try:
             async with asyncio.timeout(UNREGISTER_S):
-                await self._register(endpoint, self.hops[0], call_id, cseq, 0)
+                await self._ask_registrar(endpoint, self.hops[0], ours, 0)
         except TimeoutError:
             log.info("not_unregistered", provider=self.config.name)
 
-    async def _register(self, endpoint: Endpoint, hop: Hop, call_id: str, cseq: int, expires_s: int) -> Response | None:
-        return await self._ask(endpoint, "REGISTER", hop, call_id, cseq, (("Expires", str(expires_s)),))
+    async def _register(self, endpoint: Endpoint, hop: Hop, ours: _Registration) -> Response | None:
+        """Where the time is too brief for the registrar, the least that it takes is asked for at once (RFC 3261, 10.2.8)."""
+        response = await self._ask_registrar(endpoint, hop, ours, ours.expires_s)
+        if response is None or response.status != 423:
+            return response
+        least_s = _seconds(response.headers.get("Min-Expires")) or 0
+        if least_s <= ours.expires_s:
+            return response
+        ours.expires_s = least_s
+        return await self._ask_registrar(endpoint, hop, ours, ours.expires_s)
 
-    def _taken(self, response: Response | None, endpoint: Endpoint) -> float | None:
-        """For how long we are registered; None where we are not."""
+    async def _ask_registrar(
+        self, endpoint: Endpoint, hop: Hop, ours: _Registration, expires_s: int
+    ) -> Response | None:
+        headers = (("Expires", str(expires_s)),)
+        return await self._ask(endpoint, "REGISTER", hop, ours.call_id, ours.numbers, headers)
+
+    def _taken(self, response: Response | None, endpoint: Endpoint) -> bool:
+        """Whether we are registered."""
         ok = response is not None and response.status < 300
         detail = _said(response, next(filter(None, map(endpoint.trouble, self.hops)), None))
         self.unwelcome = response is not None and response.status in (401, 403, 404, 407)
@@ -239,37 +281,36 @@ class Trunk:
             log.warning("registered" if ok else "not_registered", provider=self.config.name, detail=detail)
         self.registered, self.refused = ok, "" if ok else detail
         REGISTERED.labels(self.config.name).set(ok)
-        if not ok or response is None:
-            return None
-        return granted(response.headers, endpoint.agent.local.contact(self.config.transport), self.config.register_s)
+        return ok
 
     # --- requests ----------------------------------------------------------------------------------------------------
 
     async def _ask(
-        self, endpoint: Endpoint, method: str, hop: Hop, call_id: str, cseq: int, headers: tuple[tuple[str, str], ...],
-        *, within_s: float = 32.0,
+        self, endpoint: Endpoint, method: str, hop: Hop, call_id: str, numbers: Iterator[int],
+        headers: tuple[tuple[str, str], ...], *, within_s: float = 32.0,
     ) -> Response | None:  # fmt: skip
-        """One request outside a dialog, sent again once with credentials where they are asked for."""
+        """One request outside a dialog, sent again with credentials for each who asks for them (RFC 3261, 22.2 and 22.3)."""
         config = self.config
         domain = config.domain or config.host
         uri = str(SipUri(host=domain if method == "REGISTER" else config.host))
         address = f"<sip:{config.username or 'tocsin'}@{domain}>"
         to = address if method == "REGISTER" else f"<{uri}>"
+        from_ = f"{address};tag={secrets.token_hex(4)}"
+        prover = Prover(self._authenticator)
+        tried: frozenset[Asker] = frozenset()
         response = None
-        for attempt in (0, 1):
+        for _ in range(TRIES_MAX):
             request = endpoint.agent.request(
-                method, uri, hop=hop, from_=f"{address};tag={secrets.token_hex(4)}", to=to, call_id=call_id,
-                cseq=cseq + attempt, headers=headers,
+                method, uri, hop=hop, from_=from_, to=to, call_id=call_id, cseq=next(numbers),
+                headers=(*headers, *prover.headers(method, uri)),
             )  # fmt: skip
             response = await endpoint.ask(request, hop, within_s=within_s)
-            if response is None or response.status not in AUTHENTICATE or self._authenticator is None:
+            if response is None or response.status not in AUTHENTICATE:
                 return response
-            challenge, answer = AUTHENTICATE[response.status]
-            challenges = parse_challenges(response.headers.all(challenge), proxy=response.status == 407)
-            value = self._authenticator.answer(challenges, method=method, uri=uri, tried=bool(attempt))
-            if value is None:
+            askers = prover.take(response.status, response.headers, tried)
+            if not askers:
                 return response
-            headers = (*(pair for pair in headers if pair[0] != answer), (answer, value))
+            tried |= askers
         return response
 
 
@@ -287,22 +328,30 @@ def _said(response: Response | None, trouble: Trouble | None) -> str:
 
 
 def granted(headers: Headers, contact: str, asked_s: int) -> float:
-    """For how long a registrar keeps us: what its answer says of our Contact, or of all, or what we asked for."""
+    """For how long a registrar keeps us: what its answer says of our Contact; of all that it lists the least, where a NAT has
+    made ours another; else what it says of the whole, or what we asked for (RFC 3261, 10.2.4)."""
     ours = parse_name_addr(contact)
+    listed: list[tuple[bool, int]] = []
     for value in headers.elements("Contact"):
         address = parse_name_addr(value)
-        if address is not None and ours is not None and _same(address.uri, ours.uri):
-            seconds = _seconds(address.params.get("expires"))
-            if seconds is not None:
-                return float(seconds)
-    return float(_seconds(headers.get("Expires")) or asked_s)
+        seconds = None if address is None else _seconds(address.params.get("expires"))
+        if address is not None and ours is not None and seconds is not None:
+            listed.append((_same(address.uri, ours.uri), seconds))
+    found = [seconds for same, seconds in listed if same] or [seconds for _, seconds in listed]
+    return float(min(found) if found else _seconds(headers.get("Expires")) or asked_s)
 
 
 def _same(one: str, other: str) -> bool:
+    """Whether two Contacts lead to the same place: of RFC 3261, 19.1.4, what registrars keep. No port is the standard one."""
     first, second = parse_uri(one), parse_uri(other)
     if not isinstance(first, SipUri) or not isinstance(second, SipUri):
         return False
-    return (first.user, first.host.lower(), first.port) == (second.user, second.host.lower(), second.port)
+    return _place(first) == _place(second)
+
+
+def _place(uri: SipUri) -> tuple[str, str, int]:
+    secure = uri.scheme == "sips" or (uri.params.get("transport") or "").lower() == "tls"
+    return uri.user, uri.host.lower(), uri.port or (5061 if secure else 5060)
 
 
 def _seconds(value: str | None) -> int | None:

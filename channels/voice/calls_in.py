@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,11 +15,12 @@ from ivr.menu import LANGUAGE, Variable
 from ivr.sip.headers import parse_name_addr
 from ivr.sip.incoming import IncomingCall
 from ivr.sip.message import Request
-from ivr.sip.uri import SipUri, parse_uri
+from ivr.sip.uri import SipUri, TelUri, parse_uri
 
 Outcome = tuple[str, Mapping[str, Variable]]
 SOURCE_CHARS_MAX = 64
 """Of what a caller says to be: it is counted against and logged, and may be anything."""
+_SEPARATORS = re.compile(r"[-.()]")
 
 
 class CallerEffects:
@@ -102,7 +104,7 @@ class CallsIn:
     ) -> Conversation | int:
         """The dialogue of the line that was called, or 404 where there is none. `languages` gives the prompts' languages with
         the one nearest to a language first; `default` is for lines that name none."""
-        line = await attendant.line(dialled_numbers(leg.request))
+        line = await attendant.line(dialled_numbers(leg.request, own=leg.agent.local.user))
         if line is None:
             return 404
         source = source_of(leg.request)
@@ -119,18 +121,34 @@ class CallsIn:
         )
 
 
-def dialled_numbers(request: Request) -> tuple[str, ...]:
-    """What was dialled, as the network tells it: the Request-URI, which a registered trunk fills with our own Contact, and To."""
-    found = []
-    for text in (request.uri, request.to.uri):
-        uri = parse_uri(text)
-        if isinstance(uri, SipUri) and uri.user:
-            found.append(uri.user.partition(";")[0])
-    return tuple(dict.fromkeys(found))
+def dialled_numbers(request: Request, *, own: str) -> tuple[str, ...]:
+    """What was dialled, as the network tells it, the likeliest first: the Request-URI; what it was before a proxy replaced it
+    (P-Called-Party-ID, RFC 3455, 4.2); To. A registered trunk fills the Request-URI with our own Contact (RFC 3261, 16.5), whose
+    user is `own`: that says which account rings and not which of its numbers was dialled, so it goes last. All of it chooses
+    the line and opens nothing."""
+    called_party = parse_name_addr(request.headers.get("P-Called-Party-ID") or "")
+    uris = [request.uri, "" if called_party is None else called_party.uri, request.to.uri]
+    if _user_of(request.uri) == _without_parameters(own):
+        uris = uris[1:] + uris[:1]
+    return tuple(dict.fromkeys(filter(None, map(_user_of, uris))))
 
 
 def source_of(request: Request) -> str:
     """Where a call says it comes from: P-Asserted-Identity, else From. Anybody can write anything there."""
     asserted = parse_name_addr(request.headers.get("P-Asserted-Identity") or "")
-    uri = parse_uri(request.from_.uri if asserted is None else asserted.uri)
-    return (uri.user if isinstance(uri, SipUri) else "")[:SOURCE_CHARS_MAX] or "unknown"
+    return _user_of(request.from_.uri if asserted is None else asserted.uri)[:SOURCE_CHARS_MAX] or "unknown"
+
+
+def _user_of(text: str) -> str:
+    """The number or name that a URI is about; "" where there is none. Numbers lose what only makes them easier to read (RFC 3966,
+    5.1.1)."""
+    uri = parse_uri(text)
+    if isinstance(uri, TelUri):
+        return _SEPARATORS.sub("", uri.number)
+    user = _without_parameters(uri.user) if isinstance(uri, SipUri) else ""
+    return _SEPARATORS.sub("", user) if user.startswith("+") else user
+
+
+def _without_parameters(user: str) -> str:
+    """A user part may be a number with parameters (RFC 3261, 19.1.6)."""
+    return user.partition(";")[0]

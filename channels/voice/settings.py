@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from channels.listening import Listening
 from channels.voice.address import DialForm
 from channels.voice.tls import check_files
 from ivr.sip.hop import Transport
@@ -223,7 +224,10 @@ class SipSettings(BaseModel):
         default=("PCMA", "PCMU"), min_length=1, max_length=2, description="Codecs offered, the preferred first."
     )
     srtp: Srtp = Field(default="off", description="required: audio is encrypted (SDES), calls without it fail.")
-    media_timeout_s: float = Field(default=20.0, ge=2, le=300, description="Without audio for so long a call is over.")
+    media_timeout_s: float = Field(
+        default=60.0, ge=2, le=300,
+        description="Without audio for so long a call is over. Phones may send none while they listen to a text or hold a call.",
+    )  # fmt: skip
 
     max_calls: int = Field(default=100, ge=1, le=5_000, description="Calls out at once.")
     incoming_max: int = Field(default=100, ge=0, le=5_000, description="Calls to us at once; 0: none are taken.")
@@ -354,6 +358,14 @@ class SipSettings(BaseModel):
     def listen_port(self) -> int:
         """The port to listen on; 0 is any free one."""
         return int(self.listen.rpartition(":")[2])
+
+    @property
+    def listening(self) -> Listening | None:
+        """See `channels.listening.Listens`. With TLS and no certificate nobody can connect to us, and no socket listens."""
+        if self.transport == "tls" and self.tls_certificate is None:
+            return None
+        protocol: Literal["udp", "tcp"] = "udp" if self.transport == "udp" else "tcp"
+        return Listening(key="listen", protocol=protocol, host=self.listen_host, port=self.listen_port)
 
     @property
     def rtp_port_range(self) -> tuple[int, int]:

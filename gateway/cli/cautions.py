@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from channels.voice.cautions import cautions
+from channels.voice.cautions import cautions, cautions_of_neighbours
 from channels.voice.settings import SipSettings
 from gateway.settings import Settings
 
@@ -24,9 +24,6 @@ def warnings_of(settings: Settings) -> list[str]:
 def _voice(settings: Settings) -> list[str]:
     languages = {person.language for person in settings.people} | {line.language for line in settings.lines}
     answered = bool(settings.people or settings.lines)
-    return [
-        f"provider {provider.name}: {said}"
-        for provider in settings.providers
-        if isinstance(provider.settings, SipSettings)
-        for said in cautions(provider.settings, languages=languages, answered=answered)
-    ]
+    trunks = [provider.settings for provider in settings.providers if isinstance(provider.settings, SipSettings)]
+    said = [(one.name, text) for one in trunks for text in cautions(one, languages=languages, answered=answered)]
+    return [f"provider {name}: {text}" for name, text in (*said, *cautions_of_neighbours(trunks))]

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from channels.voice.caller_ids import objection
-from channels.voice.cautions import cautions
+from channels.voice.cautions import cautions, cautions_of_neighbours
 from channels.voice.settings import SipSettings
 from gateway.cli.cautions import NOBODY_LEFT, warnings_of
 from gateway.settings import Provider, Settings
 from ivr.audio.prompts import OWN
+from ivr.sip.hop import Transport
 from tests.gateway.cli_desk import Terminal, terminal_in
 
 VOICE = """
@@ -43,7 +44,49 @@ caller_id = "{}"
     ],
 )
 def test_objections(caller_id: str, said: str) -> None:
-    assert said in objection(caller_id)
+    assert said in objection(caller_id, None)
+
+
+@pytest.mark.parametrize(
+    ("caller_id", "country", "said"),
+    [
+        ("0612345678", "FR", "forbids 06 and 07"),
+        ("33612345678", "FR", "forbids 06 and 07"),
+        ("0033612345678", "FR", "forbids 06 and 07"),
+        ("0033612345678", None, "forbids 06 and 07"),  # 00 is the prefix of other countries wherever a trunk has one
+        ("0033612345678", "GB", "forbids 06 and 07"),
+        ("0899123456", "FR", "premium-rate"),
+        ("07012345678", "GB", "070 numbers"),
+        ("447012345678", "GB", "070 numbers"),
+        ("9002345678", "US", "premium-rate"),
+        ("0033000000000", "FR", "no such number is assigned"),
+        ("00999123456789", "FR", "no telephone number"),
+    ],
+)
+def test_objections_to_numbers_without_a_plus(caller_id: str, country: str | None, said: str) -> None:
+    assert said in objection(caller_id, country)
+
+
+@pytest.mark.parametrize(
+    ("caller_id", "country"),
+    [
+        ("0140000000", "FR"),
+        ("33140000000", "FR"),
+        ("0033140000000", "FR"),
+        ("0612345678", "DE"),  # a number of an exchange, perhaps: none of Germany
+        ("33612345678", "GB"),
+        ("061234", "FR"),
+        ("4711", "FR"),
+        ("112", "FR"),
+        ("00", "FR"),
+        ("001234", "FR"),
+        ("*0612345678", "FR"),
+        ("anna", "FR"),
+        ("", "FR"),
+    ],
+)
+def test_nothing_is_said_against_extensions_and_good_numbers(caller_id: str, country: str) -> None:
+    assert objection(caller_id, country) == ""
 
 
 @pytest.mark.parametrize(
@@ -59,18 +102,20 @@ def test_objections(caller_id: str, said: str) -> None:
         "+12015550123",
         "4711",
         "anna",
-        "0612345678",  # not E.164: what it is depends on the exchange
+        "0612345678",  # without a country, what it is depends on the exchange
     ],
 )
 def test_nothing_is_said_against_others(caller_id: str) -> None:
-    assert objection(caller_id) == ""
+    assert objection(caller_id, None) == ""
 
 
 def settings_with(*caller_ids: str) -> Settings:
     providers = []
     for n, caller_id in enumerate(caller_ids):
         head: dict[str, Any] = {"name": f"pbx-{n}", "channel": "voice", "kind": "sip"}
-        sip = SipSettings.model_validate({**head, "host": "127.0.0.1", "caller_id": caller_id})
+        sip = SipSettings.model_validate(
+            {**head, "host": "127.0.0.1", "caller_id": caller_id, "rtp_ports": f"4{n}000-4{n}999"}
+        )
         providers.append(Provider(**head, settings=sip))
     return Settings(providers=tuple(providers))
 
@@ -82,6 +127,12 @@ def test_warnings_name_provider_and_number() -> None:
         ["provider pbx-0", "caller_id +33612345678"],
         ["provider pbx-2", "caller_id +33899123456"],
     ]
+
+
+def test_the_country_of_the_trunk_is_that_of_its_caller_id() -> None:
+    (said,) = cautioned(caller_id="0612345678", country="FR")
+    assert said.startswith("caller_id 0612345678: the numbering plan forbids")
+    assert cautioned(caller_id="0612345678") == []
 
 
 def cautioned(*, languages: tuple[str, ...] = (), answered: bool = True, **keys: Any) -> list[str]:
@@ -123,6 +174,56 @@ def test_lines_that_nobody_can_connect_to(keys: dict[str, Any], answered: bool, 
     assert said == (
         ["no tls_certificate: calls to us are only taken over connections that we opened"] if warned else []
     )
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "warned"),
+    [
+        ({}, {"listen": "0.0.0.0:5062"}, True),
+        ({}, {"listen": "127.0.0.1:5062", "rtp_ports": "40999-42000"}, True),
+        ({"transport": "tcp"}, {"transport": "tcp", "listen": "0.0.0.0:5062"}, True),  # audio is UDP all the same
+        ({}, {"listen": "0.0.0.0:5062", "rtp_ports": "41000-41999"}, False),
+        ({"listen": "127.0.0.1:5060"}, {"listen": "127.0.0.2:5060"}, False),
+    ],
+)
+def test_ports_of_audio_that_two_trunks_share(first: dict[str, Any], second: dict[str, Any], warned: bool) -> None:
+    trunks = [SipSettings(name=f"t{n}", host="127.0.0.1", **keys) for n, keys in enumerate((first, second))]
+    said = list(cautions_of_neighbours(trunks))
+    assert [name for name, _ in said] == (["t1"] if warned else [])
+    if warned:
+        assert "overlap with those of provider t0: calls of both take from the same ports" in said[0][1]
+
+
+@pytest.mark.parametrize(
+    ("listen", "transport", "warned"),
+    [
+        ("0.0.0.0:40500", "udp", True),
+        ("127.0.0.1:40000", "udp", True),
+        ("0.0.0.0:40500", "tcp", False),
+        ("0.0.0.0:41000", "udp", False),
+        ("0.0.0.0:0", "udp", False),
+    ],
+)
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_address_that_a_call_of_another_trunk_may_take(
+    listen: str, transport: Transport, warned: bool, order: int
+) -> None:
+    trunks = [
+        SipSettings(name="a", host="127.0.0.1"),
+        SipSettings(name="b", host="127.0.0.1", listen=listen, transport=transport, rtp_ports="42000-42999"),
+    ]
+    said = list(cautions_of_neighbours(trunks[::order]))
+    assert [name for name, _ in said] == (["b"] if warned else [])
+    if warned:
+        assert "is among the rtp_ports of provider a" in said[0][1]
+
+
+def test_check_says_what_two_trunks_share(terminal: Terminal) -> None:
+    with terminal.config.open("a") as file:
+        file.write(VOICE.format("+33140000000"))
+        file.write(VOICE.replace('"pbx"', '"spare"').format("+33140000000") + 'listen = "0.0.0.0:5062"\n')
+    (said,) = terminal.json("check")["warnings"]
+    assert said.startswith("provider spare: rtp_ports 40000-40999 overlap with those of provider pbx")
 
 
 def test_languages_of_people_and_lines_are_looked_at(terminal: Terminal) -> None:

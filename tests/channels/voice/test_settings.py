@@ -74,6 +74,7 @@ def test_a_host_is_enough() -> None:
     )  # fmt: skip
     assert (ours.dial, ours.codecs, ours.srtp, ours.wait_for_beep) == ("+", ("PCMA", "PCMU"), "off", True)
     assert (ours.minutes_max, ours.rtp_port_range) == (5, (40_000, 40_999))
+    assert ours.media_timeout_s == 60  # a phone that suppresses silence sends nothing while its owner listens
 
 
 @pytest.mark.parametrize("key", ["host", "name"])

@@ -1,0 +1,27 @@
+"""Checks what the providers' own keys leave each other: two that listen on one address, of which the second would never start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from channels.listening import Listening, Listens
+from gateway.settings_problems import Examination
+
+
+def check_neighbours(examination: Examination, providers: Mapping[int, BaseModel]) -> None:
+    """Adds every provider that listens where one before it does. `providers` are the settings of those that are right, by their
+    place in the file."""
+    taken: dict[tuple[str, int], list[tuple[int, Listening]]] = {}
+    for n, settings in providers.items():
+        ours = settings.listening if isinstance(settings, Listens) else None
+        if ours is None:
+            continue
+        neighbours = taken.setdefault((ours.protocol, ours.port), [])
+        first = next((m for m, other in neighbours if ours.clashes_with(other)), None)
+        if first is None:
+            neighbours.append((n, ours))
+            continue
+        text = f"providers[{first}] listens on {ours.protocol.upper()} port {ours.port} of this address already"
+        examination.add(("providers", n, ours.key), text)
