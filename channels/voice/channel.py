@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -238,7 +239,8 @@ class VoiceChannel:
             self._has_joined(-1)
         if phone.result is None or _taken_back(phone.result):
             return None
-        return self._outcome(phone, phone.result, item)
+        outcome = self._outcome(phone, phone.result, item)
+        return replace(outcome, joined=True) if isinstance(outcome, RetryLater) else outcome
 
     def _outcome(self, phone: Phone, result: CallResult, item: Item) -> Outcome | None:
         outcome: Delivered | RetryLater | PermanentFailure

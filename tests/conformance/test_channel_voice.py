@@ -272,6 +272,13 @@ class TestVoiceChannel(PureSuite):
         assert len(exchange.phones.calls) == 1
         assert [one.reason.code for one in outcomes if isinstance(one, RetryLater)] == ["answered_wrong_pin"] * 2
 
+    async def test_what_only_waited_for_a_call_says_so(self, exchange: Exchange) -> None:
+        exchange.behaviours["4711"] = Behaviour(status=503, answer_s=0.5)
+        async with running(channel := exchange.channel()):
+            outcomes = await asyncio.gather(*(sent(channel, to("4711", f"dlv_{n}")) for n in range(3)))
+        assert len(exchange.phones.calls) == 1
+        assert [one.joined for one in outcomes if isinstance(one, RetryLater)] == [False, True, True]
+
     async def test_emergencies_do_not_wait_behind_others_for_their_turn(self, exchange: Exchange) -> None:
         async with running(channel := exchange.channel(calls_per_s=4)), asyncio.timeout(WITHIN_S):
             sends = [asyncio.create_task(channel.send(to(f"47{n:02}", f"dlv_{n}"))) for n in range(4)]
