@@ -49,6 +49,15 @@ GREETING_TICK_S = 0.1
 """How often it looks whether a greeting is over."""
 PERFORM_S = 0.9 * EFFECT_S
 """Before the dialogue gives an effect up: no late outcome meets another one."""
+DIAL_AFTER_S = 1.0
+"""An extension is dialled so long after the answer: many exchanges listen for one only when their own greeting has begun."""
+DIALLED_WITHIN_S = 10.0
+"""Twenty keys take 4 s. Where they are not sent, for the other side holds the call, the dialogue begins all the same."""
+ECHO_S = 0.5
+"""After the last key of ours the line may still give it back: it must not answer what has not been said."""
+NOISE_TIMEOUT_S = 180.0
+"""A phone that suppresses silence sends comfort noise once and then nothing while its owner listens, or has the microphone off. The
+longest text takes some two minutes."""
 LAST_WORDS_S = 0.4
 """Between the last word and our BYE: what is on the way is still heard."""
 
@@ -76,7 +85,7 @@ SoundsOf = Callable[[Sequence[Segment]], Awaitable[tuple[Sequence[Sound], bool]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallOptions:
-    """How a call that is up behaves. `keys_after_answer`: dialled as telephone events first (an extension)."""
+    """How a call that is up behaves. `keys_after_answer`: dialled first (an extension); the dialogue begins when they were sent."""
 
     call_max_s: float = 600.0
     media_timeout_s: float = 20.0
@@ -145,7 +154,7 @@ class Call:
         self._started = False
         self._saying = 0
         self._made = 0
-        self._playback = -1
+        self._playback = self._dialled = -1
         self._recording: list[bytes] | None = None
         self._listener: GreetingListener | None = None
         self._media_lost = False
@@ -161,10 +170,10 @@ class Call:
         self._answered_at = now
         self._configure()
         self._stream.last_received_at = now
-        if self._options.keys_after_answer:
-            self._stream.send_keys(self._options.keys_after_answer)
         self._at(now + MEDIA_WATCH_S, self._watch_media)
-        if self._options.listen_for_greeting and not self._options.keys_after_answer:
+        if self._options.keys_after_answer:
+            self._at(now + DIAL_AFTER_S, self._dial)
+        elif self._options.listen_for_greeting:
             self._listener = GreetingListener(now)
             self._stream.listening = True
             self._at(now + GREETING_TICK_S, self._listen)
@@ -195,6 +204,16 @@ class Call:
     def _listening(self) -> bool:
         return self._recording is not None or (self._listener is not None and not self._started)
 
+    @property
+    def _dialling(self) -> bool:
+        """Whether the extension is still to be dialled, or its echo to die away: nobody is there who could press keys."""
+        return bool(self._options.keys_after_answer) and not self._started
+
+    def _dial(self, now: float) -> None:
+        if self._dialling and not self._over:
+            self._dialled = self._stream.send_keys(self._options.keys_after_answer)
+            self._at(now + DIALLED_WITHIN_S, self._begin)
+
     def _begin(self, now: float) -> None:
         if not self._started:
             self._started = True
@@ -205,7 +224,7 @@ class Call:
     def key(self, key: str, path: Path) -> None:
         """A key came, on one of the paths."""
         now = self._clock()
-        if self._over or not self._paths.counts(path, key, now):
+        if self._over or self._dialling or not self._paths.counts(path, key, now):
             return
         if not self._started:  # somebody who presses keys is no machine that is still greeting
             self._begin(now)
@@ -214,7 +233,9 @@ class Call:
 
     def playback_ended(self, playback: int) -> None:
         """Everything was sent."""
-        if playback == self._playback:
+        if playback == self._dialled:
+            self._at(self._clock() + ECHO_S, self._begin)
+        elif playback == self._playback:
             if self._told_at_end:
                 self._told_at_end = False
                 self._effects.told()
@@ -365,14 +386,12 @@ class Call:
     def _watch_media(self, now: float) -> None:
         if self._over:
             return
-        heard = self._stream.last_received_at
-        session = self.leg.session
-        held = (
-            session is not None
-            and session.negotiation.agreed is not None
-            and not session.negotiation.agreed.may_receive
-        )
-        if not held and heard is not None and now - heard > self._options.media_timeout_s:
+        heard, timeout_s = self._stream.last_received_at, self._options.media_timeout_s
+        if self._stream.suppresses_silence:
+            timeout_s = max(timeout_s, NOISE_TIMEOUT_S)
+        agreed = None if self.leg.session is None else self.leg.session.negotiation.agreed
+        held = agreed is not None and agreed.held
+        if not held and heard is not None and now - heard > timeout_s:
             self._media_lost = True
             self.leg.hang_up(now, reason='Q.850;cause=102;text="No audio"')
             return

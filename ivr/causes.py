@@ -85,6 +85,7 @@ CAUSES: dict[int, Verdict] = {
 LOSSES: dict[Lost, Verdict] = {
     Lost.NO_RESPONSE: TRUNK_DOWN,
     Lost.TRANSPORT_FAILED: TRUNK_DOWN,
+    Lost.STALLED: TRUNK_ERROR,
     Lost.RING_TIME_OVER: NO_ANSWER,
     Lost.STOPPED: Verdict("cancelled", Kind.LATER),
     Lost.MEDIA_REFUSED: NO_MEDIA,

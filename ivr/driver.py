@@ -142,6 +142,8 @@ class Driver:
             async with asyncio.timeout(within_s):
                 return await waiting.answer
         except TimeoutError:
+            self.agent.unanswered(key)
+            self.wake()
             return None
         finally:
             self.agent.forget(key)
@@ -162,6 +164,9 @@ class Driver:
     def _send_and_tell(self) -> None:
         agent = self.agent
         while True:
+            for hop, since in agent.silent():
+                if self._transports.give_up(hop, since):
+                    self._failed(hop)
             for hop, data in agent.messages_to_send():
                 self._transports.send(hop, data)
             event = agent.next_event()

@@ -261,10 +261,13 @@ class Endpoint:
         if handle.stopped or self._closing:
             return CallResult(call_id="", refusal=Refusal(lost=Lost.STOPPED))
         try:
-            port = self._engine.open(lambda event: self._media_event(handle, event))
+            port = await self._engine.open_secret(lambda event: self._media_event(handle, event))
         except NoPortError as error:
             log.error("no_port_for_audio", error=str(error))
             return CallResult(call_id="", refusal=Refusal(lost=Lost.TRANSPORT_FAILED, phrase=str(error)))
+        if handle.stopped or self._closing:
+            port.close()
+            return CallResult(call_id="", refusal=Refusal(lost=Lost.STOPPED))
         authenticator = None
         if self.config.credentials is not None:
             authenticator = Authenticator(self.config.credentials, lambda: secrets.token_hex(8))

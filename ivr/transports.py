@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,9 @@ CONNECT_S = 5.0
 """An open connection takes three trips; after this long the next proxy is the better choice."""
 PENDING_BYTES_MAX = 1024 * 1024
 """What may wait for a connection to open or to drain: hundreds of messages. A peer that takes none of it is dead."""
+WATCHED = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
+"""How connections are watched (tcp(7)): after 60 s without a packet, less than any firewall forgets in, the system asks every
+10 s; what was sent and not acknowledged for 20 s (here in ms, RFC 5482), in which TCP repeats it six times, ends them."""
 
 CLOSED = Counter(
     "tocsin_sip_connections_closed_total",
@@ -154,6 +158,17 @@ class Transports:
         if link is not None:
             await link.gone.wait()
 
+    def give_up(self, hop: Hop, since: float) -> bool:
+        """Whether the connection to the hop is ended: it is where nothing came over it since that time (of the loop), when an
+        answer was due. The next message to the hop opens another one (RFC 5626, 4.4.1). `failed` is not told."""
+        link = self._links.get(hop)
+        if link is None or link.heard_at >= since:
+            return False
+        log.warning("connection_given_up", hop=str(hop), reason="no answer came over it")
+        self._forget(link, hop)
+        link.abort()
+        return True
+
     def trouble(self, hop: Hop) -> Trouble | None:
         """Why no connection to the hop could be opened the last time; None where one could, or none was tried."""
         return self._troubles.get(hop)
@@ -216,10 +231,16 @@ class Transports:
 
     def lost(self, link: _Link, hop: Hop) -> None:
         """A connection is gone."""
-        if self._links.get(hop) is link:
-            del self._links[hop]
-            self._incoming.pop(hop, None)
+        if self._forget(link, hop):
             self._failed(hop)
+
+    def _forget(self, link: _Link, hop: Hop) -> bool:
+        """Whether it was a connection that is in use until now."""
+        if self._links.get(hop) is not link:
+            return False
+        del self._links[hop]
+        self._incoming.pop(hop, None)
+        return True
 
     def message(self, data: bytes, hop: Hop) -> None:
         """A whole message came over a connection."""
@@ -254,10 +275,14 @@ class _Link(asyncio.Protocol):
         self._admission: asyncio.TimerHandle | None = None
         self._framer = StreamFramer(MESSAGE_BYTES_MAX)
         self._transport: asyncio.Transport | None = None
+        self.heard_at = 0.0
+        """When something came over it the last time, or else when it was opened; of the loop's time."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self.heard_at = asyncio.get_running_loop().time()
+        _watch(transport.get_extra_info("socket"))
         if self._hop is not None:
             self._owner.opened(self, self._hop)
             return
@@ -288,6 +313,7 @@ class _Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._hop is None:
             return  # it was refused
+        self.heard_at = asyncio.get_running_loop().time()
         assert self._transport is not None
         for frame in self._framer.receive(data):
             if isinstance(frame, FramingError):
@@ -314,10 +340,27 @@ class _Link(asyncio.Protocol):
         else:
             self._transport.write(data)
 
+    def abort(self) -> None:
+        """Ends the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def close(self) -> None:
         """Ends the connection once everything is written."""
         if self._transport is not None:
             self._transport.close()
+
+
+def _watch(connection: socket.socket | None) -> None:
+    """Has the system ask whether the other side is still there, and give the connection up where it is not."""
+    if connection is None:
+        return
+    with suppress(OSError):  # it is gone again
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in WATCHED.items():
+            option = getattr(socket, name, None)  # not every system has them all
+            if option is not None:
+                connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _network(host: str) -> str:

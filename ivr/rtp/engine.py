@@ -21,6 +21,9 @@ log = structlog.get_logger(__name__)
 TICK_S = 0.02
 STALL_S = 1.0
 """After a longer stall the schedule starts anew: what should have been said meanwhile is not sent in one burst."""
+OPENING_S = 0.1
+"""So long a port is listened to before anybody is told of it: whoever is still in a call that is over sends every 20 ms. Early
+media (RFC 3960) may come right after the INVITE, so later the two cannot be told apart."""
 READS_MAX = 8
 """Packets of one call read in one tick: 20 ms bring one or two; more wait for the next, and floods for ever."""
 RECEIVE_BUFFER_BYTES = 64 * 1024
@@ -102,14 +105,26 @@ class MediaEngine:
             self._epoll.close()
             self._epoll = None
 
-    def open(self, on_event: Callable[[MediaEvent], None]) -> MediaPort:
+    async def open_secret(self, on_event: Callable[[MediaEvent], None]) -> MediaPort:
+        """`open` for a call of ours: whoever sends there already is left over from another call, and is heard before our offer
+        tells anybody of the port. Raises NoPortError."""
+        port = self.open(on_event, secret=True)
+        try:
+            await asyncio.sleep(OPENING_S)
+        except asyncio.CancelledError:
+            port.close()
+            raise
+        port.stream.announced()
+        return port
+
+    def open(self, on_event: Callable[[MediaEvent], None], *, secret: bool = False) -> MediaPort:
         """A port for one call, with a stream whose beginnings nobody can guess (RFC 3550, 5.1). Raises NoPortError."""
         assert self._loop is not None, "the engine runs"
         assert self._epoll is not None
         sock = self._bind()
         stream = MediaStream(
             ssrc=random.getrandbits(32), sequence=random.getrandbits(15), timestamp=random.getrandbits(32),
-            on_event=on_event, opened_at=self._loop.time(),
+            on_event=on_event, secret=secret,
         )  # fmt: skip
         port = MediaPort(self, sock, stream)
         self._ports[sock.fileno()] = port

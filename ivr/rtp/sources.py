@@ -13,41 +13,31 @@ LATCH_AFTER_S = 0.2
 """The agreed address goes first; only where it has sent nothing for ten packets' time is another one the phone behind its NAT."""
 RETURN_AFTER_S = 1.0
 """Who was in the call before another address was agreed still sends for a moment, and is not the phone that comes after him."""
-OPENING_S = 0.1
-"""Whoever is in a call that is over sends every 20 ms, so in the port's first moment too; nobody else knows the port before our
-INVITE has come to him."""
-EARLY_S = 1.0
-"""Audio overtakes its answer by much less. Early media (RFC 3960) come longer before it, but not in the port's first moment."""
 EARLY_MAX = 8
-"""Senders remembered of that moment: there is one, if any."""
+"""Senders remembered of the time before anybody knew the port: there is one, if any."""
 
 
 class Sources:
     """Judges where packets come from. One for each call; it reads no clock."""
 
-    __slots__ = ("_agreed", "_agreed_at", "_before", "_early", "_left_over", "_opened_at")
+    __slots__ = ("_agreed", "_agreed_at", "_before", "_left_over")
 
-    def __init__(self, opened_at: float) -> None:
-        self._opened_at = opened_at
+    def __init__(self) -> None:
         self._agreed: Address | None = None
-        self._agreed_at = opened_at
+        self._agreed_at = 0.0
         self._before: Address | None = None
-        self._early: dict[Address, float] = {}
-        self._left_over: frozenset[Address] = frozenset()
+        self._left_over: set[Address] = set()
 
-    def came_early(self, source: Address, now: float) -> None:
-        """A packet came before anything was agreed."""
-        if now - self._opened_at < OPENING_S and len(self._early) < EARLY_MAX:
-            self._early.setdefault(source, now)
+    def came_unasked(self, source: Address) -> None:
+        """A packet came before anybody knew the port: its sender is left over from another call, and never the phone."""
+        if len(self._left_over) < EARLY_MAX:
+            self._left_over.add(source)
 
     def agree(self, address: Address, now: float, before: Address | None) -> bool:
         """Takes the address that offer and answer name; whether it is another than the one before it. `before`: where packets went
         until now. An old hold's address (RFC 3264, 8.4) says nothing of where they come from."""
         if address == self._agreed or (self._agreed is not None and address[0] in NOWHERE):
             return False
-        if self._agreed is None:
-            self._left_over = frozenset(one for one, first in self._early.items() if now - first >= EARLY_S)
-            self._early.clear()
         self._agreed, self._agreed_at, self._before = address, now, before
         return True
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from ivr.audio import tones
 from ivr.audio.g711 import SILENCE
 from ivr.audio.sound import FRAME_SAMPLES, Sound
-from ivr.rtp.packet import HEADER, MARKER, VERSION_BYTE, parse_rtp
+from ivr.rtp.packet import HEADER, MARKER, VERSION_BYTE, RtpPacket, parse_rtp
 from ivr.rtp.sources import Address, Sources
 from ivr.rtp.telephone_event import END_PACKETS, EventReceiver, event_payloads
 from ivr.sip.sdp import AudioSession
@@ -19,6 +19,11 @@ FRAMES_HEARD_MAX = 25
 """Frames that wait for whoever listens, within one tick: half a second after a stall."""
 COMFORT_NOISE = 13
 """Of a phone that sends no silence (RFC 3389, 4): no sound, but a sign that it is there."""
+PAUSE_SAMPLES = 3 * FRAME_SAMPLES
+"""A timestamp that goes on by more than the packets before it account for is silence that was not sent (RFC 3551, 4.1). Less than
+60 ms is the trembling of a clock."""
+PAUSE_FRAMES = 5
+"""As much of it is heard: enough to end a key, however long it was."""
 MISORDER_MAX = 100
 """A sequence number at most so much behind is late or repeated (RFC 3550, A.1); any other jump is a stream that begins anew."""
 
@@ -69,14 +74,16 @@ class MediaStream:
     """One call's audio. `tick` gives the packets of each 20 ms; `receive` takes what came; events go to `on_event`."""
 
     __slots__ = (
-        "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last_sequence", "_locked", "_marker",
-        "_may_send", "_playback", "_receiver", "_remote", "_rest", "_sequence", "_silence", "_sounds", "_sources", "_ssrc", "_steps",
-        "_timestamp", "_transform", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event", "payload_type",
+        "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last", "_locked", "_marker", "_may_send",
+        "_playback", "_receiver", "_remote", "_rest", "_secret", "_sequence", "_silence", "_sounds", "_sources", "_ssrc", "_steps",
+        "_timestamp", "_transform", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event",
+        "payload_type", "suppresses_silence",
     )  # fmt: skip
 
     def __init__(
-        self, *, ssrc: int, sequence: int, timestamp: int, on_event: Callable[[MediaEvent], None], opened_at: float
+        self, *, ssrc: int, sequence: int, timestamp: int, on_event: Callable[[MediaEvent], None], secret: bool = False
     ) -> None:
+        """`secret`: nobody knows the port yet."""
         self.on_event = on_event
         self.counts = StreamCounts()
         self.listening = False
@@ -85,13 +92,16 @@ class MediaStream:
         """(codec, 20 ms), however long the packets are that they came in."""
         self.last_received_at: float | None = None
         """When something came; a later exchange of offer and answer counts too, for it may have ended a hold."""
+        self.suppresses_silence = False
+        """Whether it has sent comfort noise: then it may send nothing for long, and be there all the same (RFC 3389, 4)."""
         self.accepts: dict[int, str] = {}
         self.payload_type = 0
         self._ssrc = ssrc
         self._sequence = sequence & 0xFFFF
         self._timestamp = timestamp & 0xFFFFFFFF
         self._remote: Address | None = None
-        self._sources = Sources(opened_at)
+        self._sources = Sources()
+        self._secret = secret
         self._locked = False
         self._codec = "PCMA"
         self._silence = SILENCE["PCMA"] * FRAME_SAMPLES
@@ -100,7 +110,7 @@ class MediaStream:
         self._may_send = False
         self._transform: Transform | None = None
         self._receiver = EventReceiver()
-        self._last_sequence: int | None = None
+        self._last: RtpPacket | None = None
         self._rest: tuple[str, bytes] | None = None
         self._sounds: tuple[Sound, ...] = ()
         self._frames: tuple[bytes, ...] = ()
@@ -137,11 +147,16 @@ class MediaStream:
         if self._sources.agree(agreed, now, self._remote):
             self._remote = agreed
             self._locked = False
+            self.suppresses_silence = False
         if transform is not None and self._transform is not None:
             transform.follow(self._transform)
         self._transform = transform
         if self.last_received_at is not None:
             self.last_received_at = now
+
+    def announced(self) -> None:
+        """From now on somebody may know the port: our offer leaves. Who begins to send now may be the phone, with early media."""
+        self._secret = False
 
     @property
     def takes_events(self) -> bool:
@@ -166,14 +181,17 @@ class MediaStream:
         self._sounds = ()
         self._ended = True
 
-    def send_keys(self, keys: str, *, duration_ms: int = 100, pause_ms: int = 100) -> None:
-        """Sends keys as telephone events, or as sound where the other side takes no events. Raises ValueError for no key."""
+    def send_keys(self, keys: str, *, duration_ms: int = 100, pause_ms: int = 100) -> int:
+        """Sends keys as telephone events, or as sound where the other side takes no events; gives a number that `PlaybackEnded`
+        names once they, and what is being played beside events, were sent. Raises ValueError for no key."""
         if self._event_pt is None:
-            self.play([tones.keys(keys, tone_s=duration_ms / 1000, pause_s=pause_ms / 1000)])
-            return
+            return self.play([tones.keys(keys, tone_s=duration_ms / 1000, pause_s=pause_ms / 1000)])
+        self._playback += 1
+        self._ended = False
         for key in keys:
             self._steps.extend(event_payloads(key, duration_ms=duration_ms))
             self._steps.extend([None] * (pause_ms // 20))
+        return self._playback
 
     def tick(self, packets: list[bytes]) -> None:
         """Appends what is to be sent in this 20 ms."""
@@ -188,7 +206,7 @@ class MediaStream:
             self._index = index + 1
         else:
             payload = self._silence
-            if not self._ended:
+            if not self._ended and not self._steps:
                 self._ended = True
                 self.on_event(PlaybackEnded(self._playback))
         second = self.payload_type
@@ -225,8 +243,8 @@ class MediaStream:
     def receive(self, data: bytes, source: Address, now: float) -> None:
         """One packet that came. The first valid one of a source that may be the other side fixes that source (symmetric RTP); those
         from elsewhere are dropped. What proves its key (SRTP) and what comes from the agreed address is taken at any time."""
-        if self._remote is None:
-            self._sources.came_early(source, now)
+        if self._secret:
+            self._sources.came_unasked(source)
         settled = self._locked and source == self._remote
         if not settled and not self._may_be_theirs(source, now):
             self.counts.foreign += 1
@@ -253,11 +271,14 @@ class MediaStream:
         self.counts.received += 1
         self.last_received_at = now
         if is_event:
-            key = self._receiver.receive(packet.ssrc, packet.timestamp, packet.payload)
+            key = self._receiver.receive(packet.ssrc, packet.timestamp, packet.payload, marker=packet.marker)
             if key is not None:
                 self.on_event(KeyHeard(key))
-        elif self.listening and codec is not None:
-            self._hear(codec, packet.sequence, packet.payload)
+            return
+        if codec is None:
+            self.suppresses_silence = True
+        if self.listening:
+            self._hear(codec, packet)
 
     def take_heard(self) -> list[tuple[str, bytes]]:
         """The sound since the last time, which begins anew."""
@@ -269,11 +290,18 @@ class MediaStream:
             return True
         return not self._locked and self._sources.may_latch(source, now)
 
-    def _hear(self, codec: str, sequence: int, payload: bytes) -> None:
-        """Sound for whoever listens: repeated packets and late ones are left out."""
-        if self._last_sequence is not None and (self._last_sequence - sequence) & 0xFFFF <= MISORDER_MAX:
+    def _hear(self, codec: str | None, packet: RtpPacket) -> None:
+        """Sound for whoever listens: repeated packets and late ones are left out, silence that was not sent is put in. `codec` None:
+        comfort noise, and nothing more until there is sound again."""
+        last, pause = self._last, False
+        if last is not None and last.ssrc == packet.ssrc:
+            if (last.sequence - packet.sequence) & 0xFFFF <= MISORDER_MAX:
+                return
+            pause = last.payload_type == COMFORT_NOISE or _unsent(last, packet) > PAUSE_SAMPLES
+        self._last = packet
+        if codec is None:
             return
-        self._last_sequence = sequence
+        payload = SILENCE[codec] * (FRAME_SAMPLES * PAUSE_FRAMES) + packet.payload if pause else packet.payload
         frames = [payload] if len(payload) == FRAME_SAMPLES and not self._rest else self._framed(codec, payload)
         free = FRAMES_HEARD_MAX - len(self.frames_heard)
         self.frames_heard.extend((codec, frame) for frame in frames[:free])
@@ -285,6 +313,13 @@ class MediaStream:
         end = len(whole) - len(whole) % FRAME_SAMPLES
         self._rest = (codec, whole[end:]) if end < len(whole) else None
         return [whole[at : at + FRAME_SAMPLES] for at in range(0, end, FRAME_SAMPLES)]
+
+
+def _unsent(last: RtpPacket, packet: RtpPacket) -> int:
+    """The samples between two packets of sound that were never sent; those of lost packets, which their numbers tell, were."""
+    moved = (packet.timestamp - last.timestamp) & 0xFFFFFFFF
+    packets = (packet.sequence - last.sequence) & 0xFFFF
+    return moved - packets * len(last.payload) if moved < 1 << 31 else 0
 
 
 def _frames(sounds: Sequence[Sound], codec: str) -> tuple[bytes, ...]:

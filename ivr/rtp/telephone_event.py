@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 EVENTS = "0123456789*#ABCD"
@@ -21,10 +22,38 @@ STEP = 160
 """Timestamp units of 20 ms at 8 kHz."""
 DURATION_MAX_MS = SEGMENT // 8
 """The longest key that we send, in one segment."""
+SKIPPED = 5 * STEP
+"""A key goes on in another source where at most so much of it was lost between."""
+SHORTEST = 2 * STEP
+"""No key is shorter (ITU-T Q.24: 40 ms), so no next one begins sooner."""
 SAME_KEY_S = 2.0
 """So much later than in the sound a key may come by INFO or RFC 4733: gateways tell of some when they are let go."""
 END_PACKETS = 3
 """RFC 4733, 2.5.1.4."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a packet tells of a key."""
+
+    ssrc: int
+    timestamp: int
+    event: int
+    duration: int
+    ended: bool
+
+    def goes_on_in(self, other: _Told) -> bool:
+        """Whether the other packet, of another (SSRC, timestamp), tells of the same press: RFC 4733, 2.5.1.2 keeps the timestamp of
+        a key, but some move it on with each packet, and some change their SSRC in the middle of a key. In both the duration goes
+        on where it was. That of a real next key begins anew, and its timestamp is behind the whole of this one."""
+        if other.event != self.event or (self.ended and not other.ended):
+            return False
+        if other.ssrc != self.ssrc:
+            return not self.ended and self.duration < other.duration <= self.duration + SKIPPED
+        moved = (other.timestamp - self.timestamp) & 0xFFFFFFFF
+        if self.ended:
+            return other.duration == self.duration and moved <= SHORTEST
+        return other.duration >= self.duration and moved <= max(self.duration, SHORTEST)
 
 
 class EventReceiver:
@@ -33,20 +62,27 @@ class EventReceiver:
     def __init__(self) -> None:
         self._seen: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)
         self._long: tuple[int, int, int] | None = None
+        self._last: _Told | None = None
 
-    def receive(self, ssrc: int, timestamp: int, payload: bytes) -> str | None:
-        """The key that begins with this packet; None where it tells nothing new, or nothing that we know."""
+    def receive(self, ssrc: int, timestamp: int, payload: bytes, *, marker: bool = False) -> str | None:
+        """The key that begins with this packet; None where it tells nothing new, or nothing that we know. `marker`: it says itself
+        that it is the first one of a key (RFC 4733, 2.5.1.1)."""
         if len(payload) < 4:
             return None
-        event, _, duration = _PAYLOAD.unpack_from(payload)
+        event, flags, duration = _PAYLOAD.unpack_from(payload)
         if event >= len(EVENTS):
             return None
-        name = (ssrc, timestamp)
+        name, last = (ssrc, timestamp), self._last
+        told = _Told(ssrc, timestamp, event, duration, bool(flags & END))
         new = name not in self._seen
         if new:
             self._seen.append(name)
-            if self._long == (ssrc, timestamp, event):  # the next segment of a key that is held down
+            self._last = told
+            # the next segment of a key that is held down, or the same key under another name
+            if self._long == (*name, event) or (last is not None and not marker and last.goes_on_in(told)):
                 new = False
+        elif last is not None and name == (last.ssrc, last.timestamp):
+            self._last = replace(last, duration=max(last.duration, duration), ended=last.ended or told.ended)
         if duration == SEGMENT:
             self._long = (ssrc, (timestamp + SEGMENT) & 0xFFFFFFFF, event)
         return EVENTS[event] if new else None

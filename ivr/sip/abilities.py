@@ -7,4 +7,4 @@ ALLOW = ", ".join(METHODS)
 OPTION_TAGS = ("100rel", "timer")
 """RFC 3262 and RFC 4028."""
 SUPPORTED = ", ".join(OPTION_TAGS)
-ACCEPT = "application/sdp, application/dtmf-relay, application/dtmf"
+ACCEPT = "application/sdp, multipart/mixed, multipart/alternative, application/dtmf-relay, application/dtmf"

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ivr.sip import layer as transactions
 from ivr.sip.abilities import ACCEPT, ALLOW, METHODS, OPTION_TAGS, SUPPORTED
+from ivr.sip.bodies import SDP_TYPE, understood
 from ivr.sip.events import Alarm, CallEvent, Lost, Offered
 from ivr.sip.headers import Headers
 from ivr.sip.hop import Hop, Transport
@@ -26,8 +27,6 @@ from ivr.sip.uri import SipUri, parse_uri
 INCOMING_MAX = 1_000
 """Calls to us at once, whatever the trunk lets through: as many as one process can carry with audio."""
 
-SDP_TYPE = "application/sdp"
-"""The one thing in an INVITE that we understand."""
 BRANCH_COOKIE = "z9hG4bK"
 """RFC 3261, 8.1.1.7."""
 
@@ -80,6 +79,10 @@ class Call(Protocol):
     def on_request(self, key: str, request: Request, source: Hop, now: float) -> None: ...
 
     def on_ack(self, request: Request, now: float) -> None: ...
+
+    def connection_lost(self, hop: Hop, now: float) -> None:
+        """This connection is closed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +165,15 @@ class UserAgent:
 
     def transport_failed(self, hop: Hop, now: float) -> None:
         """The hop cannot be reached, or its connection broke."""
+        if hop.reliable:
+            for call in [call for calls in self._calls.values() for call in calls]:
+                call.connection_lost(hop, now)
         self._layer.transport_failed(hop, now)
         self._work(now)
+
+    def silent(self) -> list[tuple[Hop, float]]:
+        """Hops where an answer is overdue, each with since when: a connection over which nothing came since then is dead."""
+        return self._layer.silent()
 
     def messages_to_send(self) -> list[tuple[Hop, bytes]]:
         """What is to be sent now, in order."""
@@ -256,6 +266,10 @@ class UserAgent:
         self._clients.pop(key, None)
         self._layer.forget(key)
 
+    def unanswered(self, key: str) -> None:
+        """An answer to this request is overdue."""
+        self._layer.unanswered(key)
+
     def reply(self, key: str, response: Response, now: float) -> None:
         """Answers a request."""
         self._layer.respond(key, response, now)
@@ -303,9 +317,10 @@ class UserAgent:
         """The INVITE of a call to us has its final answer: a CANCEL comes too late."""
         self._offers.pop(key, None)
 
-    def hop_of(self, uri: str, fallback: Hop) -> Hop:
+    def hop_of(self, uri: str, fallback: Hop, *, connected: bool = True) -> Hop:
         """Where a request of a dialog goes (RFC 3261, 12.2.1.1): to the URI where it names a numeric address that we can reach,
-        else back where the dialog came from, which is where its proxy stands."""
+        else back where the dialog came from, which is where its proxy stands. `connected`: whether the connection of `fallback`
+        is open; only then is it used in place of another to the same host (RFC 3261, 18.1.1; RFC 5923)."""
         parsed = parse_uri(uri)
         if not isinstance(parsed, SipUri) or not _numeric(parsed.host):
             return fallback
@@ -318,7 +333,7 @@ class UserAgent:
         if transport not in self.local.ports:
             return fallback
         port = parsed.port or (5061 if transport == "tls" else 5060)
-        if transport != "udp" and parsed.host == fallback.host and transport == fallback.transport:
+        if connected and transport != "udp" and parsed.host == fallback.host and transport == fallback.transport:
             return fallback  # the connection that is open already, whatever port the other side listens on
         return Hop(transport, parsed.host, port, fallback.name if transport == "tls" else "")
 
@@ -404,7 +419,7 @@ class UserAgent:
             self.reply(key, self._answer(request, status, [("Allow", ALLOW)]), now)
 
     def _offer(self, key: str, request: Request, source: Hop, now: float) -> None:
-        if not isinstance(parse_uri(request.uri), SipUri):
+        if parse_uri(request.uri) is None:
             self.reply(key, self._answer(request, 416), now)
             return
         if self._incoming >= self._incoming_max:
@@ -432,6 +447,6 @@ def _refusal(request: Request) -> tuple[int, tuple[str, str]] | None:
         return 420, ("Unsupported", ", ".join(unknown))
     if request.method not in ("INVITE", "UPDATE"):
         return None
-    if request.body and request.headers.content_type != SDP_TYPE:
+    if not understood(request):
         return 415, ("Accept", SDP_TYPE)
     return (422, ("Min-SE", str(MIN_SE_S))) if too_short(request.headers) else None

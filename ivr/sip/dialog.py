@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -11,12 +12,14 @@ from ivr.sip.uri import SipUri, parse_uri
 
 MAX_FORWARDS = "70"
 """RFC 3261, 8.1.1.6."""
+_Q = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialog:
     """One dialog as its own side sees it. `local` and `remote` carry their tags; `routes` are the Route values in the order
-    sent; `target` is the other side's Contact. A dialog is early until `confirmed`."""
+    sent; `target` is the other side's Contact; `remote_cseq` is None until a request of the other side came, and the first one
+    may have the number 0 (RFC 3261, 12.1.2 and 12.2.2). A dialog is early until `confirmed`."""
 
     call_id: str
     local: NameAddr
@@ -24,7 +27,7 @@ class Dialog:
     target: str
     routes: tuple[str, ...] = ()
     local_cseq: int
-    remote_cseq: int = 0
+    remote_cseq: int | None = None
     confirmed: bool = False
 
     @property
@@ -123,9 +126,24 @@ def early_status(method: str) -> int:
 def contact_uri(message: Request | Response) -> str | None:
     """The URI of the first Contact; None where there is none that a dialog can use."""
     contact = parse_name_addr(next(iter(message.headers.elements("Contact")), ""))
-    if contact is None or not isinstance(parse_uri(contact.uri), SipUri):
-        return None
-    return contact.uri
+    return contact.uri if contact is not None and _usable(contact) else None
+
+
+def contact_uris(message: Request | Response) -> list[str]:
+    """The URIs of all Contacts that a request can go to, those with the highest q first, then as written (RFC 3261, 8.1.3.4)."""
+    found = [parse_name_addr(value) for value in message.headers.elements("Contact")]
+    usable = [contact for contact in found if contact is not None and _usable(contact)]
+    return [contact.uri for contact in sorted(usable, key=_preference, reverse=True)]
+
+
+def _usable(contact: NameAddr) -> bool:
+    return isinstance(parse_uri(contact.uri), SipUri)
+
+
+def _preference(contact: NameAddr) -> float:
+    """Its q (RFC 3261, 25.1); one that has none, or none that can be read, is as good as any."""
+    written = (contact.params.get("q") or "").strip()
+    return float(written) if _Q.fullmatch(written) else 1.0
 
 
 def tagged(address: NameAddr, tag: str) -> NameAddr:

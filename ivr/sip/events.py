@@ -21,6 +21,8 @@ class Lost(StrEnum):
     """Nobody answered the request in time (timers B and F, RFC 3261 17.1)."""
     TRANSPORT_FAILED = "transport_failed"
     """The request could not be sent, or its connection broke."""
+    STALLED = "stalled"
+    """It was only told that it is tried (100): the phone never rang, as far as anybody said."""
     RING_TIME_OVER = "ring_time_over"
     """It rang as long as we let it ring."""
     STOPPED = "stopped"

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ivr.sip.abilities import ALLOW, SUPPORTED
+from ivr.sip.bodies import sdp_of
 from ivr.sip.dialog import early_status, requested
 from ivr.sip.digest import Prover
 from ivr.sip.events import Answered, Ended, reasons_of
@@ -15,6 +16,7 @@ from ivr.sip.negotiation import Negotiation
 from ivr.sip.requester import Requester
 from ivr.sip.session import RETRY_MAX_S, SDP, Session
 from ivr.sip.session_timer import SessionTimer
+from ivr.sip.uri import SipUri, parse_uri, user_of
 
 if TYPE_CHECKING:
     from ivr.sip.agent import UserAgent
@@ -33,6 +35,18 @@ class IncomingCall:
         self._tag = agent.tags.of(request)
         self._decided = False
 
+    @property
+    def called(self) -> tuple[str, ...]:
+        """What was dialled, as the network tells it, of SIP and tel URIs alike: whom the Request-URI names, then whom To does,
+        where that is another. A registered trunk writes our own Contact into the first."""
+        found = (user_of(self.request.uri), user_of(self.request.to.uri))
+        return tuple(dict.fromkeys(user for user in found if user))
+
+    @property
+    def caller(self) -> str:
+        """Whom From names, of a SIP or a tel URI; "" where nobody. Anybody can write anything there."""
+        return user_of(self.request.from_.uri)
+
     # --- verbs -------------------------------------------------------------------------------------------------------
 
     def ring(self, now: float) -> None:
@@ -45,7 +59,8 @@ class IncomingCall:
         """200 with our answer to their offer, or with our offer. False where nothing could be agreed (488 was sent)."""
         if self._decided:
             return False
-        body = negotiation.answer(self.request.body) if self.request.body else negotiation.offer()
+        offer = sdp_of(self.request)
+        body = negotiation.answer(offer) if offer else negotiation.offer()
         if body is None:
             self.refuse(488, now)
             return False
@@ -54,14 +69,22 @@ class IncomingCall:
         dialog = requested(self.request, self._tag)
         hop = self.agent.hop_of(dialog.next_hop(), self.source)
         timer = SessionTimer(expires_s=0)
-        side = Requester(self.agent, dialog, hop, Prover(None))
+        side = Requester(self.agent, dialog, hop, Prover(None), home=self._home(dialog.next_hop()))
         self.session = Session(self, side, negotiation, timer=timer, caller=False)
         headers = [*timer.requested(self.request.headers), ("Supported", SUPPORTED), SDP]
         response = self._reply(200, now, headers, body)
-        self.session.await_ack(self.request, response, self.source, now, offered=not self.request.body)
+        self.session.await_ack(self.request, response, self.source, now, offered=not offer)
         self.session.start(self.request, now)
         self.agent.emit(Answered(self))
         return True
+
+    def _home(self, uri: str) -> Hop:
+        """Where the caller is to be reached once its connection is closed, if its URI names no address: the host that it came
+        from, at the port that the URI names, or that of its transport (RFC 3261, 19.1.2)."""
+        named = parse_uri(uri)
+        port = named.port if isinstance(named, SipUri) else None
+        source = self.source
+        return Hop(source.transport, source.host, port or (5061 if source.transport == "tls" else 5060))
 
     def refuse(self, status: int, now: float, *, headers: Iterable[tuple[str, str]] = ()) -> None:
         """A final answer other than 200. Harmless once the call is decided."""
@@ -118,7 +141,7 @@ class IncomingCall:
 
     def _early_answer(self, request: Request) -> tuple[int, list[tuple[str, str]]]:
         """Before our answer, another offer has to wait for it (RFC 3261, 14.2; RFC 3311, 5.2)."""
-        if request.method == "INVITE" or (request.method == "UPDATE" and request.body):
+        if request.method == "INVITE" or (request.method == "UPDATE" and sdp_of(request)):
             return 500, [("Retry-After", str(round(RETRY_MAX_S * self.agent.chance())))]
         return early_status(request.method), []
 
@@ -126,6 +149,11 @@ class IncomingCall:
         """The ACK of our 200, or of an answered re-INVITE."""
         if self.session is not None:
             self.session.on_ack(request, now)
+
+    def connection_lost(self, hop: Hop, _now: float) -> None:
+        """A connection is closed: the caller's, perhaps."""
+        if self.session is not None:
+            self.session.connection_lost(hop)
 
     def over(self, _now: float) -> None:
         """The session has ended."""

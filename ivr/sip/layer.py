@@ -128,6 +128,7 @@ class TransactionLayer:
         self._out: deque[tuple[Hop, Request | Response]] = deque()
         self._events: deque[LayerEvent] = deque()
         self._due: list[tuple[float, str]] = []
+        self._silent: dict[Hop, float] = {}
 
     def __len__(self) -> int:
         return len(self._live)
@@ -217,6 +218,18 @@ class TransactionLayer:
         transaction.response = response
         self._carry_out(transaction, _kind(response), now)
         self._schedule(transaction)
+
+    def unanswered(self, key: str) -> None:
+        """An answer to this request of ours is overdue: the connection that it went over may be dead."""
+        transaction = self._live.get(key)
+        if transaction is not None:
+            self._note_silence(transaction)
+
+    def silent(self) -> list[tuple[Hop, float]]:
+        """Hops where an answer is overdue, each with when the youngest such request went there. Told once."""
+        found = list(self._silent.items())
+        self._silent.clear()
+        return found
 
     def send(self, message: Request | Response, hop: Hop) -> None:
         """Sends a message that belongs to no transaction."""
@@ -310,12 +323,18 @@ class TransactionLayer:
                 case Action.SEND if transaction.response is not None:
                     self._out.append((transaction.hop, transaction.response))
                 case Action.TIMED_OUT:
+                    self._note_silence(transaction)
                     self._events.append(RequestTimedOut(transaction.key))
                 case Action.FAILED:
                     self._events.append(RequestFailed(transaction.key))
         if transaction.state is State.TERMINATED:
             self._forget(transaction)
         return actions
+
+    def _note_silence(self, transaction: Transaction) -> None:
+        hop = transaction.hop
+        if hop.reliable:
+            self._silent[hop] = max(transaction.started_at, self._silent.get(hop, transaction.started_at))
 
     def _forget(self, transaction: Transaction) -> None:
         if self._live.pop(transaction.key, None) is None:

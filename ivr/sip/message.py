@@ -121,12 +121,12 @@ def parse(data: bytes) -> Request | Response | Malformed | KeepAlive:
     data = data.lstrip(b"\r\n")
     if not data:
         return KeepAlive()
-    head, body = _split(data)
+    head, body = split(data)
     text = head.decode("utf-8", "surrogateescape")
     start, *lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if len(start) > START_LINE_CHARS_MAX or "\0" in text:
         return Malformed(reason="the start line is too long, or there is a NUL")
-    pairs = _fields(lines)
+    pairs = fields(lines)
     if isinstance(pairs, Malformed):
         return pairs
     headers = Headers(pairs)
@@ -138,7 +138,7 @@ def parse(data: bytes) -> Request | Response | Malformed | KeepAlive:
     return _request(start, headers, body)
 
 
-def _split(data: bytes) -> tuple[bytes, bytes]:
+def split(data: bytes) -> tuple[bytes, bytes]:
     """The head and what follows the empty line; some peers end lines with a line feed alone."""
     ends = [(at, len(mark)) for mark in (b"\r\n\r\n", b"\n\n") if (at := data.find(mark)) >= 0]
     if not ends:
@@ -147,7 +147,8 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
     return data[:at], data[at + length :]
 
 
-def _fields(lines: list[str]) -> list[tuple[str, str]] | Malformed:
+def fields(lines: list[str]) -> list[tuple[str, str]] | Malformed:
+    """The header fields of these lines."""
     pairs: list[tuple[str, str]] = []
     if len(lines) > HEADER_LINES_MAX:
         return Malformed(reason=f"more than {HEADER_LINES_MAX} header lines")

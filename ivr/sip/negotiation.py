@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 
 from ivr.sip import sdp
 from ivr.sip.sdp import AudioSession, CryptoAttribute, Rejected, SessionDescription
@@ -25,10 +26,10 @@ class Negotiation:
         self._address = address
         self._port = port
         self._session_id = session_id
-        self._version = session_id
         self._codecs = tuple(codecs)
         self._crypto = tuple(crypto)
         self._events = events
+        self._told: SessionDescription | None = None
         self._offered: SessionDescription | None = None
         self._local: SessionDescription | None = None
         self.agreed: AudioSession | None = None
@@ -45,17 +46,17 @@ class Negotiation:
     def offer(self) -> bytes:
         """Our offer; the same again until it is answered or withdrawn."""
         if self._offered is None:
-            self._offered = sdp.offer(
+            offer = sdp.offer(
                 address=self._address,
                 port=self._port,
                 session_id=self._session_id,
-                version=self._version,
+                version=self._session_id,
                 codecs=self._codecs,
                 crypto=self._crypto,
                 events=self._events,
                 before=self._local,
             )
-            self._version += 1
+            self._offered = self._told = self._numbered(offer)
         return sdp.encode(self._offered)
 
     def withdraw(self) -> None:
@@ -87,7 +88,7 @@ class Negotiation:
             address=self._address,
             port=self._port,
             session_id=self._session_id,
-            version=self._version,
+            version=self._session_id,
             codecs=self._codecs,
             crypto=self._crypto,
             events=self._events,
@@ -97,7 +98,15 @@ class Negotiation:
         agreed = sdp.agreed(answer, remote)
         if isinstance(agreed, Rejected):
             return None
-        self._version += 1
-        self._local = answer
+        self._local = self._told = self._numbered(answer)
         self.agreed = agreed
-        return sdp.encode(answer)
+        return sdp.encode(self._local)
+
+    def _numbered(self, description: SessionDescription) -> SessionDescription:
+        """The description with its version: one more than that of the last one that we sent, or the same where it says the same
+        (RFC 3264, 8; so a refresh of the session changes nothing, RFC 4028, 7.4)."""
+        told = self._told
+        if told is None:
+            return description
+        same = replace(description, version=told.version)
+        return same if same == told else replace(description, version=told.version + 1)

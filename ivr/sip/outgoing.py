@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ivr.sip.abilities import ALLOW, SUPPORTED
-from ivr.sip.dialog import answered, contact_uri, early_status, tagged
+from ivr.sip.bodies import sdp_of
+from ivr.sip.dialog import answered, contact_uris, tagged
 from ivr.sip.digest import AUTHENTICATE, Asker, Authenticator, Prover
+from ivr.sip.early import EarlyDialog
 from ivr.sip.events import Alarm, Answered, Lost, Refusal, Refused, Ringing, reasons_of, retry_after
 from ivr.sip.headers import Headers, NameAddr
 from ivr.sip.hop import Hop
@@ -29,7 +31,9 @@ INVITES_MAX = 8
 EARLY_MAX = 16
 """Early dialogs that one INVITE can make: a proxy that forks to more phones than this is not ours to follow."""
 SETUP_S = 20.0
-"""So long a network may take to find the phone, before its ringing counts."""
+"""So long a network may take to find the phone, before its ringing counts: mobile ones take 10 to 20 s. A proxy that has said
+nothing but 100 in this time is left for the next one. The last one has `ring_s` more: there are networks that give no sign of
+ringing, and that is then all the time in which somebody can answer."""
 LINGER_S = 32.0
 """64*T1: so long after our CANCEL, or after the answer, another answer can still come (RFC 3261, 9.1 and 13.2.2.4)."""
 ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
@@ -82,17 +86,6 @@ class _Attempt:
     prover: Prover
 
 
-@dataclass(slots=True)
-class _Early:
-    """One early dialog (RFC 3261, 12.1): forks have one each, and may each give an answer of their own. `preview` is what
-    came unreliably: the answer only if the 2xx has none (13.2.1)."""
-
-    side: Requester
-    negotiation: Negotiation
-    rseq: int | None = None
-    preview: bytes = b""
-
-
 class OutgoingCall:
     """One call of ours. The agent feeds it; what becomes of it is told by events, once each."""
 
@@ -113,7 +106,7 @@ class OutgoingCall:
         self._abandoned: dict[str, _Attempt] = {}
         self._cancelled: set[str] = set()
         self._cancel_reason = ""
-        self._early: dict[str, _Early] = {}
+        self._early: dict[str, EarlyDialog] = {}
         self._acks: dict[str, tuple[Request, Hop]] = {}  # by the tag of who has answered
         self._prover = Prover(invitation.authenticator)
         self._proved: frozenset[Asker] = frozenset()
@@ -128,7 +121,7 @@ class OutgoingCall:
     def start(self, now: float) -> None:
         """Sends the first INVITE."""
         self.agent.add(self)
-        self._ring = self.agent.at(now + self.invitation.ring_s + SETUP_S, self._ring_time_over)
+        self._await_answer(now + self.invitation.ring_s + SETUP_S)
         self._send_invite(now)
 
     def hang_up(self, now: float, *, reason: str = "") -> None:
@@ -144,6 +137,7 @@ class OutgoingCall:
         agent, invitation, body, hop = self.agent, self.invitation, self.negotiation.offer(), self._hops[0]
         self._cseq += 1
         self._sent += 1
+        self._rings = False
         self._early.clear()
         headers = [
             ("Allow", ALLOW),
@@ -169,6 +163,11 @@ class OutgoingCall:
         self._send_invite(now)
         return True
 
+    def _await_answer(self, until: float) -> None:
+        if self._ring is not None:
+            self._ring.cancel()
+        self._ring = self.agent.at(until, self._ring_time_over)
+
     def _heard(self) -> None:
         if self._first is not None:
             self._first.cancel()
@@ -182,6 +181,9 @@ class OutgoingCall:
         if attempt is None or key != attempt.key or self.state is State.OVER:
             self._late(key, response, source, now)
             return
+        if response.status == 100:
+            self._tried(now)
+            return
         self._heard()
         if response.status < 200:
             self._provisional(attempt, response, source, now)
@@ -191,26 +193,28 @@ class OutgoingCall:
             self._refused(response, now)
 
     def on_lost(self, key: str, lost: Lost, now: float) -> None:
-        """Nobody answered, or it could not be sent."""
+        """Nobody answered, or it could not be sent. An INVITE that has had a provisional answer outlives its connection."""
         self._abandoned.pop(key, None)
         if self._attempt is None or key != self._attempt.key:
             return
         if self.state is State.CALLING:
             self._next_hop(now, Refusal(lost=lost))
-        elif self.state is State.PROCEEDING:
-            self._end(now, Refusal(lost=lost))
+
+    def _tried(self, now: float) -> None:
+        """100: the proxy is alive, and no more than that (RFC 3261, 8.2.6.1). More of them do not make it longer."""
+        if self.state is State.CALLING:
+            self._heard()
+            self.state = State.PROCEEDING
+            if len(self._hops) > 1:
+                self._first = self.agent.at(now + SETUP_S, self._stalled)
 
     def _provisional(self, attempt: _Attempt, response: Response, source: Hop, now: float) -> None:
         self.state = State.PROCEEDING
-        if response.status == 100:
-            return
         early = self._early_of(attempt, response, source)
         if early is not None:
-            early.preview = response.body or early.preview
-            self._acknowledge_reliably(attempt, early, response, now)
-        if not self._rings and self._ring is not None:
-            self._ring.cancel()
-            self._ring = self.agent.at(now + self.invitation.ring_s, self._ring_time_over)
+            early.on_provisional(attempt.invite, response, now)
+        if not self._rings:
+            self._await_answer(now + self.invitation.ring_s)
         self._rings = True
         self.agent.emit(Ringing(self, response.status))
 
@@ -220,7 +224,7 @@ class OutgoingCall:
             return
         early = self._early.get(response.to.tag or "")
         negotiation = self.negotiation if early is None else early.negotiation
-        if not negotiation.accept(response.body or (b"" if early is None else early.preview)):
+        if not negotiation.accept(sdp_of(response) or (b"" if early is None else early.preview)):
             self._abandoned[attempt.key] = attempt
             self._decline(attempt, response, source, now, 'Q.850;cause=88;text="Incompatible destination"')
             self._end(now, Refusal(lost=Lost.MEDIA_REFUSED, phrase="the answer agreed to no audio"))
@@ -239,7 +243,7 @@ class OutgoingCall:
         hop = self.agent.hop_of(dialog.next_hop(), source)
         early = self._early.get(tag) if attempt is self._attempt else None
         if early is None:
-            side = Requester(self.agent, dialog, hop, attempt.prover)
+            side = Requester(self.agent, dialog, hop, attempt.prover, home=attempt.hop)
         else:
             side = early.side
             side.confirm(dialog, hop)
@@ -282,13 +286,12 @@ class OutgoingCall:
         self._prover, self._proved = Prover(self.invitation.authenticator), frozenset()
 
     def _redirect(self, response: Response) -> bool:
-        """The first target of a 3xx answer that may be followed becomes ours (RFC 3261, 8.1.3.4)."""
+        """The best target of a 3xx answer that may be followed becomes ours (RFC 3261, 8.1.3.4)."""
         if self._redirects >= REDIRECTS_MAX:
             return False
-        for value in response.headers.elements("Contact"):
-            target = contact_uri(replace(response, headers=Headers([("Contact", value)])))
-            hops = () if target is None else self.invitation.redirect(target)
-            if target is not None and hops:
+        for target in contact_uris(response):
+            hops = self.invitation.redirect(target)
+            if hops:
                 self._redirects += 1
                 self._forget_credentials()
                 self._target, self._routes, self._hops = target, (), list(hops)
@@ -301,8 +304,18 @@ class OutgoingCall:
         self._first = None
         if self.state is State.CALLING:
             assert self._attempt is not None
+            self.agent.unanswered(self._attempt.key)
             self._abandoned[self._attempt.key] = self._attempt
             self._next_hop(now, Refusal(lost=Lost.NO_RESPONSE))
+
+    def _stalled(self, now: float) -> None:
+        """This proxy takes calls and gets nowhere with them. The next one has its own time."""
+        self._first = None
+        assert self._attempt is not None
+        self._abandoned[self._attempt.key] = self._attempt
+        self._cancel(self._attempt, now)
+        self._await_answer(now + self.invitation.ring_s + SETUP_S)
+        self._next_hop(now, Refusal(lost=Lost.STALLED))
 
     def _next_hop(self, now: float, refusal: Refusal) -> None:
         self._heard()
@@ -311,9 +324,9 @@ class OutgoingCall:
         if not self._hops or not self._again(now):
             self._end(now, refusal)
 
-    # --- early dialogs, and reliable provisional answers (RFC 3262) ---------------------------------------------------
+    # --- early dialogs -----------------------------------------------------------------------------------------------
 
-    def _early_of(self, attempt: _Attempt, response: Response, source: Hop) -> _Early | None:
+    def _early_of(self, attempt: _Attempt, response: Response, source: Hop) -> EarlyDialog | None:
         """The early dialog of a provisional answer; None where it makes none, or where there are too many."""
         tag = response.to.tag
         if tag is None:
@@ -322,26 +335,17 @@ class OutgoingCall:
         if early is None and len(self._early) < EARLY_MAX:
             dialog = answered(attempt.invite, response)
             hop = self.agent.hop_of(dialog.next_hop(), source)
-            side = Requester(self.agent, dialog, hop, attempt.prover)
-            early = self._early[tag] = _Early(side, self.negotiation.forked())
+            side = Requester(self.agent, dialog, hop, attempt.prover, home=attempt.hop)
+            early = self._early[tag] = EarlyDialog(side, self.negotiation.forked())
         return early
-
-    def _acknowledge_reliably(self, attempt: _Attempt, early: _Early, response: Response, now: float) -> None:
-        """PRACK, where the answer asks for it. One that comes again, or before another that is missing, gets none: the other
-        side sends it again (RFC 3262, 4). What it answers to our offer is final (RFC 3261, 13.2.1)."""
-        rseq = _reliable_rseq(response)
-        if rseq is None or (early.rseq is not None and rseq != early.rseq + 1):
-            return
-        early.rseq = rseq
-        if response.body:
-            early.negotiation.accept(response.body)
-        early.side.ask("PRACK", now, headers=[("RAck", f"{rseq} {attempt.invite.cseq}")])
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def _ring_time_over(self, now: float) -> None:
         if self.state in (State.CALLING, State.PROCEEDING):
-            lost = Lost.RING_TIME_OVER if self.state is State.PROCEEDING else Lost.NO_RESPONSE
+            lost = Lost.RING_TIME_OVER if self._rings else Lost.STALLED
+            if self.state is State.CALLING:
+                lost = Lost.NO_RESPONSE
             self._stop(now, Refusal(lost=lost), "")
 
     def _stop(self, now: float, refusal: Refusal, reason: str) -> None:
@@ -434,36 +438,28 @@ class OutgoingCall:
         else:
             self._on_early_request(key, request, source, now)
 
+    def connection_lost(self, hop: Hop, now: float) -> None:
+        """A connection is closed: that of a dialog of this call, perhaps. A proxy that had said nothing but 100 over it may have
+        forgotten the call: it is not waited for as long as for an answer, the last one neither."""
+        attempt = self._attempt
+        if self.state is State.PROCEEDING and not self._rings and attempt is not None and attempt.hop == hop:
+            self._first = self._first or self.agent.at(now + SETUP_S, self._stalled)
+        for early in self._early.values():
+            early.side.connection_lost(hop)
+        if self.session is not None:
+            self.session.connection_lost(hop)
+
     def on_ack(self, request: Request, now: float) -> None:
         """The ACK of a re-INVITE that we answered."""
         if self.session is not None:
             self.session.on_ack(request, now)
 
     def _on_early_request(self, key: str, request: Request, source: Hop, now: float) -> None:
-        early = self._early[request.from_.tag or ""]
-        status, headers, body = early_status(request.method), [], b""
-        if request.method == "BYE":  # the far end gives its early dialog up; the INVITE gets its own answer
-            del self._early[request.from_.tag or ""]
-            status = 200
-        elif request.method == "INVITE":
-            status = 491  # ours is not answered yet (RFC 3261, 14.2)
-        elif request.method == "UPDATE" and request.body and early.negotiation.offering:
-            status = 491  # nor is our offer (RFC 3311, 5.2)
-        elif request.method == "UPDATE":
-            answer = early.negotiation.answer(request.body) if request.body else b""
-            if answer is None:
-                status = 488
-            else:
-                early.side.refresh(request)
-                headers, body = [SDP] if answer else [], answer
-        self.agent.answer(key, request, status, source.transport, now, headers, body)
-
-
-def _reliable_rseq(response: Response) -> int | None:
-    """The number of a provisional answer that is sent reliably (RFC 3262, 4); None where it is not."""
-    required = {value.lower() for value in response.headers.elements("Require")}
-    rseq = response.headers.get("RSeq") or ""
-    return int(rseq) if "100rel" in required and rseq.isascii() and rseq.isdigit() and len(rseq) <= 10 else None
+        tag = request.from_.tag or ""
+        early = self._early[tag]
+        if request.method == "BYE":  # the far end gives it up; the INVITE gets its own answer
+            del self._early[tag]
+        early.on_request(key, request, source, now)
 
 
 class _Nobody:

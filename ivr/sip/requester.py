@@ -29,12 +29,14 @@ def _nothing(_response: Response | None, _now: float) -> None:
 
 
 class Requester:
-    """Our side of one dialog, early or confirmed: its state, where its requests go, and what proves who we are."""
+    """Our side of one dialog, early or confirmed: its state, where its requests go, and what proves who we are. `home`: where
+    they go when their connection is lost and nothing else is known."""
 
-    def __init__(self, agent: UserAgent, dialog: Dialog, hop: Hop, prover: Prover) -> None:
+    def __init__(self, agent: UserAgent, dialog: Dialog, hop: Hop, prover: Prover, *, home: Hop) -> None:
         self.agent = agent
         self.dialog = dialog
         self.hop = hop
+        self.home = home
         self.prover = prover
 
     def confirm(self, dialog: Dialog, hop: Hop) -> None:
@@ -47,6 +49,12 @@ class Requester:
         """A re-INVITE or an UPDATE, theirs or the 2xx to ours, may name another target (RFC 3261, 12.2.1.2; RFC 3311, 5)."""
         self.dialog = refreshed(self.dialog, message)
         self.hop = self.agent.hop_of(self.dialog.next_hop(), self.hop)
+
+    def connection_lost(self, hop: Hop) -> None:
+        """A closed connection is not used again: at the port that it came from nobody listens. What comes next goes to the route
+        set, or to the Contact (RFC 3261, 12.2.1.1 and 18.1.1)."""
+        if self.hop == hop:
+            self.hop = self.agent.hop_of(self.dialog.next_hop(), self.home, connected=False)
 
     def ask(
         self, method: str, now: float, *,

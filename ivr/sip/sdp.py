@@ -128,6 +128,11 @@ class AudioSession:
     local_crypto: CryptoAttribute | None = None
     remote_crypto: CryptoAttribute | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether the call is on hold (RFC 3264, 8.4): one of us is not to send, and who holds the other need not play music."""
+        return not (self.may_send and self.may_receive)
+
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -395,7 +400,7 @@ def agreed(local: SessionDescription, remote: SessionDescription) -> AudioSessio
     accepts = {
         number: name for media in (ours, theirs) for number in media.payload_types if (name := media.codec_of(number))
     }
-    events = theirs.events()
+    events = _events(ours, theirs)
     way = _effective(remote, theirs)
     held = address in NOWHERE
     return AudioSession(
@@ -420,6 +425,13 @@ def _pair(local: SessionDescription, remote: SessionDescription) -> tuple[Media,
         if usable and _rtp(theirs) and ours.secure == theirs.secure:
             return ours, theirs
     return None
+
+
+def _events(ours: Media, theirs: Media) -> tuple[int, ...]:
+    """Their payload types of keys. Some answer with our own number alone: a dynamic type that they do not name again (RFC 3264, 6.1)
+    is what the offer says."""
+    unnamed = tuple(one for one in ours.events() if one in theirs.payload_types and one not in theirs.names)
+    return (*theirs.events(), *unnamed)
 
 
 def _ours(ours: Media, theirs: Media, number: int) -> bool:

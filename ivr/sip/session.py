@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ivr.sip.abilities import ALLOW, SUPPORTED
+from ivr.sip.bodies import SDP_TYPE, sdp_of
 from ivr.sip.dialog import Dialog
 from ivr.sip.events import Alarm, Ended, KeySignalled, MediaChanged, reasons_of, retry_after
 from ivr.sip.hop import Hop
@@ -26,7 +27,7 @@ ACK_WAIT_S = 32.0
 """64*T1: a 2xx of ours is repeated for so long (RFC 3261, 13.3.1.4)."""
 RETRY_MAX_S = 10.0
 """Whoever is busy with another offer asks to wait no longer than this (RFC 3261, 14.2; RFC 3311, 5.2)."""
-SDP = ("Content-Type", "application/sdp")
+SDP = ("Content-Type", SDP_TYPE)
 
 
 @dataclass(slots=True)
@@ -177,7 +178,7 @@ class Session:
     def _reinvited(self, response: Response | None, now: float) -> None:
         self._reinvite = None
         if not self.over:
-            if response is not None and response.status < 300 and self.negotiation.accept(response.body):
+            if response is not None and response.status < 300 and self.negotiation.accept(sdp_of(response) or b""):
                 self.agent.emit(MediaChanged(self.call))
             self.negotiation.withdraw()
         self._refreshed(response, now)
@@ -191,9 +192,14 @@ class Session:
         """Whether the request is of this dialog."""
         return (request.call_id, request.to.tag or "", request.from_.tag or "") == self.dialog.id
 
+    def connection_lost(self, hop: Hop) -> None:
+        """A connection is closed: ours, perhaps."""
+        self._side.connection_lost(hop)
+
     def on_request(self, key: str, request: Request, source: Hop, now: float) -> None:
         """A request of the other side. Each is answered."""
-        if request.cseq.number <= self.dialog.remote_cseq:  # RFC 3261, 12.2.2: retransmissions never come this far
+        last = self.dialog.remote_cseq
+        if last is not None and request.cseq.number <= last:  # RFC 3261, 12.2.2: retransmissions never come this far
             self._reply(key, request, 500, now, [("Retry-After", "1")])
             return
         if self.over:
@@ -247,12 +253,12 @@ class Session:
 
     def _on_update(self, key: str, request: Request, now: float) -> None:
         """RFC 3311, 5.2."""
-        answer = None
-        if request.body:
+        answer, offer = None, sdp_of(request)
+        if offer:
             if self.negotiation.offering or self._waiting is not None:
                 self._reply(key, request, 491, now)
                 return
-            answer = self.negotiation.answer(request.body)
+            answer = self.negotiation.answer(offer)
             if answer is None:
                 self._reply(key, request, 488, now)
                 return
@@ -269,16 +275,17 @@ class Session:
             self._reply(key, request, 491, now)
             return
         # an INVITE without an offer asks for ours (RFC 3261, 14.2)
-        body = self.negotiation.answer(request.body) if request.body else self.negotiation.offer()
+        offer = sdp_of(request)
+        body = self.negotiation.answer(offer) if offer else self.negotiation.offer()
         if body is None:
             self._reply(key, request, 488, now)
             return
         self._side.refresh(request)
         headers = [*self._timer.requested(request.headers), ("Supported", SUPPORTED), SDP]
         response = self._reply(key, request, 200, now, headers, body)
-        self.await_ack(request, response, source, now, offered=not request.body)
+        self.await_ack(request, response, source, now, offered=not offer)
         self._wind(now)
-        if request.body:
+        if offer:
             self.agent.emit(MediaChanged(self.call))
 
     # --- 2xx of ours, repeated until acknowledged --------------------------------------------------------------------
@@ -317,7 +324,7 @@ class Session:
             return
         if not waiting.offered:
             return
-        if self.negotiation.accept(request.body):
+        if self.negotiation.accept(sdp_of(request) or b""):
             self.agent.emit(MediaChanged(self.call))
         else:
             self.negotiation.withdraw()

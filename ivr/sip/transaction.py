@@ -98,13 +98,13 @@ INVITE_CLIENT: Table = {
     (_S.PROCEEDING, _E.PROVISIONAL): Step(_S.PROCEEDING, (_A.PASS,)),
     (_S.PROCEEDING, _E.SUCCESS): Step(_S.ACCEPTED, (_A.PASS, _A.LINGER)),
     (_S.PROCEEDING, _E.FAILURE): Step(_S.COMPLETED, (_A.ACKNOWLEDGE, _A.PASS, _A.LINGER)),
-    (_S.PROCEEDING, _E.BROKEN): Step(_S.TERMINATED, (_A.FAILED,)),
     (_S.COMPLETED, _E.FAILURE): Step(_S.COMPLETED, (_A.ACKNOWLEDGE,)),
     (_S.COMPLETED, _E.END): Step(_S.TERMINATED),
     (_S.ACCEPTED, _E.SUCCESS): Step(_S.ACCEPTED, (_A.PASS,)),
     (_S.ACCEPTED, _E.END): Step(_S.TERMINATED),
 }
-"""RFC 3261, figure 5, as RFC 6026, 7.2 and 8.4 correct it: every 2xx is the user's."""
+"""RFC 3261, figure 5, as RFC 6026, 7.2 and 8.4 correct it: every 2xx is the user's. An INVITE with a provisional answer outlives
+its connection: the phone may ring, and the answer comes over a connection that the other side opens (18.2.2)."""
 
 CLIENT: Table = {
     (_S.TRYING, _E.PROVISIONAL): Step(_S.PROCEEDING, (_A.PASS,)),
@@ -177,6 +177,7 @@ class Transaction:
         "response",
         "scheduled_at",
         "silence_at",
+        "started_at",
         "state",
         "table",
     )
@@ -193,6 +194,7 @@ class Transaction:
         self.repeat_at: float | None = None
         self.silence_at: float | None = None
         self.end_at: float | None = None
+        self.started_at = now
         self.scheduled_at: float | None = None
         """When the layer looks at it next."""
         if self.client:

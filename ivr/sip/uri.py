@@ -14,6 +14,7 @@ _SCHEME = re.compile(r"(sips?):", re.IGNORECASE | re.ASCII)
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}")
 _USER_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,;?/#")
 _TEL = re.compile(r"\+?[0-9A-Fa-f*#().\-]{1,40}")
+_SEPARATORS = str.maketrans("", "", "-.()")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +62,15 @@ def parse_uri(text: str) -> SipUri | TelUri | None:
         if params is not None and _TEL.fullmatch(number):
             return TelUri(number=number, params=params)
     return None
+
+
+def user_of(text: str) -> str:
+    """Whom a URI names: the user part of a SIP URI, the number of a tel URI, without parameters within it and, of a number,
+    without visual separators (RFC 3966, 3 and 5.1.1). "" where it names nobody."""
+    uri = parse_uri(text)
+    if isinstance(uri, TelUri):
+        return uri.number.translate(_SEPARATORS)
+    return "" if uri is None else uri.user.partition(";")[0]
 
 
 def _sip(scheme: str, rest: str) -> SipUri | None:

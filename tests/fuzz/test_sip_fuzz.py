@@ -16,6 +16,7 @@ from ivr.rtp.stream import FRAMES_HEARD_MAX, KeyHeard, MediaEvent, MediaStream
 from ivr.rtp.telephone_event import EVENTS, EventReceiver
 from ivr.sip import sdp
 from ivr.sip.agent import Admission, Admitted, Challenged, Dropped, LocalSide, UserAgent
+from ivr.sip.bodies import sdp_of, understood
 from ivr.sip.digest import (
     CHALLENGES_MAX,
     REALMS_MAX,
@@ -29,7 +30,7 @@ from ivr.sip.digest import (
 )
 from ivr.sip.events import Answered, Offered
 from ivr.sip.framing import FramingError, Ping, StreamFramer
-from ivr.sip.headers import NameAddr, parse_cseq, parse_name_addr, parse_reason, parse_via
+from ivr.sip.headers import Headers, NameAddr, parse_cseq, parse_name_addr, parse_reason, parse_via
 from ivr.sip.hop import Hop
 from ivr.sip.incoming import IncomingCall
 from ivr.sip.info import signalled_key
@@ -135,6 +136,8 @@ TELLING = st.sampled_from(
         'Proxy-Authenticate: Digest realm="r", nonce="n", stale=true, Basic realm="x"',
         "WWW-Authenticate: Digest",
         "Authorization: Digest username=u",
+        "Content-Type: application/sdp",
+        "c: multipart/mixed;boundary=x",
     ]
 ).map(lambda line: line.encode("latin-1"))
 LINES = NAMING | TELLING
@@ -208,6 +211,49 @@ def test_any_text_is_a_field_or_none(text: str) -> None:
 def test_any_info_is_one_key_or_none(content_type: str, body: bytes) -> None:
     key = signalled_key(content_type, body)
     assert key is None or (len(key) == 1 and key in EVENTS)
+
+
+# --- bodies ----------------------------------------------------------------------------------------------------------
+
+PART_PIECES = st.sampled_from(
+    [
+        b"--x", b"--x", b"--x--", b"--y", b"\r\n", b"\r\n", b"\r\n\r\n", b"\n", b" ", b"--", BODY,
+        b"Content-Type: application/sdp\r\n\r\n", b"c: application/sdp\r\n", b"Content-Type: application/isup\r\n",
+        b"Content-Disposition: signal;handling=required\r\n", b"Content-Disposition: session; handling=optional\r\n",
+        b"Content-Type: multipart/alternative;boundary=y\r\n\r\n", b"Content-Type: multipart/mixed;boundary=x\r\n\r\n",
+    ]
+)  # fmt: skip
+MULTIPARTS = st.lists(PART_PIECES, max_size=30).map(b"".join)
+CONTENT_TYPES_OF_BODIES = st.sampled_from(
+    [
+        "Content-Type: application/sdp", "c: multipart/mixed;boundary=x", 'Content-Type: multipart/mixed; boundary="x"',
+        "Content-Type: multipart/alternative;boundary=y", "Content-Type: multipart/", "Content-Type: multipart/x;boundary=",
+        "Content-Type: multipart/mixed;boundary=.*", "Content-Type: ;", "Content-Disposition: x;handling=optional",
+    ]
+)  # fmt: skip
+
+
+@given(
+    lines=st.lists(
+        CONTENT_TYPES_OF_BODIES | st.text(max_size=30).map(lambda text: f"Content-Type: {text}"), max_size=3
+    ),
+    body=st.builds(edited, MULTIPARTS, EDITS) | st.binary(max_size=200),
+)
+def test_any_body_has_a_description_in_it_or_none(lines: list[str], body: bytes) -> None:
+    headers = Headers((name, value) for name, _, value in (line.partition(": ") for line in lines))
+    message = Request(method="INVITE", uri="sip:a", headers=headers, body=body)
+    found = sdp_of(message)
+    assert found is None or (found and found in body)
+    assert understood(message) in (True, False)
+
+
+def test_a_body_full_of_boundaries_costs_little() -> None:
+    headers = Headers([("Content-Type", "multipart/mixed;boundary=x")])
+    began = time.perf_counter()
+    for piece in (b"\r\n--x", b"\r\n--x ", b"\r\n--x\r\nc:multipart/x;boundary=x\r\n\r\n", b"\r\n", b"--x" + b" " * 90):
+        body = (piece * 65_535)[:65_535]
+        sdp_of(Request(method="INVITE", uri="sip:a", headers=headers, body=body))
+    assert time.perf_counter() - began < 5.0
 
 
 # --- framing ---------------------------------------------------------------------------------------------------------
@@ -472,7 +518,12 @@ ADMISSIONS: st.SearchStrategy[Admission] = st.sampled_from(
 STATUSES = st.sampled_from([100, 180, 183, 199, 200, 200, 202, 302, 401, 407, 422, 481, 486, 491, 500, 503, 603, 699])
 EXTRA = st.lists(TELLING, max_size=4)
 RARELY = st.sampled_from(range(8)).flatmap(lambda n: st.just(list[Edit]()) if n else EDITS)
-MEDIA = st.sampled_from([BODY, BODY, BODY, b"", BODY.replace(b"c=", b"a=sendonly\r\nc=")]) | BODIES | SDP_BODIES
+MEDIA = (
+    st.sampled_from([BODY, BODY, BODY, b"", BODY.replace(b"c=", b"a=sendonly\r\nc=")])
+    | BODIES
+    | SDP_BODIES
+    | MULTIPARTS
+)
 METHODS = st.sampled_from(
     ["BYE", "INVITE", "INVITE", "UPDATE", "UPDATE", "INFO", "ACK", "ACK", "PRACK", "OPTIONS", "CANCEL"]
 )
@@ -604,7 +655,7 @@ class Gateway:
         dialogs = [call.session.dialog for call in self.calls if call.session is not None]
         if dialogs:
             ours, theirs, call_id = str(dialogs[-1].local), str(dialogs[-1].remote), dialogs[-1].call_id
-            number = dialogs[-1].remote_cseq + (method != "ACK")
+            number = (dialogs[-1].remote_cseq or 0) + (method != "ACK")
         elif self.requests:
             request = self.requests[-1]
             ours, theirs, call_id = str(request.from_), f"{request.to};tag=p0", request.call_id
@@ -814,9 +865,7 @@ def test_no_packets_upset_a_stream(
     steps: list[tuple[bytes, tuple[str, int]]], configured: bool, listening: bool, keys: str
 ) -> None:
     events: list[MediaEvent] = []
-    stream = MediaStream(
-        ssrc=0xFFFF_FFFF, sequence=0xFFFF, timestamp=0xFFFF_FFFF, on_event=events.append, opened_at=0.0
-    )
+    stream = MediaStream(ssrc=0xFFFF_FFFF, sequence=0xFFFF, timestamp=0xFFFF_FFFF, on_event=events.append)
     stream.listening = listening
     if configured:
         stream.configure(SESSION, 0.0)
@@ -829,7 +878,7 @@ def test_no_packets_upset_a_stream(
         assert len(stream.frames_heard) <= (FRAMES_HEARD_MAX if listening else 0)
         assert stream.locked == (counts.received > 0)
         stream.tick(sent)
-    assert all(isinstance(event, KeyHeard) for event in events)
+    assert sum(not isinstance(event, KeyHeard) for event in events) <= configured  # the end of what is sent
     if stream.locked:
         assert configured
         assert stream.remote in {source for _, source in steps}

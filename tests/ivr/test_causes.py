@@ -102,6 +102,7 @@ def test_statuses(status: int, code: str, kind: Kind) -> None:
     [
         (Lost.NO_RESPONSE, Kind.TRUNK),
         (Lost.TRANSPORT_FAILED, Kind.TRUNK),
+        (Lost.STALLED, Kind.TRUNK),
         (Lost.RING_TIME_OVER, Kind.LATER),
         (Lost.STOPPED, Kind.LATER),
         (Lost.MEDIA_REFUSED, Kind.BROKEN),

@@ -25,11 +25,12 @@ from ivr.menu import Dialogue, Event, HungUp, Variable
 from ivr.phone import Behaviour, PhoneSimulator
 from ivr.rtp.srtp import transform_of
 from ivr.sip.agent import Admission, Admitted, Doorkeeper, Dropped
-from ivr.sip.events import Lost
+from ivr.sip.events import Lost, Refusal
+from ivr.sip.framing import StreamFramer
 from ivr.sip.headers import NameAddr
 from ivr.sip.hop import Hop
 from ivr.sip.incoming import IncomingCall
-from ivr.sip.message import Request
+from ivr.sip.message import Request, encode, parse, response_to
 from tests.peers.ports import free_port, free_ports
 from tests.peers.waiting import eventually
 
@@ -278,6 +279,111 @@ async def test_the_connection_of_whom_the_door_lets_in_is_kept(opened: Open, mon
         assert (await friend[0].readuntil(b"\r\n\r\n")).startswith(b"SIP/2.0 200 OK")
     for _, writer in (friend, stranger):
         writer.close()
+
+
+class Trunk:
+    """A trunk over TCP that answers with this: `silent` connections read and say nothing."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.requests: asyncio.Queue[tuple[int, Request]] = asyncio.Queue()
+        self.silent: set[int] = set()
+        self.statuses = {"INVITE": 486, "OPTIONS": 200}
+        self.writers: list[asyncio.StreamWriter] = []
+        self.server: asyncio.Server | None = None
+
+    @property
+    def hop(self) -> Hop:
+        assert self.server is not None
+        return Hop("tcp", LOCAL, self.server.sockets[0].getsockname()[1])
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, by its number."""
+        number = self.connections
+        self.connections += 1
+        self.writers.append(writer)
+        framer = StreamFramer(65_535)
+        while data := await reader.read(65_536):
+            for frame in framer.receive(data):
+                assert isinstance(frame, bytes)
+                request = parse(frame)
+                assert isinstance(request, Request)
+                self.requests.put_nowait((number, request))
+                if number not in self.silent and request.method in self.statuses:
+                    writer.write(encode(response_to(request, self.statuses[request.method], to_tag="trunk")))
+
+    async def asked(self, method: str) -> tuple[int, Request]:
+        """The next request of this method, with the number of its connection."""
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                number, request = await self.requests.get()
+                if request.method == method:
+                    return number, request
+
+    def order(self, **more: Any) -> Order:
+        """A call over this trunk."""
+        uri = f"sip:nurse@{LOCAL}:{self.hop.port};transport=tcp"
+        return Order(
+            target=uri, to=NameAddr("", uri), from_=NameAddr("", f"sip:tocsin@{LOCAL}"), hops=(self.hop,),
+            first_response_s=0.2, conversation=conversation(), **more,
+        )  # fmt: skip
+
+
+@pytest.fixture
+async def trunk() -> AsyncIterator[Trunk]:
+    found = Trunk()
+    found.server = await asyncio.start_server(found.serve, LOCAL, 0)
+    yield found
+    found.server.close()
+    for writer in found.writers:
+        writer.close()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("asking", ["a call", "a question"])
+async def test_a_connection_that_fell_silent_is_not_used_again(opened: Open, trunk: Trunk, asking: str) -> None:
+    endpoint = await opened(transport="tcp")
+
+    async def called() -> Refusal:
+        async with asyncio.timeout(WITHIN_S):
+            refusal = (await endpoint.place(trunk.order(), endpoint.prepare())).refusal
+        assert refusal is not None
+        return refusal
+
+    assert (await called()).status == 486
+    trunk.silent.add(0)
+    if asking == "a call":
+        assert (await called()).lost is Lost.NO_RESPONSE
+    else:
+        request = endpoint.agent.request(
+            "OPTIONS", "sip:x", hop=trunk.hop, from_=f"<sip:a@{LOCAL}>;tag=1", to="<sip:x>", call_id="o", cseq=1
+        )
+        assert await endpoint.ask(request, trunk.hop, within_s=0.2) is None
+        async with asyncio.timeout(WITHIN_S):
+            await endpoint.until_lost(trunk.hop)
+    assert (await called()).status == 486
+    assert trunk.connections == 2
+
+
+async def test_a_call_that_rings_outlives_its_connection(opened: Open, trunk: Trunk) -> None:
+    endpoint = await opened(transport="tcp")
+    trunk.statuses["INVITE"] = 180
+    rings = asyncio.Event()
+    calling = asyncio.create_task(endpoint.place(trunk.order(answering=rings.set), endpoint.prepare()))
+    number, invite = await trunk.asked("INVITE")
+    async with asyncio.timeout(WITHIN_S):
+        await rings.wait()
+        trunk.writers[number].close()
+        await endpoint.until_lost(trunk.hop)
+    reader, writer = await asyncio.open_connection(LOCAL, endpoint.port)  # RFC 3261, 18.2.2
+    writer.write(encode(response_to(invite, 487, to_tag="trunk")))
+    async with asyncio.timeout(WITHIN_S):
+        refusal = (await calling).refusal
+    assert refusal is not None
+    assert refusal.status == 487
+    assert (await trunk.asked("ACK"))[0] == 1  # over a connection of its own
+    writer.close()
+    assert not await reader.read()
 
 
 def options(call_id: str, cseq: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -166,6 +167,42 @@ async def test_more_than_may_wait_for_a_connection_is_told_and_later_messages_ar
     assert await side.failed.get() == hop
     side.transports.send(hop, OPTIONS)
     assert (await proxy.received.get())[0] == OPTIONS
+
+
+async def test_a_connection_over_which_nothing_came_is_given_up_and_another_is_opened(opened: Opened) -> None:
+    side, proxy = await opened(), await opened()
+    hop, clock = Hop("tcp", LOCAL, proxy.port), asyncio.get_running_loop().time
+    assert not side.transports.give_up(hop, clock())  # there is none
+    side.transports.send(hop, OPTIONS)
+    _, back = await proxy.received.get()
+    asked_at = clock()
+    proxy.transports.send(back, OPTIONS)
+    await side.received.get()
+    assert not side.transports.give_up(hop, asked_at)  # it is alive
+    lost = asyncio.create_task(side.transports.until_lost(hop))
+    await asyncio.sleep(0)
+    assert side.transports.give_up(hop, clock() + 1.0)
+    side.transports.send(hop, OPTIONS)  # at once
+    await lost
+    data, other = await proxy.received.get()
+    assert (data, other.port != back.port) == (OPTIONS, True)
+    assert await proxy.failed.get() == back
+    assert side.failed.empty()
+
+
+async def test_whether_the_other_side_is_there_is_watched(opened: Opened) -> None:
+    side, proxy = await opened(), await opened()
+    hop = Hop("tcp", LOCAL, proxy.port)
+    side.transports.send(hop, OPTIONS)
+    _, back = await proxy.received.get()
+    for transports, end in ((side.transports, hop), (proxy.transports, back)):
+        transport = transports._links[end]._transport
+        assert transport is not None
+        connection = transport.get_extra_info("socket")
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        for name, value in module.WATCHED.items():
+            if hasattr(socket, name):
+                assert connection.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,11 @@ def pause(milliseconds: int) -> str:
     return f'<pause milliseconds="{milliseconds}"/>'
 
 
+def marks(path: Path) -> str:
+    """Makes a file, so that somebody else may know how far it has come."""
+    return f'<nop><action><exec command="touch {path}"/></action></nop>'
+
+
 def presses(keys: str, *, between_ms: int = 400) -> str:
     """RFC 4733 events."""
     steps = []

@@ -20,6 +20,7 @@ from tests.peers.sipp import (
     informs,
     invited,
     invited_with_password,
+    marks,
     offers_again,
     pause,
     pcap_of,
@@ -31,6 +32,7 @@ from tests.peers.sipp import (
     reply,
     until_bye,
 )
+from tests.peers.waiting import eventually
 from tests.scenarios.conftest import OpenDesk
 from tests.scenarios.installation import sip
 
@@ -125,13 +127,14 @@ async def test_nobody_answers_and_the_call_is_taken_back(desk_with: OpenDesk, tm
 
 
 async def test_an_answer_that_crosses_the_cancel_is_hung_up(desk_with: OpenDesk, tmp_path: Path) -> None:
+    rings = tmp_path / "rings"
     with Sipp(
-        tmp_path, invited(), reply("180 Ringing"), expects("CANCEL", "Call completed elsewhere"),
+        tmp_path, invited(), reply("180 Ringing"), marks(rings), expects("CANCEL", "Call completed elsewhere"),
         answers().replace("[last_CSeq:]", "CSeq: 1 INVITE", 1), expects("BYE"), reply("200 OK"),
     ) as phone:  # fmt: skip
         desk = await desk_with(sip("pbx", phone.port), delivery=ONCE)
         alert = await desk.alert("Fire", to=ANNA, **URGENT)
-        await alert.all_are("sending")
+        await eventually(rings.exists, what="a phone that rings")
         await alert.cancel()
         await phone.done()
         await alert.became("cancelled")

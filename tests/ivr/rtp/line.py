@@ -35,9 +35,7 @@ class Line:
 
     def __init__(self, *, sequence: int = 100, timestamp: int = 1_000, agreed: AudioSession | None = None) -> None:
         self.events: list[MediaEvent] = []
-        self.stream = MediaStream(
-            ssrc=7, sequence=sequence, timestamp=timestamp, on_event=self.events.append, opened_at=0.0
-        )
+        self.stream = MediaStream(ssrc=7, sequence=sequence, timestamp=timestamp, on_event=self.events.append)
         self.stream.configure(session() if agreed is None else agreed, 0.0)
 
     def ticks(self, n: int) -> list[list[RtpPacket]]:

@@ -273,6 +273,22 @@ async def test_the_engine_runs_in_its_loop(far: Far) -> None:
 # --- ports -----------------------------------------------------------------------------------------------------------
 
 
+async def test_a_port_that_is_not_wanted_any_more_while_it_is_listened_to_is_given_back() -> None:
+    first = free_ports(2)
+    engine = MediaEngine(host=LOCAL, ports=(first, first + 1))
+    engine.start()
+    try:
+        opening = asyncio.create_task(engine.open_secret(ignore))
+        await asyncio.sleep(0)
+        with pytest.raises(NoPortError):
+            engine.open(ignore)
+        opening.cancel()
+        await asyncio.wait({opening})
+        assert engine.open(ignore).port == first
+    finally:
+        engine.stop()
+
+
 def test_ports_are_even_and_given_back(start: Starting) -> None:
     first = free_ports(8)
     engine = start((first + 1, first + 7))
@@ -340,8 +356,10 @@ def test_who_still_sends_to_a_port_that_was_another_calls_is_not_heard(
 ) -> None:
     keys: list[MediaEvent] = []
     clock.run(5.0)
-    port = engine.open(keys.append)
+    port = engine.open(keys.append, secret=True)
     for n in range(100):
+        if n == 5:  # our INVITE leaves
+            port.stream.announced()
         if n == 60:  # the call is answered, by somebody else
             port.stream.configure(session(far.port + 1), clock.now)
         far.say(port, 101, KEY_5, n)
@@ -386,8 +404,8 @@ def test_a_call_at_fault_in_what_it_hears_silences_no_other(
         port.stream.listening = True
     for n in range(10):
         for port in ports:
-            far.say(port, 8, bytes([n]) * 160, 2 * n)
-            far.say(port, 101, KEY_5, 2 * n + 1)
+            far.say(port, 8, bytes([n]) * 160, 10 * n)
+            far.say(port, 101, KEY_5, 10 * n + 1)
         clock.tick()
     assert keys == [KeyHeard("5")] * 20
     assert Counter(ears.heard) == {bytes([n]) * 160: 3 for n in range(10)}  # what came before the fault is heard too

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ivr.rtp.packet import RtpPacket, written
-from ivr.rtp.sources import EARLY_MAX, LATCH_AFTER_S, OPENING_S, RETURN_AFTER_S
+from ivr.rtp.sources import EARLY_MAX, LATCH_AFTER_S, RETURN_AFTER_S
 from ivr.rtp.stream import MediaStream, Transform
 from tests.ivr.rtp.line import FAR, STRANGER, Line, event, session
 
@@ -47,13 +47,15 @@ def open_port() -> Line:
     """A stream that was not told yet who is at the other side."""
     line = Line.__new__(Line)
     line.events = []
-    line.stream = MediaStream(ssrc=7, sequence=1, timestamp=1, on_event=line.events.append, opened_at=0.0)
+    line.stream = MediaStream(ssrc=7, sequence=1, timestamp=1, on_event=line.events.append, secret=True)
     return line
 
 
 def test_who_was_in_another_call_on_this_port_is_never_heard() -> None:
     line = open_port()
     for n in range(100):
+        if n == 5:
+            line.stream.announced()
         line.hear(101, event(1, 160), source=STRANGER, now=n * 0.02, timestamp=n)
     line.stream.configure(session(), 2.0)
     for n in range(100):
@@ -67,17 +69,20 @@ def test_who_was_in_another_call_on_this_port_is_never_heard() -> None:
 def test_audio_that_overtook_its_answer_is_the_phone_s() -> None:
     line = open_port()
     behind_nat = ("203.0.113.200", 61_000)
+    line.stream.announced()
     line.hear(8, source=behind_nat, now=1.9)
     line.stream.configure(session(), 2.0)
     line.hear(8, source=behind_nat, now=2.0 + LATCH_AFTER_S)
     assert (line.stream.remote, line.stream.locked) == (behind_nat, True)
 
 
-def test_early_media_from_behind_a_nat_are_the_phone_s() -> None:
+def test_early_media_from_behind_a_nat_are_the_phone_s_however_fast_they_come() -> None:
     line = open_port()
     behind_nat = ("203.0.113.200", 61_000)
+    line.hear(8, source=STRANGER, now=0.0)
+    line.stream.announced()
     for n in range(500):
-        line.hear(8, source=behind_nat, now=OPENING_S + n * 0.02)
+        line.hear(8, source=behind_nat, now=n * 0.02)
     line.stream.configure(session(), 10.2)
     line.hear(101, event(1, 160), source=behind_nat, now=10.5)
     assert (line.keys, line.stream.remote) == ("1", behind_nat)
@@ -87,6 +92,7 @@ def test_the_agreed_address_may_have_been_heard_before() -> None:
     line = open_port()
     for n in range(100):
         line.hear(8, source=FAR, now=n * 0.02)
+    line.stream.announced()
     line.stream.configure(session(), 2.0)
     line.hear(101, event(2, 160), source=FAR, now=2.0)
     assert line.keys == "2"
@@ -96,7 +102,7 @@ def test_senders_before_the_answer_are_a_bounded_number() -> None:
     line = open_port()
     for n in range(10_000):
         line.hear(8, source=("198.51.100.1", n), now=0.0)
-    assert len(line.stream._sources._early) == EARLY_MAX
+    assert len(line.stream._sources._left_over) == EARLY_MAX
 
 
 def test_an_offer_that_only_refreshes_the_session_changes_no_source() -> None:

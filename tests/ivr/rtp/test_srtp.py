@@ -112,8 +112,8 @@ def test_packets_out_of_order_and_across_the_wrap() -> None:
 def test_streams_talk_encrypted() -> None:
     one, other = agreed()
     events: list[MediaEvent] = []
-    sender = MediaStream(ssrc=1, sequence=65_530, timestamp=1, on_event=events.append, opened_at=0.0)
-    hearer = MediaStream(ssrc=2, sequence=1, timestamp=1, on_event=events.append, opened_at=0.0)
+    sender = MediaStream(ssrc=1, sequence=65_530, timestamp=1, on_event=lambda event: None)
+    hearer = MediaStream(ssrc=2, sequence=1, timestamp=1, on_event=events.append)
     sender.configure(one, 0.0, transform_of(one))
     hearer.configure(other, 0.0, transform_of(other))
     sender.send_keys("19#")

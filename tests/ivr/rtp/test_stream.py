@@ -9,7 +9,7 @@ import pytest
 
 from ivr.audio.g711 import SILENCE
 from ivr.rtp.packet import parse_rtp, written
-from ivr.rtp.stream import FRAMES_HEARD_MAX, PlaybackEnded
+from ivr.rtp.stream import FRAMES_HEARD_MAX, PAUSE_FRAMES, PAUSE_SAMPLES, PlaybackEnded
 from tests.ivr.rtp.line import FAR, TONE, Line, event, flat, session
 
 # --- out -------------------------------------------------------------------------------------------------------------
@@ -106,6 +106,16 @@ def test_keys_are_sent_as_events() -> None:
     sound = [packet for packet in every if packet.payload_type == 8]
     assert [packet.timestamp for packet in sound] == [480, 640, 1_280, 1_440, 1_600, 1_760]  # the clock ran on
     assert [packet.marker for packet in sound] == [True, False, True, False, False, False]
+
+
+@pytest.mark.parametrize("events", [101, None])
+def test_the_end_of_keys_is_told_once_with_the_pause_behind_them(events: int | None) -> None:
+    line = Line(agreed=session(events=events))
+    number = line.stream.send_keys("12", duration_ms=100, pause_ms=100)
+    line.ticks(19)
+    assert line.events == []
+    line.ticks(50)
+    assert line.events == [PlaybackEnded(number)]
 
 
 def test_what_one_stream_sends_the_other_hears() -> None:
@@ -241,6 +251,46 @@ def test_what_is_left_of_another_codec_is_not_mixed_in() -> None:
     line.hear(0, b"u" * 240, sequence=2)
     line.hear(0, b"u" * 80, sequence=3)
     assert heard() == [b"a" * 160, b"u" * 160, b"u" * 160]
+
+
+PAUSE = [SILENCE["PCMA"] * 160] * PAUSE_FRAMES
+
+
+@pytest.mark.parametrize(
+    ("packets", "samples", "pause"),
+    [
+        (1, 160, 0), (1, 160 + PAUSE_SAMPLES, 0), (1, 161 + PAUSE_SAMPLES, PAUSE_FRAMES), (1, 8_000, PAUSE_FRAMES),
+        (1, 0x7FFFFFFF, PAUSE_FRAMES), (1, 0x80000000, 0), (1, 0xFFFFFFFF, 0), (2, 320, 0), (10, 1_600, 0), (10, 9_600, PAUSE_FRAMES),
+    ],
+    ids=[
+        "in a row", "late clock", "shortest pause", "a second", "days", "back", "just back", "one lost", "nine lost",
+        "lost ones and a pause",
+    ],
+)  # fmt: skip
+def test_silence_that_was_not_sent_is_heard_and_what_was_lost_is_not(packets: int, samples: int, pause: int) -> None:
+    line = Line()
+    heard = listening(line)
+    line.hear(8, b"a" * 160, sequence=65_530, timestamp=0xFFFFFF00)
+    line.hear(8, b"b" * 160, sequence=(65_530 + packets) & 0xFFFF, timestamp=(0xFFFFFF00 + samples) & 0xFFFFFFFF)
+    assert heard() == [b"a" * 160, *PAUSE[:pause], b"b" * 160]
+
+
+def test_after_comfort_noise_there_was_silence() -> None:
+    line = Line()
+    heard = listening(line)
+    line.hear(8, b"a" * 160, sequence=1, timestamp=160)
+    for n in range(2, 50):  # of a phone that says so every 20 ms
+        line.hear(13, b"\x40", sequence=n, timestamp=160 * n)
+    line.hear(8, b"b" * 160, sequence=50, timestamp=8_000)
+    assert heard() == [b"a" * 160, *PAUSE, b"b" * 160]
+
+
+def test_another_source_of_the_stream_begins_anew_without_a_pause() -> None:
+    line = Line()
+    heard = listening(line)
+    line.hear(8, b"a" * 160, sequence=50, timestamp=160, ssrc=1)
+    line.hear(8, b"b" * 160, sequence=40, timestamp=80_000, ssrc=2)
+    assert heard() == [b"a" * 160, b"b" * 160]
 
 
 def test_sound_that_nobody_fetches_does_not_pile_up() -> None:

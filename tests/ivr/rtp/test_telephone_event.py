@@ -108,6 +108,52 @@ def test_another_key_where_the_next_segment_would_be_is_another_key() -> None:
     assert heard(receiver, [(0, payload("1", 0xFFFF)), (0xFFFF, payload("2", 160))]) == "12"
 
 
+def moving(key: str, at: int, *, ends: int = 3, duration_ms: int = 100) -> list[tuple[int, bytes]]:
+    """A key of which each packet has a timestamp of its own, against RFC 4733, 2.5.1.2."""
+    packets = pressed(key, 0, duration_ms)
+    return [(at + 160 * n, data) for n, (_, data) in enumerate(packets[: len(packets) - 3 + ends])]
+
+
+@pytest.mark.parametrize("keys", ["1", "11", "112", "1#*D"])
+@pytest.mark.parametrize("ends", [1, 3])
+def test_a_key_whose_timestamp_moves_with_each_packet_is_one_key(keys: str, ends: int) -> None:
+    packets = [one for n, key in enumerate(keys) for one in moving(key, 1_000 + 3_200 * n, ends=ends)]
+    assert heard(EventReceiver(), packets) == keys
+
+
+def test_a_moving_key_with_packets_lost_is_one_key() -> None:
+    packets = moving("5", 1_000)
+    for lost in range(len(packets)):
+        assert heard(EventReceiver(), packets[:lost] + packets[lost + 1 :]) == "5"
+
+
+def test_a_moving_key_that_never_changes_its_duration_is_one_key() -> None:
+    assert heard(EventReceiver(), [(160 * n, payload("5")) for n in range(50)]) == "5"
+
+
+@pytest.mark.parametrize("split", range(1, 6))
+def test_a_key_that_goes_on_in_another_source_is_one_key(split: int) -> None:
+    receiver, packets = EventReceiver(), pressed("5", 1_000)
+    rest = [(77_000, data) for _, data in packets[split:]]
+    assert heard(receiver, packets[:split], ssrc=1) + heard(receiver, rest, ssrc=2) == ("5" if split < 5 else "55")
+
+
+def test_a_packet_that_says_it_is_the_first_of_a_key_begins_one() -> None:
+    receiver = EventReceiver()
+    for n in range(3):
+        assert receiver.receive(1, 160 * n, payload("5"), marker=True) == "5"
+
+
+@pytest.mark.parametrize("duration_ms", [40, 100, 300])
+@pytest.mark.parametrize("pause_ms", [10, 40, 100])
+def test_quick_equal_keys_are_several_whatever_of_them_is_lost(duration_ms: int, pause_ms: int) -> None:
+    """Of each key so many of its first packets and so many of its last ones are lost."""
+    first = pressed("5", 1_000, duration_ms)
+    second = pressed("5", 1_000 + 8 * (duration_ms + pause_ms), duration_ms)
+    for a, b in itertools.product(itertools.combinations(range(len(first) + 1), 2), repeat=2):
+        assert heard(EventReceiver(), first[a[0] : a[1]] + second[b[0] : b[1]]) == "55"
+
+
 def test_another_source_begins_anew() -> None:
     receiver = EventReceiver()
     assert heard(receiver, pressed("1", 1_000), ssrc=1) + heard(receiver, pressed("1", 1_000), ssrc=2) == "11"

@@ -178,6 +178,26 @@ def test_a_broken_transport_fails_what_was_not_answered_there_and_nothing_else(m
     assert RequestTimedOut(elsewhere) in clocked.events()
 
 
+def test_a_broken_transport_leaves_an_invite_that_is_under_way() -> None:
+    clocked, invite = Clocked(), request()
+    key = clocked.send(invite, TCP)
+    clocked.hear(answer(invite, 100), TCP)
+    clocked.layer.transport_failed(TCP, clocked.now)
+    clocked.hear(answer(invite, 200), Hop("tcp", "203.0.113.9", 40_000))
+    assert [one.key for one in clocked.events() if isinstance(one, ResponseArrived)] == [key, key]
+
+
+def test_of_overdue_answers_the_youngest_request_is_told() -> None:
+    clocked = Clocked()
+    keys = [clocked.send(request(branch="z9hG4bKa"), TCP)]
+    clocked.advance(1.0)
+    keys += [clocked.send(request("OPTIONS", branch="z9hG4bKb"), TCP), clocked.send(request(branch="z9hG4bKc"))]
+    for key in (*reversed(keys), "c no such"):
+        clocked.layer.unanswered(key)
+    assert clocked.layer.silent() == [(TCP, 1.0)]
+    assert clocked.layer.silent() == []
+
+
 def test_a_forgotten_request_is_not_repeated_and_not_told_as_timed_out() -> None:
     clocked = Clocked()
     key = clocked.send(request())

@@ -126,9 +126,32 @@ def test_other_bodies_and_addresses_are_refused() -> None:
         "INVITE", "sip:tocsin@192.0.2.1", branch="z9hG4bKo", headers=[("Content-Type", "multipart/mixed")], body=b"x"
     )
     assert response(stage.hear(other), 415).headers.get("Accept") == "application/sdp"
-    tel = far_request("INVITE", "tel:+4930123456", branch="z9hG4bKt", call_id="tel")
-    assert statuses(stage.hear(tel)) == [416]
+    mail = far_request("INVITE", "mailto:nurse@example.org", branch="z9hG4bKt", call_id="mail")
+    assert statuses(stage.hear(mail)) == [416]
     assert stage.told(Offered) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "to", "called"),
+    [
+        ("tel:+49-30-123456;ext=7", "<tel:+4930123456>", ("+4930123456",)),
+        ("tel:(030)123.456;phone-context=+49", "<sip:+4930123456@192.0.2.1;user=phone>", ("030123456", "+4930123456")),
+        ("sip:tocsin@192.0.2.1", "<tel:112;phone-context=example.org>", ("tocsin", "112")),
+        ("sip:+4930;ext=1@192.0.2.1", "<sip:192.0.2.1>", ("+4930",)),
+        ("sip:192.0.2.1", "<http://192.0.2.1>", ()),
+    ],
+)
+def test_calls_to_numbers_are_taken_however_they_are_written(asked: str, to: str, called: tuple[str, ...]) -> None:
+    stage = Stage()
+    headers = [SDP]
+    leg = stage.offered(
+        far_request(
+            "INVITE", asked, branch="z9hG4bKt", from_="<tel:+49-170-1>;tag=far", to=to, headers=headers, body=sdp_body()
+        )
+    )
+    assert (leg.called, leg.caller) == (called, "+491701")
+    assert leg.answer(negotiation(), stage.now)
+    assert statuses(stage.messages()) == [200]
 
 
 # --- repeated until acknowledged -------------------------------------------------------------------------------------

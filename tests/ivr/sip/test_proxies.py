@@ -42,6 +42,23 @@ def test_a_redirect_elsewhere_is_a_refusal(contact: str) -> None:
     assert refusal(stage).status == 302
 
 
+@pytest.mark.parametrize(
+    ("contacts", "chosen"),
+    [
+        ("<sip:low@hospital.example>;q=0.1, <sip:high@hospital.example>;q=0.9", "high"),
+        ("<sip:one@hospital.example>;q=0.5, <sip:two@hospital.example>;q=0.5", "one"),
+        ("<sip:half@hospital.example>;q=0.5, <sip:none@hospital.example>", "none"),
+        ("<sip:half@hospital.example>;q=0.5, <sip:high@premium.example>;q=1.0", "half"),
+        ("<sip:zero@hospital.example>;q=0, <sip:broken@hospital.example>;q=9e9", "broken"),
+    ],
+)
+def test_the_best_target_of_a_redirect_is_followed(contacts: str, chosen: str) -> None:
+    stage = Stage()
+    _, invite = stage.call(invitation(redirect=redirecting))
+    again = only(stage.hear(far_answer(invite, 302, headers=[("Contact", contacts)])), "INVITE")
+    assert again.uri == f"sip:{chosen}@hospital.example"  # RFC 3261, 8.1.3.4
+
+
 def test_redirects_in_a_circle_end() -> None:
     stage = Stage()
     _, invite = stage.call(invitation(redirect=redirecting))
@@ -157,3 +174,49 @@ def test_an_invite_over_tcp_is_not_repeated() -> None:
     _, invite = stage.call()
     assert str(invite.via).startswith("SIP/2.0/TCP ")
     assert stage.advance(4.9) == []
+
+
+# --- a proxy that only says 100 --------------------------------------------------------------------------------------
+
+
+def test_a_proxy_that_only_says_100_is_left_for_the_next() -> None:
+    stage = Stage()
+    _, invite = stage.call(invitation(hops=(PEER, OTHER), ring_s=10.0))
+    stage.advance(1.0)
+    stage.hear(far_answer(invite, 100))
+    stage.advance(15.0)
+    assert stage.hear(far_answer(invite, 100)) == []  # makes it no longer
+    assert stage.advance(4.9) == []
+    sent = [one for _, one in stage.advance(0.2)]
+    assert requests(sent) == ["CANCEL", "INVITE"]
+    assert requests(stage.hear(far_answer(invite, 487))) == ["ACK"]
+    again = only(sent, "INVITE")
+    stage.hear(far_answer(again, 100), OTHER)
+    stage.advance(29.8)  # the last one has the ring time too: some networks give no sign of ringing
+    assert stage.told(Refused) == []
+    assert requests(one for _, one in stage.advance(0.3)) == ["CANCEL"]
+    assert refusal(stage).lost is Lost.STALLED
+    stage.advance(100.0)
+    assert stage.agent.calls == 0
+    assert stage.agent.next_deadline() is None
+
+
+def test_a_proxy_that_goes_on_after_100_is_not_left() -> None:
+    stage = Stage()
+    _, invite = stage.call(invitation(hops=(PEER, OTHER), ring_s=30.0))
+    stage.hear(far_answer(invite, 100))
+    stage.advance(19.0)
+    stage.hear(far_answer(invite, 183))
+    assert stage.advance(29.9) == []
+    stage.advance(0.2)
+    assert refusal(stage).lost is Lost.RING_TIME_OVER
+
+
+def test_an_answer_of_the_proxy_that_only_said_100_is_hung_up() -> None:
+    stage = Stage()
+    _, invite = stage.call(invitation(hops=(PEER, OTHER)))
+    stage.hear(far_answer(invite, 100))
+    again = only((one for _, one in stage.advance(20.0)), "INVITE")
+    assert requests(stage.hear(ok(invite))) == ["ACK", "BYE"]
+    assert requests(stage.hear(ok(again, "second"), OTHER)) == ["ACK"]
+    assert stage.told(Answered)

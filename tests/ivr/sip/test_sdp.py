@@ -145,6 +145,23 @@ def test_keys_where_only_one_side_has_them() -> None:
             assert found.events == {96, 101}  # some send by our number, some by their own
 
 
+def test_our_own_number_of_keys_needs_no_name_in_the_answer() -> None:
+    for lines, expected in (
+        (["m=audio 4000 RTP/AVP 8 101"], 101),
+        (["m=audio 4000 RTP/AVP 8 101", "a=fmtp:101 0-16"], 101),
+        (["m=audio 4000 RTP/AVP 8 101", "a=rtpmap:101 speex/8000"], None),
+        (["m=audio 4000 RTP/AVP 8 96"], None),
+    ):
+        found = offered(description(*lines))
+        assert isinstance(found, AudioSession)
+        assert found.event_payload_type == expected
+        assert found.events == (frozenset() if expected is None else {101})
+    in_an_offer = answered(description("m=audio 4000 RTP/AVP 8 101"))  # there it may mean anything
+    assert not isinstance(in_an_offer, Rejected)
+    assert in_an_offer[0].media[0].formats == ("8",)
+    assert not in_an_offer[1].events
+
+
 def test_the_answer_may_take_any_of_what_we_offered() -> None:
     found = offered(description("m=audio 4000 RTP/AVP 9 0"))
     assert isinstance(found, AudioSession)
@@ -177,6 +194,7 @@ def test_direction(where: str, said: str, answer: str, may_send: bool, may_recei
     agreed = offered(description(*lines))
     assert isinstance(agreed, AudioSession)
     assert (agreed.may_send, agreed.may_receive) == (may_send, may_receive)
+    assert agreed.held == (answer != "sendrecv")
 
 
 def test_the_direction_of_the_line_goes_before_that_of_the_session() -> None:
@@ -190,6 +208,7 @@ def test_the_old_kind_of_hold_sends_nothing(address: str) -> None:
     found = answered(description("m=audio 4000 RTP/AVP 8", f"c=IN {address}"))
     assert not isinstance(found, Rejected)
     assert not found[1].may_send
+    assert found[1].held
 
 
 # --- crypto ----------------------------------------------------------------------------------------------------------
@@ -365,12 +384,32 @@ def test_an_answer_that_is_none_leaves_the_offer_open() -> None:
     assert one.agreed is None
 
 
-def test_versions_grow_with_each_description() -> None:
+def version(body: bytes | None) -> int:
+    """Of a description of ours."""
+    found = sdp.parse(body or b"")
+    assert found is not None
+    return found.version
+
+
+def test_the_version_grows_by_one_with_what_is_said_and_only_then() -> None:
     one = Negotiation(address="192.0.2.1", port=40_000, session_id=9)
-    versions = []
-    for _ in range(3):
-        found = sdp.parse(one.offer())
-        assert found is not None
-        versions.append(found.version)
-        one.withdraw()
-    assert versions == [9, 10, 11]
+    other = Negotiation(address="203.0.113.9", port=30_000, session_id=50, codecs=("PCMU",), events=False)
+    first = one.offer()
+    one.withdraw()
+    assert one.offer() == first  # refused, and the same again
+    assert version(first) == 9
+    assert one.accept(other.answer(first) or b"")
+    assert one.offer() == first  # the session is refreshed
+    assert one.accept(other.answer(first) or b"")
+    assert [version(one.answer(other.offer())), version(one.answer(other.offer()))] == [10, 10]
+    assert [version(one.offer()), version(one.offer())] == [11, 11]
+    one.withdraw()
+    assert version(one.answer(other.offer())) == 12  # as it was, but something else was said meanwhile
+    assert version(other.offer()) == 50
+
+
+def test_phones_behind_one_number_are_told_versions_of_their_own() -> None:
+    one = Negotiation(address="192.0.2.1", port=40_000, session_id=9)
+    first, second = one.forked(), one.forked()
+    for fork in (first, second):
+        assert version(fork.offer()) == 9

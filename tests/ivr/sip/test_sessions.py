@@ -122,6 +122,14 @@ def test_a_request_with_an_old_number_is_refused_and_changes_nothing(outgoing: b
     assert far.say("BYE", cseq=500).status == 200  # gaps are fine
 
 
+def test_their_first_request_may_have_the_number_0() -> None:
+    stage = Stage()
+    far = stage.up()
+    assert far.say("OPTIONS", cseq=0).status == 200  # RFC 3261, 12.2.2: nothing came before it
+    assert far.say("INFO", cseq=0).status == 500
+    assert far.say("BYE", cseq=1).status == 200
+
+
 @DIRECTIONS
 @pytest.mark.parametrize("wrong", ["from tag", "to tag", "call id"])
 def test_a_request_of_another_dialog_gets_481(outgoing: bool, wrong: str) -> None:
