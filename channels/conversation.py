@@ -90,8 +90,8 @@ class Stop:
 
 
 class Attendant(Protocol):
-    """The broker, as seen from a call. Every method returns within a bounded time and raises nothing: what cannot be
-    answered now is FAILED, LOCKED, None or empty."""
+    """The broker, as seen from a call. Every method returns within a bounded time. What cannot be answered now is FAILED, LOCKED
+    or None; `briefings` and `briefings_of` raise then, for nothing read is not nothing open."""
 
     async def decide(self, reference: str, decision: Decision) -> Reply:
         """Records what the person at the other end decided."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import structlog
-from sqlalchemy import Connection, case, select
+from sqlalchemy import Connection, and_, case, func, or_, select
 
 from channels.conversation import Briefing, Caller, Decision, Line, Proof, Reply, Standing
 from gateway import pins
@@ -16,14 +16,13 @@ from gateway.alert import Alert, Status
 from gateway.clock import Clock
 from gateway.decisions import Decide
 from gateway.delivery import State
+from gateway.held import Keys
 from gateway.lines import Lines
 from gateway.pins import CROWD, ONE, PHONE, Guesses, Patience
 from gateway.rendering import text_for
 from gateway.settings import LineSettings, PersonSettings
 from gateway.store import rows, tables
 from gateway.store.engine import Store
-from gateway.store.errors import StoreError
-from gateway.store.journal import Journal
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +37,7 @@ WITHHELD = frozenset({"", "unknown", "anonymous", "unavailable", "restricted", "
 CLAIM_S = 60.0
 """How long a call may take from the right PIN to asking for its alarm; it asks at once, unless it has ended."""
 DECIDE_S = 10.0
-"""Somebody holds the phone: an answer that takes longer is as good as none."""
+"""Somebody holds the phone: an answer that takes longer is as good as none. What they did is written all the same."""
 
 T = TypeVar("T")
 
@@ -101,7 +100,7 @@ class PhoneAttendant:
         self,
         *,
         store: Store,
-        journal: Journal,
+        keys: Keys,
         clock: Clock,
         people: People,
         lines: Lines,
@@ -110,7 +109,7 @@ class PhoneAttendant:
         channel: str,
     ) -> None:
         self._store = store
-        self._journal = journal
+        self._keys = keys
         self._clock = clock
         self._people = people
         self._lines = lines
@@ -137,12 +136,9 @@ class PhoneAttendant:
         command = Decide(delivery_id=reference, decision=decision, via=self._channel, names=self._people.names)
         try:
             async with asyncio.timeout(DECIDE_S):
-                return await asyncio.shield(self._hold(self._journal.do(command, urgent=True)))
-        except (StoreError, TimeoutError) as error:
-            log.warning("decision_not_recorded", delivery=reference, decision=decision, error=str(error))
-            return Reply(standing=Standing.FAILED)
-        except Exception:
-            log.exception("decision_refused", delivery=reference, decision=decision)
+                return await asyncio.shield(self._keys.record(command))
+        except TimeoutError:  # it is kept, and written as soon as it can be: whoever pressed it may hang up
+            log.warning("decision_waits", delivery=reference, decision=decision)
             return Reply(standing=Standing.FAILED)
 
     # --- what is open ------------------------------------------------------------------------------------------------
@@ -159,11 +155,8 @@ class PhoneAttendant:
         return () if person is None else await self._open_for(person.addresses)
 
     async def _open_for(self, addresses: Sequence[str], *, first: str = "") -> list[Briefing]:
-        try:
-            found = await self._store.read(lambda connection: _open_alerts(connection, tuple(set(addresses)), first))
-        except StoreError as error:
-            log.warning("briefings_not_read", error=str(error))
-            return []
+        """Raises StoreError: that nothing could be read is not that nothing is open."""
+        found = await self._store.read(lambda connection: _open_alerts(connection, tuple(set(addresses)), first))
         return [
             Briefing(
                 reference=delivery_id,
@@ -286,7 +279,12 @@ class PhoneAttendant:
             return None
         raising = waiting[-1]  # those before it may be of callers who have hung up
         self._forget(key, raising)
-        return await asyncio.shield(raising)
+        try:
+            async with asyncio.timeout(DECIDE_S):
+                return await asyncio.shield(raising)
+        except TimeoutError:  # it is still raised, as soon as it can be
+            log.error("alarm_waits", line=line.name, source=source)
+            return None
 
     def _forget(self, key: tuple[str, str], raising: asyncio.Task[str | None]) -> None:
         waiting = self._raising.get(key, [])
@@ -356,24 +354,33 @@ class TrialAttendant:
 
 def _open_alerts(connection: Connection, addresses: tuple[str, ...], first: str) -> list[tuple[str, str, Alert]]:
     """(delivery, its language, alert) of each open alert that was, or is being, sent to one of the addresses, or could not be:
-    who rings back has missed a call. Of several deliveries of an alert that to the address `first` stands for it."""
+    who rings back has missed a call. One that was received and that nobody has taken in charge is open as well. Of several
+    deliveries of an alert that under way to the address `first` stands for it, else another one to it."""
     d, a = tables.deliveries.c, tables.alerts
-    statement = (
-        select(d.id, d.language, *rows.alerts.columns)
+    received = and_(a.c.status == Status.ACKNOWLEDGED.value, a.c.confirm_by_at.is_not(None))
+    sending = d.state == State.SENDING.value
+    likely = case((and_(d.address == first, sending), 0), (d.address == first, 1), (sending, 2), else_=3)
+    ranked = (
+        select(
+            d.id,
+            d.language,
+            d.alert_id,
+            func.row_number().over(partition_by=d.alert_id, order_by=(likely, d.id)).label("n"),
+        )
         .join(a, a.c.id == d.alert_id)
         .where(
             a.c.ended_at.is_(None),
-            a.c.status == Status.ACTIVE.value,
+            or_(a.c.status == Status.ACTIVE.value, received),
             d.address.in_(addresses),
             d.state != State.CANCELLED.value,
         )
-        .order_by(
-            a.c.priority, a.c.id, case((d.address == first, 0), (d.state == State.SENDING.value, 1), else_=2), d.id
-        )
-        .limit(4 * BRIEFINGS_MAX)
+        .subquery()
     )
-    found: dict[str, tuple[str, str, Alert]] = {}
-    for row in connection.execute(statement):
-        alert = rows.alerts.from_row(row[2:])
-        found.setdefault(alert.id, (row[0], row[1], alert))
-    return list(found.values())[:BRIEFINGS_MAX]
+    statement = (
+        select(ranked.c.id, ranked.c.language, *rows.alerts.columns)
+        .join(a, a.c.id == ranked.c.alert_id)
+        .where(ranked.c.n == 1)
+        .order_by(a.c.priority, a.c.id)
+        .limit(BRIEFINGS_MAX)
+    )
+    return [(row[0], row[1], rows.alerts.from_row(row[2:])) for row in connection.execute(statement)]

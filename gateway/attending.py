@@ -7,11 +7,13 @@ import structlog
 from channels.conversation import Conversing
 from gateway.attendant import People, PhoneAttendant
 from gateway.broker import Broker
+from gateway.held import Keys
 from gateway.lines import Lines
 from gateway.phone_alarms import PhoneAlarms
 from gateway.pins import Guesses
-from gateway.planning import AddressRefused
-from gateway.rules import unreachable
+from gateway.planning import AddressRefused, Planner
+from gateway.rules import NotTaken, request_of, unreachable
+from gateway.settings import RuleSettings
 from gateway.settings_people import check_people
 from gateway.submission import Submissions
 
@@ -30,22 +32,25 @@ def attend(broker: Broker) -> None:
             return address
 
     check_people("the settings", broker.settings.people, canonical)
-    alarms = PhoneAlarms(broker, Submissions(broker))
+    submissions = Submissions(broker)
+    alarms = PhoneAlarms(broker, submissions)
     people = People(broker.settings.people, canonical)
     broker.names = people.names
     lines = Lines(broker.settings.lines, anybody=bool(people.everybody))
-    guesses = Guesses()
+    guesses, keys = Guesses(), Keys(broker.journal, broker.clock)
     for line in broker.settings.lines:
         if line.kind == "alarm" and alarms.rule_for(line) is None:
             log.error("line_without_rule", line=line.name)
     for told in unreachable(broker.settings.rules, broker.planner):
         log.warning("rule_reaches_nobody", detail=told)
+    for rule in broker.settings.rules:
+        _check_quorum(rule, broker.planner, submissions)
     for provider, channel in broker.channels.items():
         if isinstance(channel, Conversing):
             channel.attend(
                 PhoneAttendant(
                     store=broker.store,
-                    journal=broker.journal,
+                    keys=keys,
                     clock=broker.clock,
                     people=people,
                     lines=lines,
@@ -56,3 +61,15 @@ def attend(broker: Broker) -> None:
                 alive=broker.breakers[provider].alive,
                 joined=broker.dispatchers[provider].joined,
             )
+
+
+def _check_quorum(rule: RuleSettings, planner: Planner, submissions: Submissions) -> None:
+    """Says where a rule asks for more people than it reaches: its alerts then ask for as many as there are."""
+    if rule.acknowledgement is None or rule.acknowledgement.quorum is None:
+        return
+    try:
+        people = submissions.able(request_of(rule, planner)[0])
+    except NotTaken:
+        return  # that it reaches nobody is told already
+    if people < rule.acknowledgement.quorum:
+        log.error("rule_quorum_too_high", rule=rule.name, quorum=rule.acknowledgement.quorum, people=people)

@@ -62,6 +62,8 @@ class Breaker:
 
     def saw(self, outcome: Outcome, now: float) -> None:
         """Counts an attempt. An answer of any kind, even a refusal or a throttle, shows that the provider is there."""
+        if isinstance(outcome, RetryLater) and outcome.joined:
+            return  # one call is one attempt, however many alerts waited for it
         self._trial_at = None
         if _is_opening(outcome):
             return  # the provider has not been tried

@@ -18,6 +18,7 @@ from billing.tariff import Tariff, TariffTable
 from channels.channel import Channel, Message
 from channels.conversation import Stop
 from channels.outcome import Report
+from gateway.answered import spare
 from gateway.attempts import Claim
 from gateway.breaker import Breaker
 from gateway.callbacks import CallbackSender
@@ -28,7 +29,7 @@ from gateway.escalation import Recipient
 from gateway.escalator import Escalator
 from gateway.intake import ClaimedAtOnce
 from gateway.last_resort import LastResort
-from gateway.lifecycle import Taken
+from gateway.lifecycle import Taken, ended_among
 from gateway.outbound import OutboundClient, OutboundPolicy
 from gateway.planning import Planner
 from gateway.policy import RetryPolicy
@@ -104,7 +105,12 @@ class Broker:
             recipients=[self._last_recipient(recipient) for recipient in settings.last_resort.recipients]
         )
         self.escalator = Escalator(
-            store=store, journal=self.journal, planner=self.planner, tariffs=self.tariffs, clock=clock
+            store=store,
+            journal=self.journal,
+            planner=self.planner,
+            tariffs=self.tariffs,
+            clock=clock,
+            names=lambda: self.names,
         )
         self.rescuer = Rescuer(
             store=store,
@@ -141,6 +147,7 @@ class Broker:
                 clock=clock,
                 breaker=self.breakers[provider],
                 render=self._render,
+                ended_among=self._ended_among,
             )
             for provider, channel in channels.items()
         }
@@ -153,6 +160,7 @@ class Broker:
         return Recipient(person=recipient.name or addresses[0], language=recipient.language, addresses=addresses)
 
     def _finish(self, unit: Unit) -> None:
+        spare(unit, self.names, self.tariffs)
         follow_declines(unit, finish(unit), self.names)
         self.last_resort.follow(unit)
 
@@ -324,6 +332,9 @@ class Broker:
         announcements, self._announcements = self._announcements, {}
         for provider, tickets in announcements.items():
             await self.queue.announce(provider, tickets)
+
+    async def _ended_among(self, delivery_ids: Sequence[str]) -> Mapping[str, str]:
+        return await self.store.read(lambda connection: ended_among(connection, delivery_ids))
 
     # --- messages ----------------------------------------------------------------------------------------------------
 

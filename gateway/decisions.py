@@ -14,15 +14,15 @@ from gateway.clock import rfc3339
 from gateway.delivery import Delivery
 from gateway.frozen import replace
 from gateway.lifecycle import acknowledgers, write_acknowledgement
-from gateway.progress import change_alert
+from gateway.progress import DECLINED, change_alert
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
 
 _OVER = frozenset({Status.RESOLVED, Status.CANCELLED, Status.COMPLETED})
 
 
-DECLINED, ALL_DECLINED = "declined", "everybody_declined"
-"""Lines of the timeline."""
+ALL_DECLINED = "everybody_declined"
+"""A line of the timeline, as DECLINED is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Decide:
         if has_it and by not in people:
             return Reply(standing=Standing.ELSEWHERE, by=last_acknowledger(unit, alert.id))
         if self.decision is Decision.DECLINED:
-            if by in people:  # they have it, and cannot give it back by a key: nobody would be called for it
+            if has_it:  # they have it, and cannot give it back by a key: nobody would be called for it
                 return Reply(standing=Standing.ELSEWHERE, by=by)
             _decline(unit, alert, delivery, by, self.via, self.names)
         else:
@@ -77,14 +77,15 @@ class Decide:
 def last_acknowledger(unit: Unit, alert_id: str) -> str:
     """Who acknowledged last; "" where nobody has."""
     t = tables.acknowledgements.c
-    statement = select(t.by).where(t.alert_id == alert_id).order_by(t.id.desc()).limit(1)
+    statement = select(t.by).where(t.alert_id == alert_id, t.handed_back == 0).order_by(t.id.desc()).limit(1)
     return unit.connection.scalar(statement) or ""
 
 
 def _taken_by_somebody(unit: Unit, alert_id: str) -> bool:
-    """Whether somebody took it in charge before enough had acknowledged."""
+    """Whether somebody took it in charge by a key before enough had acknowledged. With a key of the API the comment is free text."""
     t = tables.acknowledgements.c
-    statement = select(func.count()).where(t.alert_id == alert_id, t.comment == str(Decision.TAKEN))
+    taken = (t.key_id == "", t.comment == str(Decision.TAKEN), t.handed_back == 0)
+    statement = select(func.count()).where(t.alert_id == alert_id, *taken)
     return bool(unit.connection.scalar(statement))
 
 
@@ -116,8 +117,9 @@ def _go_on(unit: Unit, alert: Alert, names: Mapping[str, str]) -> None:
         return
     unit.flush()
     told = _events(unit, alert.id)
-    declined = {detail for kind, detail in told if kind == DECLINED}
-    if not _reached(unit, alert.id, names) <= declined:
+    reached, known_as = _reached(unit, alert.id, names)
+    declined = {known_as.get(detail, detail) for kind, detail in told if kind == DECLINED}
+    if not reached <= declined:
         return
     if alert.step_at is None:
         if all(kind != ALL_DECLINED for kind, _ in told):
@@ -142,8 +144,14 @@ def _tries_others(unit: Unit, delivery: Delivery) -> bool:
     return bool(unit.connection.scalar(others))
 
 
-def _reached(unit: Unit, alert_id: str, names: Mapping[str, str]) -> set[str]:
-    """The people who were reached."""
+def _reached(unit: Unit, alert_id: str, names: Mapping[str, str]) -> tuple[set[str], dict[str, str]]:
+    """The people who were reached; and what the alert calls people, by whose address it has under that name."""
     t = tables.deliveries.c
-    statement = select(t.address, t.person).where(t.alert_id == alert_id, t.state.in_(("accepted", "delivered")))
-    return {names.get(row.address, row.person) for row in unit.connection.execute(statement)}
+    found = unit.connection.execute(select(t.address, t.person, t.state).where(t.alert_id == alert_id)).all()
+    owners: dict[str, set[str]] = {}
+    for row in found:
+        if row.address in names:
+            owners.setdefault(row.person, set()).add(names[row.address])
+    known_as = {person: who for person, (who, *more) in owners.items() if not more}
+    reached = (row for row in found if row.state in ("accepted", "delivered"))
+    return {names.get(row.address) or known_as.get(row.person, row.person) for row in reached}, known_as

@@ -201,7 +201,7 @@ class LastWordGiven:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lapsed:
-    """The deadline passed."""
+    """The deadline passed. Of an attempt that is under way nothing is heard any more either: its lease ran out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -271,8 +271,8 @@ TRANSITIONS: dict[State, dict[type[Event], frozenset[State]]] = {
     _S: {
         AttemptAccepted: frozenset({_A}),
         AttemptDelivered: frozenset({_D}),
-        AttemptPostponed: frozenset({_Q, _F, _C}),
-        AttemptRefused: frozenset({_Q, _F, _C}),
+        AttemptPostponed: frozenset({_Q, _F, _E, _C}),
+        AttemptRefused: frozenset({_Q, _F, _E, _C}),
         AttemptUnknown: frozenset({_U}),
         LeaseLost: frozenset({_U}),
         LeaseRenewed: frozenset({_S}),
@@ -285,20 +285,20 @@ TRANSITIONS: dict[State, dict[type[Event], frozenset[State]]] = {
     _U: {
         AttemptAccepted: frozenset({_A}),
         AttemptDelivered: frozenset({_D}),
-        AttemptPostponed: frozenset({_Q, _F, _C}),
-        AttemptRefused: frozenset({_Q, _F, _C}),
+        AttemptPostponed: frozenset({_Q, _F, _E, _C}),
+        AttemptRefused: frozenset({_Q, _F, _E, _C}),
         AttemptUnknown: frozenset({_U}),
         Proved: frozenset({_D}),
-        Disproved: frozenset({_Q, _F, _C}),
+        Disproved: frozenset({_Q, _F, _E, _C}),
         ReceiptNoted: frozenset({_U}),
         LastWordGiven: frozenset({_A}),
-        DoubtLapsed: frozenset({_Q, _F, _C}),
+        DoubtLapsed: frozenset({_Q, _F, _E, _C}),
         Lapsed: frozenset({_E}),
         CancelRequested: frozenset({_U}),
     },
     _A: {
         Proved: frozenset({_D}),
-        Disproved: frozenset({_Q, _F, _C}),
+        Disproved: frozenset({_Q, _F, _E, _C}),
         ReceiptNoted: frozenset({_A}),
         LastWordGiven: frozenset({_A}),
         Lapsed: frozenset({_E}),
@@ -346,10 +346,13 @@ def _settle(delivery: Delivery, state: State, code: str, now: datetime) -> tuple
 def _again(
     delivery: Delivery, decision: Decision, code: str, now: datetime, *, tries: int, used_up: bool = True
 ) -> tuple[Delivery, tuple[Effect, ...]]:
-    """Back to the queue as decided, or the end: cancelled when that was asked for, else failed.
+    """Back to the queue as decided, or the end: expired once the deadline has passed, cancelled when that was asked for, else
+    failed.
 
     A provider that is left is `used_up`, unless nothing was tried over it (its link was down).
     """
+    if now >= delivery.deadline_at:
+        return _settle(delivery, State.EXPIRED, code, now)
     if delivery.cancel_requested:
         return _settle(delivery, State.CANCELLED, code, now)
     if isinstance(decision, GiveUp):
@@ -394,7 +397,8 @@ def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, t
                 raise Ignored("not to be sent now")
             epoch = delivery.epoch + 1
             chain = delivery.chain if event.continues else epoch
-            look_at = min(event.lease_until, delivery.deadline_at)
+            # while somebody has the lease, what they come back with settles it, be it after the deadline
+            look_at = event.lease_until
             claimed = replace(delivery, state=State.SENDING, epoch=epoch, chain=chain, look_at=look_at)
             return claimed, ()
         case AttemptAccepted():
@@ -413,7 +417,7 @@ def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, t
             until = min(event.until, delivery.deadline_at)
             return replace(delivery, state=State.UNSURE, code=code, look_at=until), ()
         case LeaseRenewed():
-            return replace(delivery, look_at=min(event.until, delivery.deadline_at)), ()
+            return replace(delivery, look_at=event.until), ()
         case DoubtLapsed():
             return _again(delivery, event.decision, delivery.code, now, tries=delivery.tries + 1)
         case Disproved():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter as Counted
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -31,6 +32,10 @@ log = structlog.get_logger(__name__)
 CLAIM_MAX = 200  # deliveries of one claim: one commit for them, and the first is on the wire soon
 EMERGENCY_SHARE = 10  # one slot in ten of a provider's window, at least one, is kept for emergencies
 RECORD_AGAIN_S = 1.0  # pause before an outcome is recorded once more while the store cannot write
+ENDS_ASKED_S = 1.0  # how long a phone may ring on for an alert that has ended, where no word of it comes
+ENDS_REMEMBERED = timedelta(
+    seconds=60
+)  # attempts for it that are on their way by then: longer than a message takes to make
 IDLE_WHEN_DOWN_S = 0.1  # how long an unavailable provider's queue rests before its tickets are looked at again
 
 ATTEMPTS = Counter("tocsin_attempts_total", "Attempts by provider and outcome", ["provider", "outcome"])
@@ -66,7 +71,8 @@ class _Slots:
 
 
 class Dispatcher:
-    """One provider's loop. `render` makes the message of a claim."""
+    """One provider's loop. `render` makes the message of a claim; `ended_among` tells which of some deliveries are not wanted any
+    more, with the name of whoever has their alert, or ""."""
 
     def __init__(
         self,
@@ -79,6 +85,7 @@ class Dispatcher:
         clock: Clock,
         breaker: Breaker,
         render: Callable[[Claim], Coroutine[Any, Any, Message]],
+        ended_among: Callable[[Sequence[str]], Awaitable[Mapping[str, str]]],
     ) -> None:
         self.channel = channel
         self.provider = channel.provider
@@ -94,21 +101,26 @@ class Dispatcher:
         self._joined = 0
         self._attempts: set[asyncio.Task[None]] = set()
         self._sending: dict[tuple[str, int], tuple[Claim, float]] = {}
-        self._rendering: dict[tuple[str, int], Claim] = {}
-        self._stopped: set[tuple[str, int]] = set()
+        self._ended: dict[str, datetime] = {}
+        self._ended_among = ended_among
         self._in_flight = IN_FLIGHT.labels(self.provider)
 
     async def run(self) -> None:
         """Sends until cancelled; then waits for the attempts under way (the channel bounds each in time)."""
-        renewing = asyncio.create_task(self._renew())
+        keeping = [asyncio.create_task(self._renew())]
+        if isinstance(self.channel, Conversing):
+            keeping.append(asyncio.create_task(self._ask_for_ends(self.channel)))
         try:
             while True:
                 with suppress(QueueUnavailable):
                     await self._round()
         finally:
-            renewing.cancel()
-            if self._attempts:
-                await asyncio.gather(*self._attempts, return_exceptions=True)
+            try:
+                if self._attempts:
+                    await asyncio.gather(*self._attempts, return_exceptions=True)
+            finally:  # only now: a call that is waited for keeps its lease, or another process would call the same phone
+                for task in keeping:
+                    task.cancel()
 
     def joined(self, change: int) -> None:
         """So many attempts more, or below 0 fewer, wait for what another one has under way: others may use their slots."""
@@ -131,6 +143,21 @@ class Dispatcher:
                     await self._journal.do(command)
                 except StoreError as error:
                     log.warning("leases_not_renewed", provider=self.provider, error=str(error))
+
+    async def _ask_for_ends(self, channel: Conversing) -> None:
+        """Takes back what rings or talks for an alert that has ended, where no word of it came: the queue that brings it from
+        other processes may be away, or the process that ended it may have died."""
+        while True:
+            await asyncio.sleep(ENDS_ASKED_S)
+            under_way = [claim.delivery.id for claim, _ in self._sending.values()]
+            for start in range(0, len(under_way), CLAIM_MAX):
+                try:
+                    ended = await self._ended_among(under_way[start : start + CLAIM_MAX])
+                except StoreError as error:
+                    log.warning("ends_not_known", provider=self.provider, error=str(error))
+                    break
+                for delivery_id, by in ended.items():
+                    channel.stop(delivery_id, Stop(by=by))
 
     async def _round(self) -> None:
         tickets = await self._take()
@@ -223,13 +250,23 @@ class Dispatcher:
 
     def stop(self, alert_id: str, stop: Stop) -> None:
         """Takes back the attempts for an alert that has ended: what has not left stays here, what rings is hung up."""
-        for attempt, claim in self._rendering.items():
-            if claim.alert.id == alert_id:
-                self._stopped.add(attempt)
+        self._remember_end(alert_id)
         if isinstance(self.channel, Conversing):
             for claim, _ in self._sending.values():
                 if claim.alert.id == alert_id:
                     self.channel.stop(claim.delivery.id, stop)
+
+    def _remember_end(self, alert_id: str) -> None:
+        now = self._clock.now()
+        self._ended.pop(alert_id, None)  # so that the oldest stay in front
+        self._ended[alert_id] = now
+        while now - next(iter(self._ended.values())) > ENDS_REMEMBERED:
+            del self._ended[next(iter(self._ended))]
+
+    def _is_over(self, claim: Claim) -> bool:
+        """Whether the alert ended after it was claimed, or in the same commit; handed back it is claimed anew."""
+        ended_at = self._ended.get(claim.alert.id)
+        return ended_at is not None and claim.attempt.started_at <= ended_at
 
     async def _attempt(self, claim: Claim) -> None:
         attempt = (claim.delivery.id, claim.delivery.epoch)
@@ -246,8 +283,6 @@ class Dispatcher:
             self._in_flight.dec()
 
     async def _send(self, claim: Claim) -> Outcome:
-        attempt = (claim.delivery.id, claim.delivery.epoch)
-        self._rendering[attempt] = claim
         try:
             message = await self._render(claim)
         except StoreError as error:
@@ -256,10 +291,7 @@ class Dispatcher:
         except Exception as error:
             log.exception("message_not_rendered", delivery=claim.delivery.id)
             return PermanentFailure(reason=Reason(code="not_rendered", detail=str(error), alarm=True))
-        finally:
-            del self._rendering[attempt]
-        if attempt in self._stopped:
-            self._stopped.discard(attempt)
+        if self._is_over(claim):
             return RetryLater(reason=Reason(code="cancelled", detail="the alert ended before anything had left"))
         try:
             return await self.channel.send(message)

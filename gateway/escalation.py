@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -67,6 +67,12 @@ def due_at(plan: Sequence[Occurrence], n: int, start_at: datetime) -> datetime |
     return start_at + timedelta(seconds=plan[n].after_s) if n < len(plan) else None
 
 
+def is_repeat(plan: Sequence[Occurrence], n: int) -> bool:
+    """Whether occurrence `n` only tries again what an earlier one has tried."""
+    tried = {(earlier.channels, earlier.recipients) for earlier in plan[:n]}
+    return n < len(plan) and (plan[n].channels, plan[n].recipients) in tried
+
+
 def targets(occurrence: Occurrence, recipients: Sequence[Recipient]) -> list[tuple[int, Recipient, str]]:
     """(number of the recipient, recipient, address) for all whom this occurrence tries, in order."""
     chosen = recipients if occurrence.recipients is None else occurrence.recipients
@@ -76,6 +82,23 @@ def targets(occurrence: Occurrence, recipients: Sequence[Recipient]) -> list[tup
         for address in recipient.addresses
         if not occurrence.channels or address.partition(":")[0] in occurrence.channels
     ]
+
+
+class Names:
+    """Who is who, within one alert: one human has one name, whatever the alert calls them and whichever of their phones it is.
+    `names` are those of people by their addresses; `reached` are the addresses of the alert, each with its person."""
+
+    def __init__(self, names: Mapping[str, str], reached: Iterable[tuple[str, str]]) -> None:
+        owners: dict[str, set[str]] = {}
+        for address, person in reached:
+            if address in names:
+                owners.setdefault(person, set()).add(names[address])
+        self._by_address = names
+        self._by_person = {person: who for person, (who, *more) in owners.items() if not more}
+
+    def of(self, person: str, address: str = "") -> str:
+        """The name of the person at the address."""
+        return self._by_address.get(address) or self._by_person.get(person, person)
 
 
 # --- as stored with the alert ----------------------------------------------------------------------------------------

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import structlog
 
 from gateway.alert import Alert, Status
+from gateway.answered import answered_since
 from gateway.clock import Clock
-from gateway.escalation import plan_from_json, recipients_from_json
+from gateway.escalation import Names, Occurrence, due_at, is_repeat, plan_from_json, recipients_from_json, targets
 from gateway.intake import CHUNK, ActivateStep, ExpandAlert
-from gateway.lifecycle import AlertNotFound, ChangeAlert, StopDeliveries, lapse
+from gateway.lifecycle import AlertNotFound, ChangeAlert, GoOnTo, StopDeliveries, lapse
 from gateway.planning import PlannedDelivery, Planner
 from gateway.progress import Tariffs
 from gateway.store import rows, tables
@@ -23,9 +24,20 @@ log = structlog.get_logger(__name__)
 
 
 class Escalator:
-    """The part of the broker that needs an alert's recipients again after it was accepted."""
+    """The part of the broker that needs an alert's recipients again after it was accepted. `names` gives those of people by
+    their addresses."""
 
-    def __init__(self, *, store: Store, journal: Journal, planner: Planner, tariffs: Tariffs, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        journal: Journal,
+        planner: Planner,
+        tariffs: Tariffs,
+        clock: Clock,
+        names: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        self._names = names
         self._store = store
         self._journal = journal
         self._planner = planner
@@ -48,7 +60,9 @@ class Escalator:
         if alert.expanded < alert.expanding:
             self.expand(alert_id)
         elif alert.step_at is not None and alert.step_at <= self._clock.now():
-            planned = self._plan(alert, alert.step)
+            planned = await self._next(alert)
+            if planned is None:
+                return
             command = ActivateStep(alert_id=alert_id, step=alert.step, planned=planned, tariffs=self._tariffs)
             if await self._journal.do(command, urgent=alert.priority == 0) and len(planned) > CHUNK:
                 self.expand(alert_id, planned)
@@ -99,6 +113,28 @@ class Escalator:
             # a claim refuses the deliveries of an ended alert, and their deadline settles them: nothing goes out
             log.warning("stop_interrupted", alert=alert_id, error=str(error))
 
+    async def _next(self, alert: Alert) -> list[PlannedDelivery] | None:
+        """The deliveries of the step that is due, without whoever has answered; None where it is not to begin now."""
+        planned = self._plan(alert, alert.step)
+        answered = frozenset[str]()
+        if alert.step > 0 and len(planned) <= CHUNK:  # a broadcast is written piece by piece, always by the same list
+            answered = await self._store.read(lambda connection: answered_since(connection, alert.id))
+        if not answered:
+            return planned
+        plan = plan_from_json(alert.steps)
+        who = Names(self._names(), _everybody(plan, alert))
+        asked_no_more = {who.of(name) for name in answered}
+        n = _left_to(plan, alert, who, asked_no_more)
+        at = due_at(plan, n, alert.start_at)
+        now = self._clock.now()
+        if at is not None and not is_repeat(plan, n):
+            at = now
+        if n == alert.step and at is not None and at <= now:
+            return [one for one in planned if who.of(one.person, one.address) not in asked_no_more]
+        # nobody is left to be asked in it; or it was brought forward, and only tries again whoever has not answered
+        await self._journal.do(GoOnTo(alert_id=alert.id, step=alert.step, to=n, at=at))
+        return None
+
     def _plan(self, alert: Alert, step: int) -> list[PlannedDelivery]:
         occurrence = plan_from_json(alert.steps)[step]
         return self._planner.plan(occurrence, recipients_from_json(alert.recipients), alert)
@@ -109,3 +145,21 @@ class Escalator:
         )
         row = await self._store.read(lambda connection: connection.execute(statement).first())
         return None if row is None else rows.alerts.from_row(row)
+
+
+def _everybody(plan: Sequence[Occurrence], alert: Alert) -> Iterator[tuple[str, str]]:
+    """The addresses of all steps, each with its person."""
+    recipients = recipients_from_json(alert.recipients)
+    for occurrence in plan:
+        for _, recipient, address in targets(occurrence, recipients):
+            yield address, recipient.person
+
+
+def _left_to(plan: Sequence[Occurrence], alert: Alert, who: Names, answered: Collection[str]) -> int:
+    """The first step from the next one on in which somebody is left to be asked."""
+    recipients = recipients_from_json(alert.recipients)
+    for n in range(alert.step, len(plan)):
+        tried = targets(plan[n], recipients)
+        if not tried or any(who.of(recipient.person, address) not in answered for _, recipient, address in tried):
+            return n
+    return len(plan)

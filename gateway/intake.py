@@ -172,7 +172,8 @@ class AcceptAlert:
                 ended_at=None,
                 priority=self.alert.priority,
                 rule=self.alert.rule if same.rule is Rule.NONE else same.rule,
-                quorum=self.alert.quorum if same.rule is Rule.NONE else same.quorum,
+                # never more than the people whom the open alert asks
+                quorum=min(self.alert.quorum, max(1, same.people)) if same.rule is Rule.NONE else same.quorum,
                 confirm_by_at=None,
                 expires_at=max(same.expires_at, self.alert.expires_at),
                 step=0,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import Connection, or_, select, update
 
 from gateway import alert as machine
 from gateway import delivery as deliveries
@@ -20,6 +21,20 @@ from gateway.store import tables
 from gateway.store.unit import Unit, Wants
 
 CANCEL_CHUNK = 500  # deliveries stopped by one command; a broadcast takes several
+
+
+def ended_among(connection: Connection, delivery_ids: Sequence[str]) -> dict[str, str]:
+    """Those of some deliveries that are not to go on, since their alert has ended or they were cancelled, each with who has
+    the alert, or ""."""
+    d, s, a = tables.deliveries.c, tables.alerts.c, tables.acknowledgements.c
+    by = select(a.by).where(a.alert_id == s.id).order_by(a.id.desc()).limit(1).scalar_subquery()
+    statement = (
+        select(d.id, s.status, by.label("by"))
+        .join(tables.alerts, s.id == d.alert_id)
+        .where(d.id.in_(delivery_ids), or_(d.cancel_requested == 1, s.ended_at.is_not(None)))
+    )
+    acknowledged = Status.ACKNOWLEDGED.value
+    return {row.id: row.by if row.status == acknowledged else "" for row in connection.execute(statement)}
 
 
 class AlertNotFound(LookupError):  # noqa: N818 - the name of its problem
@@ -79,9 +94,9 @@ def write_acknowledgement(unit: Unit, alert_id: str, by: str, *, via: str, comme
 
 
 def acknowledgers(unit: Unit, alert_id: str) -> set[str]:
-    """The distinct people who have acknowledged."""
+    """The distinct people who have acknowledged, and not handed it back."""
     t = tables.acknowledgements.c
-    return set(unit.connection.scalars(select(t.by).where(t.alert_id == alert_id)))
+    return set(unit.connection.scalars(select(t.by).where(t.alert_id == alert_id, t.handed_back == 0)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +138,28 @@ def _announce_suspended(unit: Unit, alert: Alert) -> None:
         unit.signal(Announced(row.provider, row.id, Urgency(row.urgency), unit.now))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoOnTo:
+    """Command: of an alert whose step `step` is next, `to` is the next one instead, at `at`; None: there is none any more."""
+
+    alert_id: str
+    step: int
+    to: int
+    at: datetime | None
+    weight: int = 2
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.alerts.add(self.alert_id)
+
+    def apply(self, unit: Unit) -> None:
+        alert = unit.alert(self.alert_id)
+        if alert is None or alert.status is not Status.ACTIVE or alert.step != self.step or alert.step_at is None:
+            return
+        change_alert(unit, alert, replace(alert, step=self.to, step_at=self.at))
+        if self.at is None:
+            unit.touch(alert.id)  # nothing may be under way either
+
+
 def cancel(unit: Unit, alert: Alert) -> Alert:
     """Called off by upstream or an operator."""
     return machine.cancelled(alert, unit.now)
@@ -134,8 +171,27 @@ def resolve(unit: Unit, alert: Alert) -> Alert:
 
 
 def release(unit: Unit, alert: Alert) -> Alert:
-    """Handed back."""
-    return machine.released(alert, unit.now)
+    """Handed back: the next step begins now."""
+    after = machine.released(alert, unit.now)
+    unit.flush()  # whoever acknowledged so far, in this batch as well, counts no more
+    t = tables.acknowledgements
+    unit.connection.execute(update(t).where(t.c.alert_id == alert.id).values(handed_back=1))
+    if after.step_at is None:
+        return _tried_anew(unit, alert, after)
+    return replace(after, step_at=min(after.step_at, unit.now))
+
+
+def _tried_anew(unit: Unit, before: Alert, after: Alert) -> Alert:
+    """An alert that somebody had, and has not any more: where no step is left, and what was under way was stopped or is over,
+    the last step begins anew. From a new start: its hold is named by that, and is another one."""
+    if after.step_at is not None or after.step == 0:
+        return after
+    if before.ended_at is None:  # what waited goes on
+        unit.flush()
+        if after.expanded < after.expanding or unit.open_alerts([after.id]):
+            return after
+    start_at = max(unit.now, after.start_at + timedelta(microseconds=1))  # whatever another process's clock says
+    return replace(after, step=after.step - 1, step_at=unit.now, start_at=start_at)
 
 
 def lapse(unit: Unit, alert: Alert) -> Alert:
@@ -145,6 +201,8 @@ def lapse(unit: Unit, alert: Alert) -> Alert:
         if unit.open_alerts([alert.id]):  # these have the same deadline, and what becomes of them tells how it ended
             return alert
     after = machine.lapsed(machine.confirmation_lapsed(alert, unit.now), unit.now)
+    if alert.status is Status.ACKNOWLEDGED and after.status is Status.ACTIVE:
+        after = _tried_anew(unit, alert, after)
     return after if after != alert else replace(alert, look_at=machine.next_look(alert))
 
 
@@ -163,6 +221,9 @@ class StopDeliveries:
         wants.alerts.add(self.alert_id)
 
     def apply(self, unit: Unit) -> bool:
+        alert = unit.alert(self.alert_id)
+        if alert is not None and alert.ended_at is None:
+            return False  # handed back meanwhile: what is left of it goes on
         t = tables.deliveries.c
         unit.flush()
         statement = (

@@ -7,20 +7,25 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from sqlalchemy import select
+
 from billing import ledger
 from billing.pricing import SettledUnits, charge_for
 from billing.tariff import Tariff
 from gateway import alert as alerts
-from gateway.alert import Alert, Standing
+from gateway.alert import Alert, Standing, Status
 from gateway.clock import rfc3339, to_micros
 from gateway.delivery import Announce, Delivery, Event, Settle, advance
+from gateway.escalation import is_repeat, plan_from_json
 from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.queue.port import Urgency
+from gateway.store import tables
 from gateway.store.reading import read_tariffs
 from gateway.store.rows import Callback
 from gateway.store.unit import Unit
 
+DECLINED = "declined"  # a line of the timeline: a person was reached, and cannot act
 FIRST_DUE = timedelta(seconds=60)  # a callback that its own process did not send in this time is sent by any
 NOTES_MAX = 500  # events in one callback: about 100 kB; further ones make a callback of their own
 
@@ -178,20 +183,41 @@ def finish(unit: Unit) -> list[Alert]:
         still_open = unit.open_alerts(unit.touched)
         closing = [alert_id for alert_id in unit.touched if alert_id not in still_open]
         reached = unit.reached_alerts(closing) if closing else set()
+        unheard = [alert_id for alert_id in closing if alert_id not in reached]
+        answered = _answered(unit, unheard) if unheard else set()
         for alert_id in closing:
             alert = unit.alert(alert_id)
             if alert is None:
                 continue
-            standing = Standing(open=alert.expanded < alert.expanding, reached=alert_id in reached)
-            after = alerts.settled(alert, standing, unit.now)
+            by_anybody = alert_id in reached or alert_id in answered
+            standing = Standing(open=alert.expanded < alert.expanding, reached=by_anybody)
+            after = _brought_forward(alerts.settled(alert, standing, unit.now), standing, unit.now)
             if after is not alert:
-                change_alert(unit, alert, after)
+                after = change_alert(unit, alert, after)
             if after.ended_at is None:
                 quiet.append(after)
     for alert_id, notes in unit.notes.items():
         _call_back(unit, alert_id, notes)
     unit.flush()
     return quiet
+
+
+def _answered(unit: Unit, ids: list[str]) -> set[str]:
+    """Which of the alerts somebody declined or acknowledged: they were reached, be it that they called us."""
+    e, a = tables.events.c, tables.acknowledgements.c
+    declined = select(e.alert_id).where(e.alert_id.in_(ids), e.kind == DECLINED)
+    acknowledged = select(a.alert_id).where(a.alert_id.in_(ids))
+    return set(unit.connection.scalars(declined.union(acknowledged)))
+
+
+def _brought_forward(alert: Alert, standing: Standing, now: datetime) -> Alert:
+    """Where all that was tried has failed, the next step begins now. A repeat of it keeps its time: it is there to try later."""
+    if alert.status is not Status.ACTIVE or standing.open or standing.reached:
+        return alert
+    waits = alert.step > 0 and alert.step_at is not None and alert.step_at > now
+    if not waits or is_repeat(plan_from_json(alert.steps), alert.step):
+        return alert
+    return replace(alert, step_at=now)
 
 
 def _call_back(unit: Unit, alert_id: str, notes: list[dict[str, object]]) -> None:

@@ -74,7 +74,7 @@ class LookAfter:
 
     def _event(self, unit: Unit, delivery: Delivery) -> Event | None:
         now = unit.now
-        if now >= delivery.deadline_at:
+        if now >= delivery.deadline_at:  # what is being sent is looked at only once its lease is lost
             return machine.Lapsed()
         match delivery.state:
             case State.QUEUED if delivery.provider not in self.policy.providers:

@@ -6,11 +6,12 @@ import asyncio
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
+import structlog
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from billing.money import format_amount
@@ -27,11 +28,14 @@ from gateway.escalation import (
     occurrences,
     plan_to_json,
     recipients_to_json,
+    targets,
 )
 from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
 from gateway.planning import AddressRefused, PlannedDelivery
 from gateway.rendering import TemplateError, render_named
+
+log = structlog.get_logger(__name__)
 
 RECIPIENTS_MAX = 100_000  # what a settings file can allow at the most
 ADDRESSES_MAX = 20  # of one recipient
@@ -164,6 +168,8 @@ class Submission:
 
 
 SEND_AT_MAX = timedelta(days=365)
+SOURCE = "api"
+"""The `source` of alerts that a client asked for, and not an intake of the settings."""
 
 
 class Submissions:
@@ -174,7 +180,7 @@ class Submissions:
         self._settings = broker.settings
 
     def prepare(
-        self, request: AlertRequest, *, account_id: str, key_id: str, source: str = "api", group_key: str | None = None
+        self, request: AlertRequest, *, account_id: str, key_id: str, source: str = SOURCE, group_key: str | None = None
     ) -> Submission:
         """Checks what needs the settings and makes the alert. Raises FieldError."""
         limits = self._settings.alerts
@@ -256,9 +262,7 @@ class Submissions:
         start_at = self._start(request, now)
         lasts_s = request.expires_after_s or self._settings.delivery.expires_after_s.of(request.priority)
         asked = request.acknowledgement
-        people = {recipient.person for recipient in recipients}
-        for occurrence in plan:
-            people.update(recipient.person for recipient in occurrence.recipients or ())
+        people = len(deciding(plan, recipients, self._broker.names))
         return Alert(
             id=new_id("alt"),
             account_id=account_id,
@@ -272,13 +276,13 @@ class Submissions:
             source=source,
             group_key=group_key,
             rule=asked.rule if asked is not None else default_rule(priority),
-            quorum=(asked.quorum or 0) if asked is not None else 0,
+            quorum=0 if asked is None else _quorum(asked.quorum or 0, people, source),
             confirm_within_s=asked.confirm_within_s if asked is not None else None,
             resend=(request.on_unknown or ("wait" if priority is Priority.BULK else "resend")) == "resend",
             exercise=request.exercise,
             sensitive=request.sensitive,
             callback_url=request.callback_url,
-            people=len(people),
+            people=people,
             recipients=recipients_to_json(recipients),
             steps=plan_to_json(plan),
             created_at=now,
@@ -286,6 +290,11 @@ class Submissions:
             expires_at=start_at + timedelta(seconds=lasts_s),
             look_at=now,
         )
+
+    def able(self, request: AlertRequest) -> int:
+        """How many people can acknowledge what is asked for. Raises FieldError."""
+        recipients = self._recipients(request.recipients, "recipients")
+        return len(deciding(self._plan(request), recipients, self._broker.names))
 
     @staticmethod
     def _start(request: AlertRequest, now: datetime) -> datetime:
@@ -360,6 +369,34 @@ class Submissions:
                 if count <= SHOWN_MAX:
                     shown.append(_foreseen(planned, n, at))
         return {"dry_run": True, "deliveries": shown, "deliveries_total": count, "total": format_amount(total)}
+
+
+def deciding(plan: Sequence[Occurrence], recipients: Sequence[Recipient], names: Mapping[str, str]) -> set[str]:
+    """Who can acknowledge: a person for each address that is tried, called as a key pressed there is (`gateway.decisions`). `names`
+    are those of people by their addresses; whoever has one of a recipient's addresses is that recipient."""
+    found: set[str] = set()
+    for occurrence in plan:
+        seen: set[str] = set()
+        for _, recipient, address in targets(occurrence, recipients):
+            if address in seen:
+                continue  # as it is planned: the first who lists it has it
+            seen.add(address)
+            owner = (names[one] for one in (address, *recipient.addresses) if one in names)
+            found.add(next(owner, recipient.person))
+    return found
+
+
+def _quorum(quorum: int, people: int, source: str) -> int:
+    """The quorum, which no more than all can meet: raises FieldError, or for an intake's rule gives what can be met, since an alarm
+    is never refused."""
+    most = max(1, people)
+    if quorum <= most:
+        return quorum
+    if source == SOURCE:
+        told = "each human counts once, whatever their addresses, and so does an address that several share"
+        raise FieldError("acknowledgement.quorum", "too_many", f"expected at most {most} people: {told}")
+    log.error("quorum_lowered", source=source, quorum=quorum, people=most)
+    return most
 
 
 def _foreseen(planned: PlannedDelivery, step: int, at: datetime) -> dict[str, Any]:

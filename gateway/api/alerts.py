@@ -216,7 +216,7 @@ def _add_verbs(routes: APIRouter, api: ApiContext) -> None:
             name=f"{name}_alert",
         )
 
-    add("release", release, "Hands an acknowledged alert back: its escalation goes on from where it was.")
+    add("release", release, "Hands an acknowledged alert back: its next step begins now, or its last one once more.")
     add("resolve", resolve, "The trouble is over: nothing more goes out.")
     add("cancel", cancel, "Calls an active alert off: what is queued is cancelled, what left goes on to its receipt.")
 

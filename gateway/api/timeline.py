@@ -171,7 +171,12 @@ def _holds(connection: Connection, alert_id: str) -> tuple[str, list[str]]:
     """Whose alert it is, and the causes that its holds may have: one a step, anew each time it escalated anew."""
     s, e = tables.alerts.c, tables.events.c
     row = connection.execute(select(s.account_id, s.steps, s.created_at, s.start_at).where(s.id == alert_id)).one()
-    raised = select(e.at).where(e.alert_id == alert_id, e.kind == "priority_raised").order_by(e.id).limit(STARTS_MAX)
+    raised = (
+        select(e.at)
+        .where(e.alert_id == alert_id, e.kind.in_(("priority_raised", "active")))
+        .order_by(e.id)
+        .limit(STARTS_MAX)
+    )
     starts = {row.created_at, row.start_at, *connection.scalars(raised)}
     steps = len(plan_from_json(row.steps))
     return row.account_id, [f"{alert_id}:{n}@{start}" for start in sorted(starts) for n in range(steps)]

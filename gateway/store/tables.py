@@ -311,6 +311,7 @@ acknowledgements = Table(
     Column("via", Text, nullable=False),
     Column("key_id", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
+    _flag("handed_back"),
     Index("acknowledgements_alert", "alert_id", "id"),
 )
 

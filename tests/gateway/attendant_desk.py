@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from channels.conversation import Line, Reply
 from gateway.attendant import People, PhoneAttendant
+from gateway.held import Keys
 from gateway.lines import Lines
 from gateway.pins import Guesses, hashed
 from gateway.settings import LineSettings, PersonSettings
@@ -82,7 +83,7 @@ def attendant_of(
 ) -> PhoneAttendant:
     return PhoneAttendant(
         store=cast("Store", store),
-        journal=cast("Journal", journal),
+        keys=Keys(cast("Journal", journal), clock),
         clock=clock,
         people=People(people or (ADA, BOB, CYD), lambda address: address),
         lines=Lines([FIRE, DUTY], anybody=True),

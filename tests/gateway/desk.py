@@ -25,6 +25,7 @@ from channels.sms.channel import SmsChannel
 from channels.sms.settings import SmppSettings
 from gateway import administration
 from gateway.alert import Alert, Priority, default_rule
+from gateway.answered import spare
 from gateway.attempts import Claim, ClaimDeliveries, RecordOutcome
 from gateway.backoff import BackoffPolicy
 from gateway.books import verify_ledger
@@ -177,13 +178,19 @@ class Desk:
     def new_escalator(self) -> Escalator:
         """An escalator that knows of nothing under way: what a restarted process has."""
         return Escalator(
-            store=self.store, journal=self.journal, planner=self.planner, tariffs=self.tariffs, clock=self.clock
+            store=self.store,
+            journal=self.journal,
+            planner=self.planner,
+            tariffs=self.tariffs,
+            clock=self.clock,
+            names=lambda: self.names,
         )
 
     async def look_after(self, alert_id: str) -> None:
         await self.escalator.look_after(alert_id)
 
     def _finish(self, unit: Unit) -> None:
+        spare(unit, self.names, self.tariffs)
         follow_declines(unit, finish(unit), self.names)
 
     def _signalled(self, signals: Sequence[object]) -> None:

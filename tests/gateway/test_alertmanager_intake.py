@@ -259,6 +259,22 @@ async def test_a_rule_of_higher_priority_raises_the_open_alert(intake_with: Open
     assert await intake.alerts("priority") == [0]
 
 
+async def test_a_rule_that_takes_over_asks_no_more_people_than_the_open_alert_has(intake_with: OpenIntake) -> None:
+    few = DATABASE.replace(', {name = "Ann", addresses = ["sms:+33612345679"], language = "fr"}', "").replace(
+        "[rules.match]", 'priority = "normal"\n[rules.match]'
+    )
+    urgent = (
+        DATABASE.replace('"database"', '"urgent"')
+        .replace("[rules.match]", '[rules.acknowledgement]\nrule = "quorum"\nquorum = 2\n[rules.match]', 1)
+        .replace("[rules.acknowledgement]", 'priority = "emergency"\n[rules.acknowledgement]')
+        .replace("[rules.match]", "[rules.match]\npage = 'yes'")
+    )
+    intake = await intake_with(urgent + few)
+    await intake.take()
+    await intake.take(commonLabels=posted()["commonLabels"] | {"page": "yes"})
+    assert await intake.alerts("priority", "rule", "quorum") == [(0, "quorum", 1)]
+
+
 async def test_the_same_twice_at_the_same_time_is_one_alert(intake_with: OpenIntake) -> None:
     """Two Alertmanagers of a cluster that do not hear each other both notify."""
     intake = await intake_with()

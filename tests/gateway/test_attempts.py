@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from billing.ledger import InsufficientCredit
-from channels.outcome import Delivered, PermanentFailure, Reason, RetryLater
+from channels.outcome import Delivered, Outcome, PermanentFailure, Reason, RetryLater, SentPart
 from gateway.alert import Priority, Status
 from gateway.delivery import Fenced, Ignored, State
 from gateway.intake import Shortfall
@@ -22,6 +22,7 @@ store_url = desks.store_url
 ALONE = "sms:+44600000001"
 BUSY = RetryLater(reason=Reason(code="smpp_0x58"))
 LINK_DOWN = RetryLater(reason=Reason(code="link_down"), unreachable=True)
+DELIVERED = Delivered(at=desks.START, code="acknowledged", parts=(SentPart(n=1, provider_message_id="call"),))
 REFUSED = PermanentFailure(reason=Reason(code="invalid_destination", detail="no such number"))
 
 
@@ -174,6 +175,45 @@ async def test_an_outcome_after_the_deadline_is_evidence_and_moves_no_money(desk
     await desk.report(delivered("id-1"))
     assert await desk.state(one) == State.DELIVERED
     assert await desk.spent() == (0, 0)
+
+
+async def test_what_is_under_way_at_the_deadline_is_settled_by_its_outcome(desk: Desk) -> None:
+    one = await desk.one(ALONE, priority=Priority.EMERGENCY, expires_s=LEASE_S / 2)
+    talking = await desk.claimed(one)
+    desk.clock.move(LEASE_S / 2)
+    await desk.tick()
+    ended = await desk.delivery(one)
+    assert (ended.state, ended.cancel_requested) == (State.SENDING, True)
+    assert (await desk.alert_row(ended.alert_id)).status is Status.EXPIRED  # not failed: somebody may be listening
+    assert await desk.spent() == (1, 0)
+    await desk.record(talking, DELIVERED)
+    assert await desk.state(one) == State.DELIVERED
+    assert await desk.spent() == (0, 1)
+
+
+@pytest.mark.parametrize("outcome", [BUSY, REFUSED], ids=lambda o: type(o).__name__)
+async def test_what_is_under_way_at_the_deadline_and_fails_is_expired(desk: Desk, outcome: Outcome) -> None:
+    one = await desk.one(ALONE, expires_s=LEASE_S / 2)
+    ringing = await desk.claimed(one)
+    desk.clock.move(LEASE_S / 2)
+    await desk.tick()
+    alert_id = (await desk.delivery(one)).alert_id
+    assert (await desk.alert_row(alert_id)).status is Status.ACTIVE  # what becomes of it tells how it ends
+    await desk.record(ringing, outcome)
+    assert await desk.state(one) == State.EXPIRED
+    assert await desk.spent() == (0, 0)
+    assert (await desk.alert_row(alert_id)).status is Status.FAILED
+
+
+async def test_a_call_whose_lease_was_lost_before_its_deadline_is_proved_by_its_outcome(desk: Desk) -> None:
+    one = await desk.one(ALONE)
+    slow = await desk.claimed(one)
+    desk.clock.move(EXPIRES_S)
+    await desk.tick()
+    assert await desk.state(one) == State.EXPIRED
+    await desk.record(slow, DELIVERED)
+    assert await desk.state(one) == State.DELIVERED
+    assert await desk.spent() == (0, 0)  # it was settled when it lapsed
 
 
 @pytest.mark.parametrize(

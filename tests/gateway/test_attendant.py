@@ -10,10 +10,11 @@ from channels.conversation import Caller, Decision, Proof, Reply, Standing
 from gateway import attendant as module
 from gateway.alert import Priority, Rule
 from gateway.attendant import BRIEFINGS_MAX, TrialAttendant
+from gateway.escalation import Occurrence
 from gateway.lifecycle import resolve
 from gateway.pins import CROWD, Guesses
 from gateway.pins import ONE as PATIENCE
-from gateway.store.errors import StoreConflict, StoreUnavailable
+from gateway.store.errors import StoreConflict, StoreStopped, StoreUnavailable
 from tests.gateway import desk as desks
 from tests.gateway.attendant_desk import (
     ADA_PIN,
@@ -32,6 +33,8 @@ from tests.gateway.desk import Desk, MovedClock
 
 desk = desks.desk
 store_url = desks.store_url
+
+OFTEN = tuple(Occurrence(after_s=n) for n in range(4 * BRIEFINGS_MAX + 1))
 
 
 # --- what is open ----------------------------------------------------------------------------------------------------
@@ -86,9 +89,33 @@ async def test_no_more_is_told_than_anybody_listens_to(desk: Desk) -> None:
     assert len(await at(desk).briefings(ONE)) == BRIEFINGS_MAX
 
 
-async def test_where_the_store_fails_nothing_is_told() -> None:
-    assert await alone().briefings(ONE) == []
-    assert list(await alone().briefings_of(Caller(id="ada", name="ada"))) == []
+async def test_that_nothing_could_be_read_is_not_that_nothing_is_open() -> None:
+    with pytest.raises(StoreUnavailable):
+        await alone().briefings(ONE)
+    with pytest.raises(StoreUnavailable):
+        await alone().briefings_of(Caller(id="ada", name="ada"))
+
+
+async def test_what_was_received_is_told_until_somebody_takes_it_in_charge(desk: Desk) -> None:
+    reference = await desk.one(f"sms:{ONE}", priority=Priority.EMERGENCY, confirm_within_s=600)
+    attendant, ada = at(desk), Caller(id="ada", name="ada")
+    assert await attendant.decide(reference, Decision.ACKNOWLEDGED) == Reply(standing=Standing.RECORDED)
+    assert [one.reference for one in await attendant.briefings_of(ada)] == [reference]
+    assert await attendant.decide(reference, Decision.TAKEN) == Reply(standing=Standing.RECORDED)
+    assert await attendant.briefings_of(ada) == []
+
+
+async def test_an_alert_stands_for_itself_however_often_it_was_sent(desk: Desk) -> None:
+    alert_id = await desk.accept(f"sms:{ONE}", priority=Priority.EMERGENCY, plan=OFTEN)
+    for _ in OFTEN:
+        desk.clock.move(1)
+        await desk.tick()
+    deliveries = await desk.deliveries(alert_id)
+    assert len(deliveries) == len(OFTEN) > 4 * BRIEFINGS_MAX
+    other = await desk.one(f"sms:{ONE}", priority=Priority.EMERGENCY)
+    assert [one.reference for one in await at(desk).briefings(ONE)] == [deliveries[0].id, other]
+    await desk.claimed(deliveries[-1].id)
+    assert [one.reference for one in await at(desk).briefings(ONE)] == [deliveries[-1].id, other]  # the call under way
 
 
 # --- decisions -------------------------------------------------------------------------------------------------------
@@ -102,7 +129,7 @@ async def test_a_decision_is_committed_before_it_is_told(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [StoreUnavailable("disk full"), StoreConflict("no"), RuntimeError("a fault"), ValueError("x")]
+    "failure", [StoreStopped("ended"), StoreConflict("no"), RuntimeError("a fault"), ValueError("x")]
 )
 async def test_what_could_not_be_stored_counts_for_nothing(failure: Exception) -> None:
     broken = Broken(failure)

@@ -93,6 +93,18 @@ async def test_who_hangs_up_while_the_alarm_is_being_raised_has_raised_it() -> N
     assert alarms.raised == ["fire"]
 
 
+async def test_nobody_holds_the_phone_until_a_store_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    attendant, alarms = with_alarms()
+    alarms.go_on.clear()
+    assert await attendant.authorise(FIRE_LINE, FIRE_PIN, source="a") is Proof.OK
+    monkeypatch.setattr(module, "DECIDE_S", 0.0)
+    assert await attendant.raise_alarm(FIRE_LINE, source="a") is None
+    alarms.go_on.set()
+    async with asyncio.timeout(SOON_S):
+        await alarms.done.wait()
+    assert alarms.raised == ["fire"]
+
+
 async def test_a_call_raises_one_alarm_and_none_without_the_pin() -> None:
     attendant, alarms = with_alarms()
     assert await attendant.raise_alarm(FIRE_LINE, source="a") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, Reason, RetryLater, SentPart
@@ -9,6 +11,7 @@ from gateway.breaker import FAILURES_TO_OPEN, NOT_OPEN, OPEN_S_FIRST, OPEN_S_MAX
 from tests.gateway.desk import START
 
 DEAD = RetryLater(reason=Reason(code="link_down"), unreachable=True)
+BUSY = RetryLater(reason=Reason(code="busy"))
 OPENING = RetryLater(reason=Reason(code=NOT_OPEN), unreachable=True, elsewhere=True)
 CANNOT_OPEN = RetryLater(reason=Reason(code=NOT_OPEN, alarm=True), unreachable=True, elsewhere=True)
 SILENT = RetryLater(reason=Reason(code="no_answer"), maybe_sent=True)
@@ -16,7 +19,7 @@ ALIVE: list[Outcome] = [
     Accepted(parts=(SentPart(n=1, provider_message_id="1"),)),
     Delivered(at=START),
     PermanentFailure(reason=Reason(code="no")),
-    RetryLater(reason=Reason(code="busy")),
+    BUSY,
     RetryLater(reason=Reason(code="throttled"), throttled=True),
 ]
 
@@ -101,6 +104,16 @@ def test_a_channel_that_is_just_opening_has_not_tried_the_provider() -> None:
     breaker.saw(OPENING, OPEN_S_FIRST)
     assert breaker.circuit is Circuit.HALF_OPEN
     assert breaker.allows(OPEN_S_FIRST)  # the next one tries it
+
+
+def test_attempts_that_only_waited_for_another_one_count_for_nothing() -> None:
+    breaker = Breaker()
+    for _ in range(FAILURES_TO_OPEN - 1):
+        breaker.saw(DEAD, 0.0)
+        for _ in range(FAILURES_TO_OPEN):
+            breaker.saw(replace(DEAD, joined=True), 0.0)
+            breaker.saw(replace(BUSY, joined=True), 0.0)
+    assert (breaker.failures, breaker.circuit) == (FAILURES_TO_OPEN - 1, Circuit.CLOSED)
 
 
 def test_one_attempt_tries_at_a_time() -> None:

@@ -14,7 +14,7 @@ from gateway.alert import Priority, Rule, Status
 from gateway.decisions import Decide, EverybodyDeclined, follow_declines
 from gateway.escalation import Occurrence, Recipient
 from gateway.last_resort import SOURCE, LastResort
-from gateway.lifecycle import Taken, cancel, release, resolve
+from gateway.lifecycle import Acknowledge, Taken, cancel, release, resolve
 from gateway.progress import AlertEnded, finish
 from gateway.store import tables
 from gateway.store.unit import Unit
@@ -28,6 +28,8 @@ ONE, TWO, THREE = (f"sms:+3360000000{n}" for n in (1, 2, 3))
 RECORDED = Reply(standing=Standing.RECORDED)
 OVER = Reply(standing=Standing.OVER)
 STEPS = (Occurrence(after_s=0), Occurrence(after_s=600))
+BOB = Recipient(person="bob", addresses=(TWO,))
+THEN_BOB = Occurrence(after_s=1_200, recipients=(BOB,))
 REFUSED = PermanentFailure(reason=Reason(code="call_rejected"), everywhere=True)
 
 
@@ -160,7 +162,42 @@ async def test_an_alert_that_was_handed_back_is_decided_anew(desk: Desk) -> None
     await decide(desk, first, Decision.ACKNOWLEDGED)
     await desk.change(alert_id, release)
     assert await decide(desk, second, Decision.ACKNOWLEDGED) == RECORDED
-    assert await decide(desk, first, Decision.TAKEN) == RECORDED
+    assert await decide(desk, first, Decision.TAKEN) == Reply(standing=Standing.ELSEWHERE, by="bob")
+
+
+async def test_who_took_it_and_handed_it_back_has_not_taken_it(desk: Desk) -> None:
+    alert_id, (first, second) = await shift(desk, ONE, TWO, confirm_within_s=120)
+    await decide(desk, first, Decision.TAKEN)
+    await desk.change(alert_id, release)
+    assert await decide(desk, second, Decision.ACKNOWLEDGED) == RECORDED
+    alert = await desk.alert_row(alert_id)
+    assert (alert.status, alert.ended_at) == (Status.ACKNOWLEDGED, None)
+    assert alert.confirm_by_at is not None
+
+
+async def test_a_quorum_that_was_handed_back_is_met_anew(desk: Desk) -> None:
+    alert_id, (first, second, _) = await shift(desk, ONE, TWO, THREE, rule=Rule.QUORUM, quorum=2)
+    for _ in range(2):
+        assert await decide(desk, first, Decision.ACKNOWLEDGED) == RECORDED
+        assert (await desk.alert_row(alert_id)).status is Status.ACTIVE
+        assert await decide(desk, second, Decision.ACKNOWLEDGED) == RECORDED
+        assert (await desk.alert_row(alert_id)).status is Status.ACKNOWLEDGED
+        await desk.change(alert_id, release)
+    assert len(await acknowledgements(desk)) == 4  # they stay on record
+    await desk.acknowledge(alert_id, by="eve")  # by the API as well
+    assert (await desk.alert_row(alert_id)).status is Status.ACTIVE
+
+
+async def test_what_somebody_writes_in_the_api_takes_nothing_in_charge(desk: Desk) -> None:
+    alert_id, (first, _) = await shift(desk, ONE, TWO, rule=Rule.QUORUM, quorum=2, confirm_within_s=120)
+    said = Acknowledge(
+        alert_id=alert_id, account_id="acme", by="eve", comment=Decision.TAKEN, via="api", key_id="key_test"
+    )
+    await desk.do(said)
+    assert await decide(desk, first, Decision.ACKNOWLEDGED) == RECORDED
+    alert = await desk.alert_row(alert_id)
+    assert (alert.status, alert.ended_at) == (Status.ACKNOWLEDGED, None)
+    assert alert.confirm_by_at is not None
 
 
 # --- received, then taken in charge ----------------------------------------------------------------------------------
@@ -196,17 +233,46 @@ async def test_taken_says_both_at_once(desk: Desk) -> None:
     assert (await desk.alert_row(alert_id)).ended_at == desk.clock.now()
 
 
+# --- declined after all ----------------------------------------------------------------------------------------------
+
+
+async def test_who_received_it_may_decline_once_nobody_took_it(desk: Desk) -> None:
+    alert_id, (first, _) = await shift(desk, ONE, TWO, confirm_within_s=120)
+    await decide(desk, first, Decision.ACKNOWLEDGED)
+    assert await decide(desk, first, Decision.DECLINED) == RECORDED  # received, and nobody has it yet
+    desk.clock.move(121)
+    await desk.tick()
+    assert (await desk.alert_row(alert_id)).status is Status.ACTIVE
+    assert await decide(desk, first, Decision.DECLINED) == RECORDED
+    assert await desk.count("events", alert_id=alert_id, kind="declined") == 2
+
+
+async def test_who_is_not_yet_enough_for_a_quorum_may_decline(desk: Desk) -> None:
+    alert_id, (first, _) = await shift(desk, ONE, TWO, rule=Rule.QUORUM, quorum=2)
+    await decide(desk, first, Decision.ACKNOWLEDGED)
+    assert await decide(desk, first, Decision.DECLINED) == RECORDED
+    assert await desk.count("events", alert_id=alert_id, kind="declined") == 1
+
+
+async def test_who_handed_it_back_may_decline_it(desk: Desk) -> None:
+    alert_id, (first,) = await shift(desk, ONE)
+    await decide(desk, first, Decision.TAKEN)
+    await desk.change(alert_id, release)
+    assert await decide(desk, first, Decision.DECLINED) == RECORDED
+    assert await desk.count("events", alert_id=alert_id, kind="declined") == 1
+
+
 # --- declined --------------------------------------------------------------------------------------------------------
 
 
 async def test_declined_brings_the_next_step_forward(desk: Desk) -> None:
-    alert_id, (first,) = await shift(desk, ONE, plan=STEPS)
+    alert_id, (first,) = await shift(desk, ONE, plan=(STEPS[0], THEN_BOB))
     desk.clock.move(5)
     assert await decide(desk, first, Decision.DECLINED) == RECORDED
     alert = await desk.alert_row(alert_id)
     assert (alert.status, alert.step_at, alert.look_at) == (Status.ACTIVE, desk.clock.now(), desk.clock.now())
     await desk.tick()
-    assert len(await desk.deliveries(alert_id)) == 2
+    assert [delivery.person for delivery in await desk.deliveries(alert_id)] == ["ada", "bob"]
     assert await acknowledgements(desk) == []
     assert await desk.count("events", alert_id=alert_id, kind="declined") == 1
     assert declined_by_all(desk) == []
@@ -215,9 +281,10 @@ async def test_declined_brings_the_next_step_forward(desk: Desk) -> None:
 async def test_while_others_are_tried_the_next_step_keeps_its_time(desk: Desk) -> None:
     alert_id, (first, second) = await shift(desk, ONE, TWO, plan=STEPS)
     due = (await desk.alert_row(alert_id)).step_at
+    claim = await desk.claimed(first)
     assert await decide(desk, first, Decision.DECLINED) == RECORDED
     assert (await desk.alert_row(alert_id)).step_at == due
-    await settled(desk, first, answered("declined"))
+    await desk.record(claim, answered("declined"))
     assert await decide(desk, second, Decision.DECLINED) == RECORDED
     assert (await desk.alert_row(alert_id)).step_at == desk.clock.now()
 
@@ -226,6 +293,18 @@ async def test_other_addresses_of_who_declined_are_not_waited_for(desk: Desk) ->
     alert_id = await desk.accept(ONE, TWO, people=("ada", "ada"), plan=STEPS, priority=Priority.EMERGENCY)
     first, _ = await desk.deliveries(alert_id)
     await decide(desk, first.id, Decision.DECLINED)
+    assert (await desk.alert_row(alert_id)).step_at == desk.clock.now()
+
+
+@pytest.mark.parametrize("pressed", [ONE, TWO])
+async def test_a_person_whom_the_alert_calls_otherwise_is_one_person(desk: Desk, pressed: str) -> None:
+    desk.names = {ONE: "Anna"}
+    names = ("Anna Martin", "Anna Martin")
+    alert_id = await desk.accept(ONE, TWO, people=names, plan=STEPS, priority=Priority.EMERGENCY)
+    by_address = {delivery.address: delivery.id for delivery in await desk.deliveries(alert_id)}
+    for address in (ONE, TWO):
+        await settled(desk, by_address[address], answered())
+    await decide(desk, by_address[pressed], Decision.DECLINED)
     assert (await desk.alert_row(alert_id)).step_at == desk.clock.now()
 
 
@@ -239,8 +318,9 @@ async def test_a_step_that_is_due_is_not_put_off(desk: Desk) -> None:
 
 async def test_after_the_last_who_declines_everybody_has(desk: Desk) -> None:
     alert_id, (first, second) = await shift(desk, ONE, TWO)
+    claim = await desk.claimed(first)
     assert await decide(desk, first, Decision.DECLINED) == RECORDED
-    await settled(desk, first, answered("declined"))
+    await desk.record(claim, answered("declined"))
     assert declined_by_all(desk) == []  # bob is being called
     await desk.claimed(second)
     assert await decide(desk, second, Decision.DECLINED) == RECORDED
@@ -256,9 +336,9 @@ async def test_who_was_reached_and_did_not_decline_may_still_act(desk: Desk) -> 
 
 async def test_the_step_begins_when_the_last_one_who_was_tried_is_out_of_reach(desk: Desk) -> None:
     alert_id, (first, second) = await shift(desk, ONE, TWO, plan=STEPS)
-    claim = await desk.claimed(second)
+    declining, claim = await desk.claimed(first), await desk.claimed(second)
     await decide(desk, first, Decision.DECLINED)
-    await settled(desk, first, answered("declined"))
+    await desk.record(declining, answered("declined"))
     assert (await desk.alert_row(alert_id)).step_at > desk.clock.now()  # type: ignore[operator]
     await desk.record(claim, REFUSED)
     assert (await desk.alert_row(alert_id)).step_at == desk.clock.now()
@@ -266,9 +346,10 @@ async def test_the_step_begins_when_the_last_one_who_was_tried_is_out_of_reach(d
 
 async def test_that_everybody_declined_is_told_once(desk: Desk) -> None:
     alert_id, (first,) = await shift(desk, ONE)
+    claim = await desk.claimed(first)
     for _ in range(3):
         assert await decide(desk, first, Decision.DECLINED) == RECORDED
-    await settled(desk, first, answered("declined"))
+    await desk.record(claim, answered("declined"))
     assert declined_by_all(desk) == [alert_id]
     assert await desk.count("events", alert_id=alert_id, kind="everybody_declined") == 1
 

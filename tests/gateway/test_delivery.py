@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
@@ -111,15 +112,14 @@ def test_every_arrow_of_the_table_can_be_walked() -> None:
         for kind, targets in arrows.items():
             reached = set()
             for decision in DECISIONS:
-                for cancel_requested in (False, True):
-                    for settled in (None, NOW):
-                        before = a_delivery(state, cancel_requested=cancel_requested)
-                        if state is State.ACCEPTED:
-                            before = replace(before, settled_at=settled)
-                        try:
-                            reached.add(advance(before, an_event(kind, decision), NOW)[0].state)
-                        except Ignored:
-                            continue
+                for cancel_requested, settled, now in itertools.product((False, True), (None, NOW), (NOW, DEADLINE)):
+                    before = a_delivery(state, cancel_requested=cancel_requested)
+                    if state is State.ACCEPTED:
+                        before = replace(before, settled_at=settled)
+                    try:
+                        reached.add(advance(before, an_event(kind, decision), now)[0].state)
+                    except Ignored:
+                        continue
             assert reached == targets, f"{kind.__name__} while {state}"
 
 
@@ -174,16 +174,15 @@ def test_what_is_not_to_be_sent_is_not_claimed(delivery: Delivery) -> None:
         advance(delivery, machine.Claimed(provider="a", lease_until=SOON), NOW)
 
 
-def test_no_look_is_planned_beyond_the_deadline() -> None:
+def test_no_look_but_at_a_lease_is_planned_beyond_the_deadline() -> None:
     late = DEADLINE + timedelta(hours=1)
-    near = a_delivery(deadline_at=DEADLINE)
-    assert advance(near, machine.Claimed(provider="a", lease_until=late), NOW)[0].look_at == DEADLINE
     sending = a_delivery(State.SENDING)
     unknown = machine.AttemptUnknown(epoch=EPOCH, code="no_answer", until=late)
     assert advance(sending, unknown, NOW)[0].look_at == DEADLINE
     postponed = machine.AttemptPostponed(epoch=EPOCH, code="busy", decision=NextAttempt(at=late, provider="a"))
     assert advance(sending, postponed, NOW)[0].look_at == DEADLINE
-    assert advance(sending, machine.LeaseRenewed(epoch=EPOCH, until=late), NOW)[0].look_at == DEADLINE
+    lost = machine.LeaseLost(until=late)
+    assert advance(sending, lost, NOW)[0].look_at == DEADLINE
 
 
 # --- money -----------------------------------------------------------------------------------------------------------
@@ -237,6 +236,27 @@ def test_a_cancellation_that_comes_too_late_does_not_undo_an_acceptance() -> Non
     asked = a_delivery(State.SENDING, cancel_requested=True)
     after, _ = advance(asked, an_event(machine.AttemptAccepted), NOW)
     assert after.state is State.ACCEPTED
+
+
+# --- the deadline ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [machine.Claimed, machine.LeaseRenewed])
+def test_a_lease_goes_on_beyond_the_deadline(kind: type[Event]) -> None:
+    state = State.QUEUED if kind is machine.Claimed else State.SENDING
+    before = a_delivery(state, deadline_at=NOW + timedelta(seconds=1))
+    assert advance(before, an_event(kind), NOW)[0].look_at == SOON
+
+
+@pytest.mark.parametrize("kind", [machine.AttemptPostponed, machine.AttemptRefused, machine.DoubtLapsed])
+@pytest.mark.parametrize("decision", DECISIONS)
+@pytest.mark.parametrize("cancel_requested", [False, True])
+def test_nothing_is_tried_again_after_the_deadline(
+    kind: type[Event], decision: Decision, cancel_requested: bool
+) -> None:
+    before = a_delivery(State.UNSURE, cancel_requested=cancel_requested)
+    after, effects = advance(before, an_event(kind, decision), DEADLINE)
+    assert (after.state, effects) == (State.EXPIRED, (Settle(),))
 
 
 # --- trying again ----------------------------------------------------------------------------------------------------

@@ -217,9 +217,13 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert delivery.provider not in delivery.exhausted
 
     @invariant()
-    def the_rescuer_looks_before_the_deadline(self) -> None:
+    def the_rescuer_looks_before_the_deadline_or_when_the_lease_is_lost(self) -> None:
         delivery: Any = getattr(self, "delivery", None)
-        if delivery is not None and delivery.settled_at is None:
+        if delivery is None or delivery.settled_at is not None:
+            return
+        if delivery.state is State.SENDING:
+            assert delivery.look_at <= self.policy.lease_until(self.now)
+        else:
             assert delivery.look_at <= delivery.deadline_at
 
 

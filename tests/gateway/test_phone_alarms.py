@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from gateway import held
 from gateway.alert import Priority, Rule
+from gateway.intake import AcceptAlert
 from gateway.phone_alarms import RECORDING, SOURCE, AttachRecording, PhoneAlarms
 from gateway.pins import hashed
 from gateway.settings import LineSettings
 from gateway.store import tables
-from gateway.store.errors import StoreUnavailable
+from gateway.store.errors import StoreConflict, StoreError, StoreStopped, StoreUnavailable
 from gateway.submission import ATTACHMENT_BYTES_MAX, Submissions
-from tests.gateway.api_desk import ApiDesk, running
+from tests.gateway.api_desk import SOON_S, ApiDesk, running
 
 RULES = """
 [[rules]]
@@ -122,15 +125,47 @@ async def test_an_account_without_credit_does_not_silence_an_alarm(desk: ApiDesk
     assert [alert.id for alert in await rows_of(desk, tables.alerts)] == [reference]
 
 
-async def test_a_store_that_fails_raises_nothing(
-    desk: ApiDesk, alarms: PhoneAlarms, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failure", [StoreConflict("no"), StoreStopped("the journal has stopped")])
+async def test_a_store_that_refuses_raises_nothing(
+    desk: ApiDesk, alarms: PhoneAlarms, monkeypatch: pytest.MonkeyPatch, failure: StoreError
 ) -> None:
-    async def full(*_: object, **__: object) -> object:
-        raise StoreUnavailable("disk full")
+    async def refuse(*_: object, **__: object) -> object:
+        raise failure
 
-    monkeypatch.setattr(desk.broker.journal, "do", full)
+    monkeypatch.setattr(desk.broker.journal, "do", refuse)
     assert await alarms.raise_alarm(line("fire")) is None
     assert not await alarms.attach("alt_1", b"RIFF")
+
+
+@pytest.mark.parametrize("written", [False, True])  # whether what seemed to fail was committed all the same
+async def test_an_alarm_is_raised_once_when_the_store_is_back(
+    desk: ApiDesk, alarms: PhoneAlarms, monkeypatch: pytest.MonkeyPatch, *, written: bool
+) -> None:
+    monkeypatch.setattr(held, "AGAIN_S", 0.0)
+    do, tries, thrice = desk.broker.journal.do, 0, asyncio.Event()
+
+    async def away(command: Any, *, urgent: bool = False) -> Any:
+        nonlocal tries
+        if not isinstance(command, AcceptAlert):
+            return await do(command, urgent=urgent)
+        tries += 1
+        if tries > 3:
+            thrice.set()
+            return await do(command, urgent=urgent)
+        if written:
+            await do(command, urgent=urgent)
+        raise StoreUnavailable("the server has closed the connection")
+
+    monkeypatch.setattr(desk.broker.journal, "do", away)
+    calls = [
+        asyncio.create_task(alarms.raise_alarm(line("fire"))) for _ in range(2)
+    ]  # whoever calls again means the same
+    async with asyncio.timeout(SOON_S):
+        calls[1].cancel()  # and hangs up
+        await thrice.wait()
+        reference = await calls[0]
+    assert [alert.id for alert in await rows_of(desk, tables.alerts)] == [reference]
+    assert not alarms._raising
 
 
 async def test_what_the_caller_said_is_attached(desk: ApiDesk, alarms: PhoneAlarms) -> None:

@@ -10,7 +10,7 @@ from gateway.alert import AlreadyEnded, Priority, Rule, Status
 from gateway.delivery import ANNOUNCED_AGAIN, State
 from gateway.escalation import Occurrence
 from gateway.intake import CHUNK, EXPAND_AGAIN, ExpandAlert, Shortfall
-from gateway.lifecycle import cancel, release, resolve
+from gateway.lifecycle import StopDeliveries, cancel, release, resolve
 from tests.gateway import desk as desks
 from tests.gateway.answers import delivered, undelivered
 from tests.gateway.desk import CREDIT_MICROS, EXPIRES_S, LEASE_S, PRICE_MICROS, Desk
@@ -332,6 +332,65 @@ async def test_handed_back_goes_on_from_where_it_was(desk: Desk) -> None:
     assert (released.status, released.ended_at) == (Status.ACTIVE, None)
     await desk.tick()
     assert [d.step for d in await desk.deliveries(alert_id)] == [0, 1]
+
+
+async def test_handed_back_before_its_next_step_was_due_goes_on_at_once(desk: Desk) -> None:
+    alert_id = await desk.accept(ONE, rule=Rule.ANY, plan=twice(600))
+    await desk.acknowledge(alert_id)
+    desk.clock.move(10)
+    await desk.change(alert_id, release)
+    await desk.tick()
+    assert [(d.step, d.state) for d in await desk.deliveries(alert_id)] == [(0, State.CANCELLED), (1, State.QUEUED)]
+
+
+async def test_handed_back_with_no_step_left_is_told_anew(desk: Desk) -> None:
+    alert_id = await desk.accept(ONE, TWO, people=SHIFT[:2], rule=Rule.ANY)
+    for n in range(1, 3):
+        ringing = (await desk.deliveries(alert_id))[-1]
+        await desk.claimed(ringing.id)
+        await desk.acknowledge(alert_id)
+        await desk.change(alert_id, release)  # be it in the same microsecond
+        await desk.tick()
+        found = await desk.deliveries(alert_id)
+        assert [(d.step, d.person) for d in found[2 * n :]] == [(0, "ada"), (0, "bob")]
+        assert {d.state for d in found[2 * n :]} == {State.QUEUED}
+        await desk.tick()
+        assert len(await desk.deliveries(alert_id)) == 2 * n + 2  # once, not for ever
+    await desk.change(alert_id, cancel)
+
+
+@pytest.mark.parametrize("handed_back", [True, False])
+async def test_received_by_the_only_one_and_not_taken_is_told_anew(desk: Desk, handed_back: bool) -> None:
+    alert_id = await desk.accept(ONE, rule=Rule.ANY, confirm_within_s=120)
+    (one,) = await desk.deliveries(alert_id)
+    await desk.sent(one.id, "id-1")
+    await desk.report(delivered("id-1"))
+    await desk.acknowledge(alert_id)
+    desk.clock.move(60 if handed_back else 120)
+    if handed_back:
+        await desk.change(alert_id, release)
+    await desk.tick()
+    assert [d.state for d in await desk.deliveries(alert_id)] == [State.DELIVERED, State.QUEUED]
+
+
+async def test_what_waits_while_somebody_has_it_is_not_planned_twice(desk: Desk) -> None:
+    alert_id = await desk.accept(ONE, rule=Rule.ANY, confirm_within_s=120)
+    await desk.acknowledge(alert_id)
+    desk.clock.move(1)
+    await desk.change(alert_id, release)
+    await desk.tick()
+    (one,) = await desk.deliveries(alert_id)
+    assert await desk.claim(one.id) is not None
+
+
+async def test_an_alert_that_was_handed_back_is_stopped_no_further(desk: Desk) -> None:
+    """The release came before all that was under way had been stopped."""
+    alert_id = await desk.accept(ONE, rule=Rule.ANY)
+    desk.escalator.stop = lambda alert_id: None  # type: ignore[method-assign]  # it comes late
+    await desk.acknowledge(alert_id)
+    await desk.change(alert_id, release)
+    assert await desk.do(StopDeliveries(alert_id=alert_id, tariffs=desk.tariffs)) is False
+    assert [d.state for d in await desk.deliveries(alert_id)] == [State.QUEUED]
 
 
 async def test_without_acknowledgement_it_expires_and_a_late_human_still_counts(desk: Desk) -> None:
