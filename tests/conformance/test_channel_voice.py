@@ -272,6 +272,14 @@ class TestVoiceChannel(PureSuite):
         assert len(exchange.phones.calls) == 1
         assert [one.reason.code for one in outcomes if isinstance(one, RetryLater)] == ["answered_wrong_pin"] * 2
 
+    async def test_the_longest_call_begins_no_minute_that_was_not_held(self, exchange: Exchange) -> None:
+        exchange.behaviours["4711"] = Behaviour(answer_s=0.05, keys="", greeting="nothing")
+        async with running(channel := exchange.channel(call_max_s=10)):
+            outcome = await sent(channel, to("4711"))
+        assert isinstance(outcome, Delivered)
+        assert outcome.code == "answered_no_key"
+        assert int(outcome.detail.split()[0]) < 10
+
     async def test_what_only_waited_for_a_call_says_so(self, exchange: Exchange) -> None:
         exchange.behaviours["4711"] = Behaviour(status=503, answer_s=0.5)
         async with running(channel := exchange.channel()):
