@@ -5,8 +5,9 @@ IN := cd "$$(dirname "$(strip $(MAKEFILE_LIST))")" &&
 MAKEFLAGS += --no-print-directory
 PACKAGES := gateway channels billing templates ivr tests
 ARGS ?=
-# at least two, so that tests which disturb each other are seen on every machine; more than eight gain nothing
-WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 2 ? 2 : n > 8 ? 8 : n)))
+# at least two, so that tests which disturb each other are seen on every machine; one more than there are cores, for many tests
+# wait for a peer; more than eight gain nothing
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 7 ? 8 : n + 1)))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench lock
