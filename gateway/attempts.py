@@ -173,9 +173,8 @@ class RecordOutcome:
     def _event(self, delivery: Delivery, unit: Unit) -> Event:
         policy, now, outcome, epoch = self.policy, unit.now, self.outcome, delivery.epoch
         if delivery.state in machine.ENDED and isinstance(outcome, Delivered):
-            return machine.Proved(
-                code=outcome.code
-            )  # a call that was answered was answered, whatever had lapsed meanwhile
+            # a call that was answered was answered, whatever had lapsed meanwhile
+            return machine.Proved(code=outcome.code)
         match outcome:
             case Accepted():
                 receipt = self.receipts and outcome.code not in NO_RECEIPT_CODES

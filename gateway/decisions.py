@@ -12,6 +12,7 @@ from gateway import alert as machine
 from gateway.alert import Alert, Status
 from gateway.clock import rfc3339
 from gateway.delivery import Delivery
+from gateway.escalation import Names
 from gateway.frozen import replace
 from gateway.lifecycle import acknowledgers, write_acknowledgement
 from gateway.progress import DECLINED, change_alert
@@ -117,9 +118,8 @@ def _go_on(unit: Unit, alert: Alert, names: Mapping[str, str]) -> None:
         return
     unit.flush()
     told = _events(unit, alert.id)
-    reached, known_as = _reached(unit, alert.id, names)
-    declined = {known_as.get(detail, detail) for kind, detail in told if kind == DECLINED}
-    if not reached <= declined:
+    reached, who = _reached(unit, alert.id, names)
+    if not reached <= {who.of(detail) for kind, detail in told if kind == DECLINED}:
         return
     if alert.step_at is None:
         if all(kind != ALL_DECLINED for kind, _ in told):
@@ -144,14 +144,9 @@ def _tries_others(unit: Unit, delivery: Delivery) -> bool:
     return bool(unit.connection.scalar(others))
 
 
-def _reached(unit: Unit, alert_id: str, names: Mapping[str, str]) -> tuple[set[str], dict[str, str]]:
-    """The people who were reached; and what the alert calls people, by whose address it has under that name."""
+def _reached(unit: Unit, alert_id: str, names: Mapping[str, str]) -> tuple[set[str], Names]:
+    """The people who were reached; and who is who among all of the alert."""
     t = tables.deliveries.c
     found = unit.connection.execute(select(t.address, t.person, t.state).where(t.alert_id == alert_id)).all()
-    owners: dict[str, set[str]] = {}
-    for row in found:
-        if row.address in names:
-            owners.setdefault(row.person, set()).add(names[row.address])
-    known_as = {person: who for person, (who, *more) in owners.items() if not more}
-    reached = (row for row in found if row.state in ("accepted", "delivered"))
-    return {names.get(row.address) or known_as.get(row.person, row.person) for row in reached}, known_as
+    who = Names(names, ((row.address, row.person) for row in found))
+    return {who.of(row.person, row.address) for row in found if row.state in ("accepted", "delivered")}, who

@@ -33,9 +33,7 @@ CLAIM_MAX = 200  # deliveries of one claim: one commit for them, and the first i
 EMERGENCY_SHARE = 10  # one slot in ten of a provider's window, at least one, is kept for emergencies
 RECORD_AGAIN_S = 1.0  # pause before an outcome is recorded once more while the store cannot write
 ENDS_ASKED_S = 1.0  # how long a phone may ring on for an alert that has ended, where no word of it comes
-ENDS_REMEMBERED = timedelta(
-    seconds=60
-)  # attempts for it that are on their way by then: longer than a message takes to make
+ENDS_REMEMBERED = timedelta(seconds=60)  # longer than it takes to make a message that was claimed before the end
 IDLE_WHEN_DOWN_S = 0.1  # how long an unavailable provider's queue rests before its tickets are looked at again
 
 ATTEMPTS = Counter("tocsin_attempts_total", "Attempts by provider and outcome", ["provider", "outcome"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,12 +14,11 @@ from ivr.menu import LANGUAGE, Variable
 from ivr.sip.headers import parse_name_addr
 from ivr.sip.incoming import IncomingCall
 from ivr.sip.message import Request
-from ivr.sip.uri import SipUri, TelUri, parse_uri
+from ivr.sip.uri import user_of
 
 Outcome = tuple[str, Mapping[str, Variable]]
 SOURCE_CHARS_MAX = 64
 """Of what a caller says to be: it is counted against and logged, and may be anything."""
-_SEPARATORS = re.compile(r"[-.()]")
 
 
 class CallerEffects:
@@ -128,27 +126,12 @@ def dialled_numbers(request: Request, *, own: str) -> tuple[str, ...]:
     the line and opens nothing."""
     called_party = parse_name_addr(request.headers.get("P-Called-Party-ID") or "")
     uris = [request.uri, "" if called_party is None else called_party.uri, request.to.uri]
-    if _user_of(request.uri) == _without_parameters(own):
+    if user_of(request.uri) == own.partition(";")[0]:
         uris = uris[1:] + uris[:1]
-    return tuple(dict.fromkeys(filter(None, map(_user_of, uris))))
+    return tuple(dict.fromkeys(filter(None, map(user_of, uris))))
 
 
 def source_of(request: Request) -> str:
     """Where a call says it comes from: P-Asserted-Identity, else From. Anybody can write anything there."""
     asserted = parse_name_addr(request.headers.get("P-Asserted-Identity") or "")
-    return _user_of(request.from_.uri if asserted is None else asserted.uri)[:SOURCE_CHARS_MAX] or "unknown"
-
-
-def _user_of(text: str) -> str:
-    """The number or name that a URI is about; "" where there is none. Numbers lose what only makes them easier to read (RFC 3966,
-    5.1.1)."""
-    uri = parse_uri(text)
-    if isinstance(uri, TelUri):
-        return _SEPARATORS.sub("", uri.number)
-    user = _without_parameters(uri.user) if isinstance(uri, SipUri) else ""
-    return _SEPARATORS.sub("", user) if user.startswith("+") else user
-
-
-def _without_parameters(user: str) -> str:
-    """A user part may be a number with parameters (RFC 3261, 19.1.6)."""
-    return user.partition(";")[0]
+    return user_of(request.from_.uri if asserted is None else asserted.uri)[:SOURCE_CHARS_MAX] or "unknown"

@@ -16,7 +16,7 @@ from ivr.sip.negotiation import Negotiation
 from ivr.sip.requester import Requester
 from ivr.sip.session import RETRY_MAX_S, SDP, Session
 from ivr.sip.session_timer import SessionTimer
-from ivr.sip.uri import SipUri, parse_uri, user_of
+from ivr.sip.uri import SipUri, parse_uri
 
 if TYPE_CHECKING:
     from ivr.sip.agent import UserAgent
@@ -34,18 +34,6 @@ class IncomingCall:
         self._key = key
         self._tag = agent.tags.of(request)
         self._decided = False
-
-    @property
-    def called(self) -> tuple[str, ...]:
-        """What was dialled, as the network tells it, of SIP and tel URIs alike: whom the Request-URI names, then whom To does,
-        where that is another. A registered trunk writes our own Contact into the first."""
-        found = (user_of(self.request.uri), user_of(self.request.to.uri))
-        return tuple(dict.fromkeys(user for user in found if user))
-
-    @property
-    def caller(self) -> str:
-        """Whom From names, of a SIP or a tel URI; "" where nobody. Anybody can write anything there."""
-        return user_of(self.request.from_.uri)
 
     # --- verbs -------------------------------------------------------------------------------------------------------
 

@@ -65,12 +65,15 @@ def parse_uri(text: str) -> SipUri | TelUri | None:
 
 
 def user_of(text: str) -> str:
-    """Whom a URI names: the user part of a SIP URI, the number of a tel URI, without parameters within it and, of a number,
-    without visual separators (RFC 3966, 3 and 5.1.1). "" where it names nobody."""
+    """Whom a URI names: the user part of a SIP URI, the number of a tel URI, without parameters within it (RFC 3261, 19.1.6) and,
+    of a number, without visual separators (RFC 3966, 3 and 5.1.1). "" where it names nobody."""
     uri = parse_uri(text)
+    if uri is None:
+        return ""
     if isinstance(uri, TelUri):
         return uri.number.translate(_SEPARATORS)
-    return "" if uri is None else uri.user.partition(";")[0]
+    user = uri.user.partition(";")[0]
+    return user.translate(_SEPARATORS) if user.startswith("+") else user
 
 
 def _sip(scheme: str, rest: str) -> SipUri | None:

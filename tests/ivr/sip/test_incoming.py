@@ -9,6 +9,7 @@ from ivr.sip.agent import Admission, Admitted, Challenged, Dropped
 from ivr.sip.events import Answered, Ended, MediaChanged, Offered
 from ivr.sip.hop import Hop
 from ivr.sip.message import Request, Response
+from ivr.sip.uri import user_of
 from tests.ivr.sip.stage import (
     CONTACT,
     SDP,
@@ -134,14 +135,18 @@ def test_other_bodies_and_addresses_are_refused() -> None:
 @pytest.mark.parametrize(
     ("asked", "to", "called"),
     [
-        ("tel:+49-30-123456;ext=7", "<tel:+4930123456>", ("+4930123456",)),
-        ("tel:(030)123.456;phone-context=+49", "<sip:+4930123456@192.0.2.1;user=phone>", ("030123456", "+4930123456")),
-        ("sip:tocsin@192.0.2.1", "<tel:112;phone-context=example.org>", ("tocsin", "112")),
-        ("sip:+4930;ext=1@192.0.2.1", "<sip:192.0.2.1>", ("+4930",)),
-        ("sip:192.0.2.1", "<http://192.0.2.1>", ()),
+        ("tel:+49-30-123456;ext=7", "<tel:+4930123456>", ("+4930123456", "+4930123456")),
+        (
+            "tel:(030)123.456;phone-context=+49",
+            "<sip:+49-30.123(456)@192.0.2.1;user=phone>",
+            ("030123456", "+4930123456"),
+        ),
+        ("sip:tocsin-2@192.0.2.1", "<tel:112;phone-context=example.org>", ("tocsin-2", "112")),
+        ("sip:+4930;ext=1@192.0.2.1", "<sip:192.0.2.1>", ("+4930", "")),
+        ("sip:192.0.2.1", "<http://192.0.2.1>", ("", "")),
     ],
 )
-def test_calls_to_numbers_are_taken_however_they_are_written(asked: str, to: str, called: tuple[str, ...]) -> None:
+def test_calls_to_numbers_are_taken_however_they_are_written(asked: str, to: str, called: tuple[str, str]) -> None:
     stage = Stage()
     headers = [SDP]
     leg = stage.offered(
@@ -149,7 +154,9 @@ def test_calls_to_numbers_are_taken_however_they_are_written(asked: str, to: str
             "INVITE", asked, branch="z9hG4bKt", from_="<tel:+49-170-1>;tag=far", to=to, headers=headers, body=sdp_body()
         )
     )
-    assert (leg.called, leg.caller) == (called, "+491701")
+    request = leg.request
+    assert (user_of(request.uri), user_of(request.to.uri)) == called
+    assert user_of(request.from_.uri) == "+491701"
     assert leg.answer(negotiation(), stage.now)
     assert statuses(stage.messages()) == [200]
 
