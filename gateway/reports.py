@@ -143,7 +143,11 @@ class ApplyReports:
         )
 
     def _inbound_part(self, unit: Unit, part: InboundPart) -> None:
-        """One part of a longer message: stored until all are here, in whatever order and however often they come."""
+        """One part of a longer message: stored until all are here, in whatever order and however often they come.
+
+        A part that is here already with another text belongs to a new message: phones use references again. What there is
+        of the unfinished one is then stored as it is, rather than put together with what is not its own.
+        """
         t = tables.inbound_parts
         same = (
             (t.c.provider == self.provider)
@@ -156,9 +160,14 @@ class ApplyReports:
         texts: dict[int, str] = {
             row.n: row.text for row in unit.connection.execute(select(t.c.n, t.c.text).where(same))
         }
-        if part.n in texts:
+        text = _stored(part.text)
+        if texts.get(part.n) == text:
             return
-        texts[part.n] = _stored(part.text)
+        if part.n in texts:
+            self._inbound(unit, part.source, part.destination, _unfinished(texts, part.total))
+            unit.connection.execute(delete(t).where(same))
+            texts = {}
+        texts[part.n] = text
         if len(texts) < part.total:
             unit.insert(
                 "inbound_parts", self.provider, part.source, part.destination, part.reference, part.total, part.n,
@@ -167,6 +176,11 @@ class ApplyReports:
             return
         self._inbound(unit, part.source, part.destination, "".join(texts[n] for n in sorted(texts)))
         unit.connection.execute(delete(t).where(same))
+
+
+def _unfinished(texts: dict[int, str], total: int) -> str:
+    """The parts of a message that came, an ellipsis for those that did not."""
+    return "".join(texts.get(n, "…") for n in range(1, total + 1))
 
 
 def _stored(text: str) -> str:

@@ -11,10 +11,11 @@ from channels.sms.encoding import Alphabet
 from channels.sms.smpp.codec import COMMANDS, encode
 from channels.sms.smpp.events import Answered, BindRequested, Bound, Closed, Event, MessageReceived, Unanswered
 from channels.sms.smpp.inbound import report_of
+from channels.sms.smpp.limits import Limits
 from channels.sms.smpp.operations import RESPONSE_TO, Role
 from channels.sms.smpp.pdu import BINDS, BindMode, DataSm, DeliverSm, Pdu, SubmitSm, Unbind
 from channels.sms.smpp.receipt import IdRule
-from channels.sms.smpp.session import Limits, Session
+from channels.sms.smpp.session import Session
 
 LIMITS = Limits(window=5, inbound_max=5)
 

@@ -25,6 +25,19 @@ async def test_inbound_parts_in_any_order_make_one_message(desk: Desk) -> None:
     assert await desk.count("inbound_messages", text="STOP") == 1
 
 
+async def test_case_4_8_a_part_with_another_text_begins_a_new_message(desk: Desk) -> None:
+    def part(n: int, text: str) -> InboundPart:
+        return InboundPart(source="+33611", destination="38000", reference=9, n=n, total=2, text=text)
+
+    await desk.report(part(1, "OLD1 "))
+    await desk.report(part(1, "NEW1 "), part(1, "NEW1 "))
+    await desk.report(part(2, "NEW2"))
+    assert await desk.count("inbound_messages", text="NEW1 NEW2") == 1
+    assert await desk.count("inbound_messages", text="OLD1 …") == 1  # what there is of it is not lost
+    assert await desk.count("inbound_messages") == 2
+    assert await desk.count("inbound_parts") == 0
+
+
 async def test_what_providers_write_is_stored_whatever_it_contains(desk: Desk) -> None:
     """NUL is no text for PostgreSQL; a receipt or a reply with one must neither be lost nor hold up its neighbours."""
     one = await desk.one()

@@ -4,7 +4,8 @@
 // Prints one line of JSON with both ports once it listens. Control over HTTP on the second port:
 //   GET /messages    every submit_sm that was kept        GET /stats    counters
 //   POST /behaviour  changes settings (see BEHAVIOUR)     POST /mo      sends a message from a phone
-//   POST /drop       cuts every connection
+//   POST /drop       cuts every connection                POST /unbind  takes leave of everybody bound
+//   GET /binds       the fields of every bind
 'use strict';
 
 const fs = require('fs');
@@ -20,7 +21,12 @@ const BEHAVIOUR = {
   receipt_first: false, // the receipt leaves before the answer that names its id
   receipt_delay_ms: 0,
   receipt_tlvs: true, // receipted_message_id and message_state beside the text
+  receipt_esm_class: 4, // 0: a receipt that nothing marks as one
+  receipt_pdu: 'deliver_sm', // or 'data_sm', with the text in message_payload
+  receipt_tail: '', // hex, written behind the whole receipt: broken optional parameters
   ids: 'decimal', // 'decimal', 'hex_answer' (receipts decimal), 'hex_receipt' (answers decimal)
+  answer_form: '', // one of FORMS, for answers; wins over `ids`
+  receipt_form: '', // one of FORMS, for receipts; wins over `ids`
   answer: true, // false: take messages and never answer
   answer_delay_ms: 0,
   throttle: 0, // per mille
@@ -31,6 +37,11 @@ const BEHAVIOUR = {
   undelivered_stat: 'UNDELIV',
   drop_every: 0, // cut the connection at every Nth message
   drop_unanswered: false, // ... before its answer instead of after it
+};
+const FORMS = { // how the number of a message may be spelled
+  dec: (id) => String(id), dec0: (id) => String(id).padStart(12, '0'),
+  hex: (id) => id.toString(16), HEX: (id) => id.toString(16).toUpperCase(),
+  hex0: (id) => id.toString(16).padStart(10, '0'), HEX0: (id) => id.toString(16).toUpperCase().padStart(10, '0'),
 };
 const MESSAGE_STATES = { ENROUTE: 1, DELIVRD: 2, EXPIRED: 3, DELETED: 4, UNDELIV: 5, ACCEPTD: 6, UNKNOWN: 7, REJECTD: 8 };
 const REDELIVERY_MS = 200; // pause before a refused deliver_sm is tried again
@@ -48,6 +59,7 @@ const stats = {
 const messages = []; // records, oldest first, the first `keep` of them
 const seen = new Set(); // destination and octets of what was accepted, to count duplicates
 const sessions = new Set(); // bound sessions
+const binds = []; // what every bind asked for
 let waiting = []; // deliveries no receiver has confirmed yet: receipts outlive the link, as in a real centre
 let nextId = 0x50000000 + (Date.now() % 0x0fffffff); // has letters in hexadecimal soon, does not repeat after a restart
 let turn = 0;
@@ -111,7 +123,7 @@ function deliver(delivery) {
   delivery.tries += 1;
   stats[`${delivery.kind}_sent`] += 1;
   session.inFlight.add(delivery);
-  session.deliver_sm({ ...delivery.fields }, (answer) => {
+  session.send(deliveryPdu(delivery), (answer) => {
     session.inFlight.delete(delivery);
     if (answer.command_status === 0) {
       stats[`${delivery.kind}_answered`] += 1;
@@ -120,6 +132,21 @@ function deliver(delivery) {
     stats.receipts_refused += 1;
     if (delivery.tries < REDELIVERIES_MAX) setTimeout(deliver, REDELIVERY_MS, delivery);
   });
+}
+
+function deliveryPdu({ kind, fields, tail }) {
+  const receipt = kind === 'receipts';
+  const { short_message: text, ...rest } = fields;
+  const pdu = receipt && behaviour.receipt_pdu === 'data_sm'
+    ? new smpp.PDU('data_sm', { ...rest, message_payload: text }) : new smpp.PDU('deliver_sm', { ...fields });
+  if (!tail) return pdu;
+  const whole = pdu.toBuffer.bind(pdu);
+  pdu.toBuffer = () => {
+    const octets = Buffer.concat([whole(), Buffer.from(tail, 'hex')]);
+    octets.writeUInt32BE(octets.length, 0);
+    return octets;
+  };
+  return pdu;
 }
 
 function flushWaiting() {
@@ -143,7 +170,7 @@ function queueReceipt(session, pdu, idText, text) {
   const stat = failed ? behaviour.undelivered_stat : 'DELIVRD';
   const now = receiptTime();
   const fields = {
-    esm_class: 4, source_addr: pdu.destination_addr, source_addr_ton: pdu.dest_addr_ton,
+    esm_class: behaviour.receipt_esm_class, source_addr: pdu.destination_addr, source_addr_ton: pdu.dest_addr_ton,
     source_addr_npi: pdu.dest_addr_npi, destination_addr: pdu.source_addr, dest_addr_ton: pdu.source_addr_ton,
     dest_addr_npi: pdu.source_addr_npi, data_coding: 0,
     short_message: Buffer.from(`id:${idText} sub:001 dlvrd:00${failed ? 0 : 1} submit date:${now} done date:${now} `
@@ -153,7 +180,7 @@ function queueReceipt(session, pdu, idText, text) {
     fields.receipted_message_id = idText;
     fields.message_state = MESSAGE_STATES[stat] || 7;
   }
-  const delivery = { kind: 'receipts', tries: 0, session, systemId: session.systemId, fields };
+  const delivery = { kind: 'receipts', tries: 0, session, systemId: session.systemId, fields, tail: behaviour.receipt_tail };
   if (behaviour.receipt_first) deliver(delivery);
   else setTimeout(deliver, behaviour.receipt_delay_ms, delivery);
 }
@@ -174,7 +201,8 @@ function refuse(session, pdu, counter, status) {
 function accept(session, pdu, cut) {
   const id = nextId++;
   const inHex = id.toString(16);
-  const answered = behaviour.ids === 'hex_answer' ? inHex : String(id);
+  const spelled = (form, hexadecimal) => (form ? FORMS[form](id) : hexadecimal ? inHex : String(id));
+  const answered = spelled(behaviour.answer_form, behaviour.ids === 'hex_answer');
   const unanswered = !behaviour.answer || (cut && behaviour.drop_unanswered);
   const entry = record(pdu, answered, unanswered ? 'unanswered' : 'accepted');
   if (messages.length < keep) messages.push(entry);
@@ -182,7 +210,7 @@ function accept(session, pdu, cut) {
   stats.accepted += 1;
   stats[seen.has(key) ? 'duplicates' : 'distinct'] += 1;
   seen.add(key);
-  const receipt = () => queueReceipt(session, pdu, behaviour.ids === 'hex_receipt' ? inHex : String(id), entry.text);
+  const receipt = () => queueReceipt(session, pdu, spelled(behaviour.receipt_form, behaviour.ids === 'hex_receipt'), entry.text);
   if (behaviour.receipt_first) receipt();
   if (unanswered) stats.unanswered += 1;
   else answer(session, pdu.response({ message_id: answered }));
@@ -219,6 +247,7 @@ function bind(session, pdu, transmits, receives) {
     return;
   }
   stats.binds += 1;
+  binds.push({ system_id: pdu.system_id, addr_ton: pdu.addr_ton, addr_npi: pdu.addr_npi, range: pdu.address_range });
   Object.assign(session, { transmits, receives, systemId: pdu.system_id });
   sessions.add(session);
   session.send(pdu.response({ system_id: 'NODE' }));
@@ -281,6 +310,12 @@ function dropAll() {
   return { dropped };
 }
 
+function unbindAll() {
+  const leaving = [...sessions];
+  leaving.forEach((session) => session.unbind(() => session.close()));
+  return { leaving: leaving.length };
+}
+
 function snapshot() {
   let inFlight = 0;
   sessions.forEach((session) => { inFlight += session.inFlight.size; });
@@ -290,8 +325,10 @@ function snapshot() {
 const ROUTES = {
   'GET /messages': () => messages,
   'GET /stats': snapshot,
+  'GET /binds': () => binds,
   'POST /mo': sendFromPhone,
   'POST /drop': dropAll,
+  'POST /unbind': unbindAll,
   'POST /behaviour': (body) => { behave(body); return behaviour; },
 };
 

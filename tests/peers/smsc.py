@@ -194,6 +194,16 @@ class NodeSmsc:
         answer: dict[str, int] = await self._control("POST", "/drop", {})
         return answer["dropped"]
 
+    async def unbind(self) -> int:
+        """Takes leave of every bound session, as a centre does before maintenance. Gives of how many."""
+        answer: dict[str, int] = await self._control("POST", "/unbind", {})
+        return answer["leaving"]
+
+    async def binds(self) -> list[Json]:
+        """The system_id, addr_ton, addr_npi and range of every bind so far."""
+        found: list[Json] = await self._control("GET", "/binds")
+        return found
+
     async def received(self, accepted: int, timeout_s: float = 20.0) -> list[Submitted]:
         """Waits until at least so many messages were accepted, and gives all that came."""
 

@@ -20,12 +20,14 @@ from channels.sms.smpp.events import (
     Event,
     MessageReceived,
     OutbindReceived,
+    PeerLeaving,
     Unanswered,
 )
+from channels.sms.smpp.limits import Limits
 from channels.sms.smpp.operations import Role
 from channels.sms.smpp.pace import Pace
 from channels.sms.smpp.pdu import BINDS, BindMode, DataSm, DeliverSm, SubmitSm
-from channels.sms.smpp.session import Limits, Session
+from channels.sms.smpp.session import Session
 from channels.sms.smpp.status import Action, classify
 from channels.sms.smpp.submission import Answer, NoAnswer, NotSent, SubmitResult
 from channels.sms.smpp.wire import ROK
@@ -164,6 +166,8 @@ class Connection:
             case BindRefused():
                 if not self._bound.done():
                     self._bound.set_exception(BindRefusedError(event.status))
+            case PeerLeaving():
+                self._give_back_waiting()
             case Closed():
                 self._on_closed(event)
             case OutbindReceived():

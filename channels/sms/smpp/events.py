@@ -83,6 +83,11 @@ class OutbindReceived:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PeerLeaving:
+    """The peer said unbind: no more messages are taken. `Closed` follows once those under way are answered."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Closed:
     """The session is over; every unanswered message was handed back before. The last event of all."""
 
@@ -90,4 +95,14 @@ class Closed:
     detail: str = ""
 
 
-Event = Bound | BindRefused | BindRequested | MessageReceived | Answered | Unanswered | OutbindReceived | Closed
+Event = (
+    Bound
+    | BindRefused
+    | BindRequested
+    | MessageReceived
+    | Answered
+    | Unanswered
+    | OutbindReceived
+    | PeerLeaving
+    | Closed
+)

@@ -99,6 +99,10 @@ class Outbox:
         """Every message without an answer; none waits any longer."""
         return self._give_back(list(self._waiting))
 
+    def withdraw(self) -> list[Returned]:
+        """The messages that have not been taken from here; now they never leave. The others wait on."""
+        return self._give_back([number for number, one in self._waiting.items() if one.position > self._taken])
+
     def _lapsed(self, now: float) -> Iterator[int]:
         for sequence, waiting in self._waiting.items():
             if waiting.deadline > now:

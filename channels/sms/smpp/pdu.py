@@ -11,7 +11,6 @@ from typing import ClassVar, Self
 from channels.sms.smpp.errors import MalformedBodyError
 from channels.sms.smpp.wire import (
     INTERFACE_VERSION,
-    NO_TLVS,
     RINVMSGLEN,
     ROK,
     Tlvs,
@@ -134,7 +133,7 @@ class BindResp(Pdu):
     @classmethod
     def read(cls, body: bytes, status: int, sequence: int) -> Self:
         system_id, at = read_lenient_string(body)
-        return cls(sequence=sequence, status=status, system_id=system_id, tlvs=read_tlvs(body, at, lenient=True))
+        return cls(sequence=sequence, status=status, system_id=system_id, tlvs=read_tlvs(body, at))
 
 
 class BindReceiverResp(BindResp):
@@ -298,7 +297,7 @@ class ShortMessage(_Addressed):
             data_coding=body[then + 2],
             sm_default_msg_id=body[then + 3],
             short_message=body[text_at:text_end],
-            tlvs=read_tlvs(body, text_end, lenient=cls.command_id == DeliverSm.command_id),
+            tlvs=read_tlvs(body, text_end),
         )
 
 
@@ -310,8 +309,7 @@ class SubmitSm(ShortMessage):
 
 
 class DeliverSm(ShortMessage):
-    """deliver_sm: a message or a receipt from the SMSC (section 4.6). A broken tail after a whole message is dropped:
-    refusing it would lose the receipt before it."""
+    """deliver_sm: a message or a receipt from the SMSC (section 4.6)."""
 
     __slots__ = ()
     command_id = 0x0000_0005
@@ -345,7 +343,7 @@ class DataSm(_Addressed):
             esm_class=body[end],
             registered_delivery=body[end + 1],
             data_coding=body[end + 2],
-            tlvs=read_tlvs(body, end + 3, lenient=False),
+            tlvs=read_tlvs(body, end + 3),
         )
 
 
@@ -364,8 +362,7 @@ class MessageResp(Pdu):
     @classmethod
     def read(cls, body: bytes, status: int, sequence: int) -> Self:
         message_id, at = read_lenient_string(body)
-        tlvs = read_tlvs(body, at, lenient=True) if at < len(body) else NO_TLVS
-        return cls(sequence=sequence, status=status, message_id=message_id, tlvs=tlvs)
+        return cls(sequence=sequence, status=status, message_id=message_id, tlvs=read_tlvs(body, at))
 
 
 class SubmitSmResp(MessageResp):
@@ -423,7 +420,7 @@ class AlertNotification(Pdu):
             esme_addr_ton=body[end],
             esme_addr_npi=body[end + 1],
             esme_addr=esme_addr,
-            tlvs=read_tlvs(body, at, lenient=True),
+            tlvs=read_tlvs(body, at),
         )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from channels.sms.smpp.codec import decode_body, read_header
@@ -22,10 +21,13 @@ from channels.sms.smpp.events import (
     Event,
     MessageReceived,
     OutbindReceived,
+    PeerLeaving,
     Unanswered,
 )
+from channels.sms.smpp.limits import Limits
 from channels.sms.smpp.operations import BOUND_AS, RESPONSE_TO, Role, State, may_issue
 from channels.sms.smpp.outbox import Outbox, Returned
+from channels.sms.smpp.parting import Parting, Stage
 from channels.sms.smpp.pdu import (
     AlertNotification,
     Bind,
@@ -73,28 +75,6 @@ _UNBOUND = (State.OPEN, State.CLOSED)
 _SERVER_TLVS = MappingProxyType({TLV_SC_INTERFACE_VERSION: bytes((INTERFACE_VERSION,))})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """Every bound of one session; times are seconds (the timers of section 7.2)."""
-
-    window: int = 100
-    """Most messages of ours that wait for their answer at once."""
-    response_s: float = 30.0
-    """How long one of them waits (response_timer)."""
-    bind_s: float = 10.0
-    """How long a bind, or the answer to one, may take (session_init_timer)."""
-    enquire_link_s: float = 30.0
-    """After this much silence of the peer an enquire_link is sent (enquire_link_timer)."""
-    enquire_answer_s: float = 10.0
-    """How long the peer may then stay silent before the link counts as lost."""
-    drain_s: float = 10.0
-    """How long `unbind` waits for outstanding answers, of both sides, before it says so to the peer."""
-    unbind_answer_s: float = 3.0
-    """How long the peer has to answer our unbind."""
-    inbound_max: int = 1000
-    """From this many messages not yet answered by our owner, no more is read from the network."""
-
-
 class Session:
     """One connection from its first byte to its last, seen from `role`."""
 
@@ -114,9 +94,10 @@ class Session:
         self._bind_deadline: float | None = now + limits.bind_s
         self._enquiry: tuple[int, float] | None = None
         self._excused = False
-        self._drain_deadline: float | None = None
-        self._unbind_deadline: float | None = None
-        self._unbind_sequence: int | None = None
+        self._now = now
+        self._parting = Parting(
+            drain_s=limits.drain_s, peer_drain_s=limits.peer_drain_s, unbind_answer_s=limits.unbind_answer_s
+        )
 
     # -- what the driver calls ------------------------------------------------------------------------------------
 
@@ -124,6 +105,7 @@ class Session:
         """Takes what the network brought, in pieces of any size."""
         if self.state is State.CLOSED:
             return
+        self._now = now
         if self._tail:
             self._tail += data
             if len(self._tail) < self._needed:
@@ -164,10 +146,8 @@ class Session:
         lapse = self._outbox.next_deadline
         if lapse is not None:
             deadlines.append(lapse)
-        if self._drain_deadline is not None:
-            deadlines.append(self._drain_deadline)
-        if self._unbind_deadline is not None:
-            deadlines.append(self._unbind_deadline)
+        if self._parting.deadline is not None:
+            deadlines.append(self._parting.deadline)
         return min(deadlines)
 
     def handle_deadline(self, now: float) -> None:
@@ -177,13 +157,15 @@ class Session:
         if self._bind_deadline is not None and now >= self._bind_deadline:
             self._close(CloseCause.BIND_UNANSWERED, "")
             return
-        if self._unbind_deadline is not None and now >= self._unbind_deadline:
+        self._now = now
+        if self._parting.stage is Stage.SAID and self._parting.over(now):
             self._close(CloseCause.UNBOUND, "unbind was not answered")
             return
         self._lapse_waiting(now)
-        if self._drain_deadline is not None and now >= self._drain_deadline:
-            self._say_unbind()
-        self._watch_silence(now)
+        if self._parting.drains and self._parting.over(now):
+            self._part()
+        if not self.closed:
+            self._watch_silence(now)
 
     @property
     def closed(self) -> bool:
@@ -209,8 +191,8 @@ class Session:
 
     @property
     def accepts_messages(self) -> bool:
-        """Whether `send` takes messages at all: bound, and not about to unbind."""
-        return self.state not in _UNBOUND and self._drain_deadline is None and self._unbind_sequence is None
+        """Whether `send` takes messages at all: bound, and nobody about to unbind."""
+        return self.state not in _UNBOUND and self._parting.staying
 
     @property
     def free(self) -> int:
@@ -260,18 +242,19 @@ class Session:
         else:
             response = DataSmResp(sequence=sequence, status=status, message_id=name)
         self._outbox.write(response)
-        self._unbind_if_drained()
+        self._part_if_drained()
         return True
 
     def unbind(self, now: float) -> None:
         """Ends the session gracefully: no new message, wait (bounded) for outstanding answers, unbind, close."""
-        if self.state is State.CLOSED or self._drain_deadline is not None or self._unbind_sequence is not None:
+        if self.state is State.CLOSED or not self._parting.staying:
             return
         if self.state is State.OPEN:
             self._close(CloseCause.UNBOUND, "")
             return
-        self._drain_deadline = now + self._limits.drain_s
-        self._unbind_if_drained(now)
+        self._now = now
+        self._parting.begin(now)
+        self._part_if_drained()
 
     def give_up(self, detail: str) -> None:
         """Closes at once, without unbind; every unanswered message comes back."""
@@ -362,8 +345,7 @@ class Session:
             self.strays += 1
             return
         self._events.append(Answered(sequence=pdu.sequence, status=pdu.status, message_id=pdu.message_id))
-        if self._drain_deadline is not None:
-            self._unbind_if_drained()
+        self._part_if_drained()
 
     def _receive_generic_nack(self, pdu: Pdu) -> None:
         """Section 4.3: with a number of ours that request failed; with none the peer lost its place in the stream."""
@@ -372,10 +354,10 @@ class Session:
             self._close(CloseCause.OUT_OF_STEP, f"generic_nack 0x{status:02x} without a sequence number")
         elif self._outbox.settle(pdu.sequence):
             self._events.append(Answered(sequence=pdu.sequence, status=status, message_id="", nacked=True))
-            self._unbind_if_drained()
+            self._part_if_drained()
         elif self.role is Role.ESME and self._bind is not None and self._bind[0] == pdu.sequence:
             self._bind_answered(self._bind[1], status, "")
-        elif pdu.sequence == self._unbind_sequence:
+        elif self._is_our_unbind(pdu):
             self._close(CloseCause.UNBOUND, f"unbind was answered by generic_nack 0x{status:02x}")
         else:
             self.strays += 1
@@ -384,11 +366,15 @@ class Session:
         self._outbox.write(EnquireLinkResp(sequence=pdu.sequence))
 
     def _receive_unbind(self, pdu: Pdu) -> None:
-        self._outbox.write(UnbindResp(sequence=pdu.sequence))
-        self._close(CloseCause.UNBOUND_BY_PEER, "")
+        """The peer leaves: what has not left here is withdrawn, what is under way has a moment to be answered."""
+        self._parting.asked(pdu.sequence, self._now)
+        self._give_back(self._outbox.withdraw(), timed_out=False)
+        self._part_if_drained()
+        if not self.closed:
+            self._events.append(PeerLeaving())
 
     def _receive_unbind_resp(self, pdu: Pdu) -> None:
-        if pdu.sequence == self._unbind_sequence:
+        if self._is_our_unbind(pdu):
             self._close(CloseCause.UNBOUND, "")
         else:
             self.strays += 1
@@ -407,7 +393,7 @@ class Session:
         lapsed = self._outbox.lapse(now)
         if lapsed:
             self._give_back(lapsed, timed_out=True)
-            self._unbind_if_drained()
+            self._part_if_drained()
 
     def _watch_silence(self, now: float) -> None:
         """Asks a silent peer whether it is there. While we do not read, its silence proves nothing."""
@@ -422,18 +408,20 @@ class Session:
             else:
                 self._close(CloseCause.ENQUIRY_UNANSWERED, "")
 
-    def _unbind_if_drained(self, now: float | None = None) -> None:
-        if self._drain_deadline is None or self._outbox.outstanding or self._unanswered:
-            return
-        if now is not None:
-            self._drain_deadline = now
-        self._say_unbind()
+    def _part_if_drained(self) -> None:
+        if self._parting.drains and not self._outbox.outstanding and not self._unanswered:
+            self._part()
 
-    def _say_unbind(self) -> None:
-        assert self._drain_deadline is not None
-        self._unbind_deadline = self._drain_deadline + self._limits.unbind_answer_s
-        self._drain_deadline = None
-        self._unbind_sequence = self._outbox.write_request(Unbind())
+    def _part(self) -> None:
+        """The drain is over: our unbind goes out, or the peer's is answered and everything ends."""
+        if self._parting.stage is Stage.ASKED:
+            self._outbox.write(UnbindResp(sequence=self._parting.sequence))
+            self._close(CloseCause.UNBOUND_BY_PEER, "")
+        else:
+            self._parting.said(self._outbox.write_request(Unbind()), self._now)
+
+    def _is_our_unbind(self, pdu: Pdu) -> bool:
+        return self._parting.stage is Stage.SAID and self._parting.sequence == pdu.sequence
 
     def _respond_to_bind(self, request: Bind, status: int, system_id: str) -> None:
         response = RESPONSE_TO[type(request)]

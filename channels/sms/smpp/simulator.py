@@ -16,9 +16,10 @@ from channels.sms.concatenation import udh
 from channels.sms.encoding import Segmented, segment
 from channels.sms.smpp.behaviour import Decision, Handset, Judge, Received, SmscBehaviour, receipt
 from channels.sms.smpp.events import Answered, BindRequested, Closed, Event, MessageReceived, Unanswered
+from channels.sms.smpp.limits import Limits
 from channels.sms.smpp.operations import Role, State
 from channels.sms.smpp.pdu import BindMode, DataSm, DeliverSm, SubmitSm
-from channels.sms.smpp.session import Limits, Session
+from channels.sms.smpp.session import Session
 from channels.sms.smpp.wire import (
     ESM_UDH,
     ROK,

@@ -6,8 +6,6 @@ import struct
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from channels.sms.smpp.errors import MalformedBodyError
-
 HEADER_OCTETS = 16
 """command_length, command_id, command_status, sequence_number: four 32-bit numbers (section 3.2)."""
 
@@ -22,7 +20,7 @@ RESPONSE = 0x8000_0000
 
 ROK, RINVMSGLEN, RINVCMDLEN, RINVCMDID, RINVBNDSTS, RALYBND = 0x00, 0x01, 0x02, 0x03, 0x04, 0x05
 RSYSERR, RBINDFAIL, RINVPASWD, RINVSYSID, RMSGQFUL = 0x08, 0x0D, 0x0E, 0x0F, 0x14
-RTHROTTLED, RX_T_APPN, RINVTLVSTREAM = 0x58, 0x64, 0xC0
+RTHROTTLED, RX_T_APPN = 0x58, 0x64
 """The values of command_status that the session and the simulator themselves send or look for (section 5.1.3)."""
 
 TLV_RECEIPTED_MESSAGE_ID, TLV_SC_INTERFACE_VERSION = 0x001E, 0x0210
@@ -83,20 +81,23 @@ def print_tlvs(tlvs: Tlvs) -> bytes:
     return b"".join(_TLV.pack(tag, len(value)) + value for tag, value in tlvs.items())
 
 
-def read_tlvs(body: bytes, at: int, *, lenient: bool) -> Tlvs:
-    """The optional parameters from `at` (section 3.2.4). A broken tail raises MalformedBodyError unless `lenient`."""
+def read_tlvs(body: bytes, at: int) -> Tlvs:
+    """The optional parameters from `at` (section 3.2.4), whole ones; never raises.
+
+    A tail that is none is dropped, in every PDU alike: refusing it would lose the message or receipt before it, which
+    would come again for ever. Of a message_payload that is cut short its beginning is kept, since that is the text.
+    """
     length = len(body)
-    if at == length:
+    if at >= length:
         return NO_TLVS
     tlvs: dict[int, bytes] = {}
     while at + 4 <= length:
         tag, octets = _TLV.unpack_from(body, at)
         at += 4
         if at + octets > length:
-            at -= 4
+            if tag == TLV_MESSAGE_PAYLOAD and at < length:
+                tlvs.setdefault(tag, body[at:])
             break
         tlvs[tag] = body[at : at + octets]
         at += octets
-    if at != length and not lenient:
-        raise MalformedBodyError("the optional parameters end early", RINVTLVSTREAM)
     return MappingProxyType(tlvs)

@@ -6,9 +6,10 @@ from typing import TypeVar
 
 from channels.sms.smpp.codec import decode, encode, read_header
 from channels.sms.smpp.events import BindRequested, Bound, Event
+from channels.sms.smpp.limits import Limits
 from channels.sms.smpp.operations import RESPONSE_TO, Role
 from channels.sms.smpp.pdu import BINDS, BindMode, Pdu, SubmitSm
-from channels.sms.smpp.session import Limits, Session
+from channels.sms.smpp.session import Session
 
 PduT = TypeVar("PduT", bound=Pdu)
 EventT = TypeVar("EventT", bound=Event)

@@ -6,6 +6,7 @@ import pytest
 
 from channels.sms.smpp.errors import LocalProtocolError
 from channels.sms.smpp.events import Answered, BindRequested, CloseCause, Closed, MessageReceived
+from channels.sms.smpp.limits import Limits
 from channels.sms.smpp.operations import RESPONSE_TO, Role, State
 from channels.sms.smpp.pdu import (
     BINDS,
@@ -28,7 +29,6 @@ from channels.sms.smpp.pdu import (
     Unbind,
     UnbindResp,
 )
-from channels.sms.smpp.session import Limits
 from tests.channels.sms.conversation import Conversation, bound_smsc, text_message
 
 

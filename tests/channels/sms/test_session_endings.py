@@ -9,6 +9,7 @@ from channels.sms.smpp.events import (
     Answered,
     CloseCause,
     Closed,
+    PeerLeaving,
     Unanswered,
 )
 from channels.sms.smpp.pdu import (
@@ -198,18 +199,65 @@ def test_unbind_before_a_bind_just_closes() -> None:
     talk.expect_silence()
 
 
-def test_the_peers_unbind_is_answered_and_hands_everything_back() -> None:
-    talk = bound_esme()
+def test_the_peers_unbind_withdraws_what_has_not_left_and_waits_for_the_answer_to_what_has() -> None:
+    talk = bound_esme(limits=LIMITS)
     left = talk.session.send(text_message(), talk.now)
     talk.said()
     kept = talk.session.send(text_message(), talk.now)
     talk.peer_says(Unbind(sequence=9))
+    talk.expect_silence()
+    assert talk.events() == [Unanswered(sequence=kept, timed_out=False, maybe_sent=False), PeerLeaving()]
+    assert not talk.session.accepts_messages
+    talk.peer_says(SubmitSmResp(sequence=left, message_id="7"))
     assert talk.said() == [UnbindResp(sequence=9)]
     assert talk.events() == [
-        Unanswered(sequence=left, timed_out=False, maybe_sent=True),
-        Unanswered(sequence=kept, timed_out=False, maybe_sent=False),
+        Answered(sequence=left, status=0, message_id="7"),
         Closed(cause=CloseCause.UNBOUND_BY_PEER),
     ]
+
+
+def test_the_peers_unbind_waits_until_its_messages_are_answered() -> None:
+    talk = bound_esme(limits=LIMITS)
+    talk.peer_says(DeliverSm(sequence=5), Unbind(sequence=9))
+    talk.expect_silence()
+    talk.session.respond(5)
+    assert talk.said() == [DeliverSmResp(sequence=5), UnbindResp(sequence=9)]
+
+
+def test_the_peers_unbind_waits_only_so_long_for_an_answer_that_does_not_come() -> None:
+    talk = bound_esme(limits=LIMITS)
+    left = talk.session.send(text_message(), talk.now)
+    talk.said()
+    talk.peer_says(Unbind(sequence=9))
+    talk.pass_time(LIMITS.peer_drain_s - 0.1)
+    talk.expect_silence()
+    talk.pass_time(0.1)
+    assert talk.said() == [UnbindResp(sequence=9)]
+    assert talk.events() == [
+        PeerLeaving(),
+        Unanswered(sequence=left, timed_out=False, maybe_sent=True),
+        Closed(cause=CloseCause.UNBOUND_BY_PEER),
+    ]
+
+
+def test_unbinds_that_cross_end_it_at_once() -> None:
+    talk = bound_esme(limits=LIMITS)
+    talk.session.unbind(talk.now)
+    talk.expect_said(Unbind)
+    talk.peer_says(Unbind(sequence=9))
+    assert talk.said() == [UnbindResp(sequence=9)]
+    assert talk.expect_event(Closed).cause is CloseCause.UNBOUND_BY_PEER
+
+
+def test_the_peers_unbind_cuts_a_drain_of_ours_short_and_never_makes_it_longer() -> None:
+    talk = bound_esme(limits=LIMITS)
+    talk.session.send(text_message(), talk.now)
+    talk.said()
+    talk.session.unbind(talk.now)
+    talk.peer_says(Unbind(sequence=9))
+    talk.pass_time(LIMITS.peer_drain_s)
+    assert talk.said() == [UnbindResp(sequence=9)]
+    assert talk.session.closed
 
 
 def test_giving_up_closes_at_once() -> None:
