@@ -28,6 +28,7 @@ from gateway.clock import SystemClock
 from gateway.queue.memory import MemoryQueue
 from gateway.queue.port import Queue
 from gateway.settings import Provider, Settings, load
+from gateway.settings_speech import SpeechSettings
 from gateway.store.engine import open_store
 
 log = structlog.get_logger(__name__)
@@ -47,7 +48,7 @@ def load_settings(path: Path) -> Settings:
     return load(path, PROVIDER_KINDS)
 
 
-def build_channel(provider: Provider) -> Channel:
+def build_channel(provider: Provider, speech: SpeechSettings) -> Channel:
     """The channel of one configured provider."""
     match provider.settings:
         case SmppSettings() as settings:
@@ -61,13 +62,13 @@ def build_channel(provider: Provider) -> Channel:
         case SipSettings() as settings:
             from channels.voice.channel import VoiceChannel
 
-            return VoiceChannel(settings)
+            return VoiceChannel(settings, speech.plan())
     raise AssertionError(f"no channel for {provider.channel}/{provider.kind}")
 
 
 def build_channels(settings: Settings) -> Mapping[str, Channel]:
     """One channel for each provider, by the provider's name."""
-    return {provider.name: build_channel(provider) for provider in settings.providers}
+    return {provider.name: build_channel(provider, settings.speech) for provider in settings.providers}
 
 
 def build_queue(settings: Settings) -> Queue:

@@ -31,6 +31,7 @@ from gateway.settings_location import KeyPath, lines_of
 from gateway.settings_neighbours import check_neighbours
 from gateway.settings_problems import Examination, Problem, SettingsError, suggestion
 from gateway.settings_references import check_references
+from gateway.settings_speech import SpeechSettings
 
 __all__ = ["Problem", "Settings", "SettingsError", "default_settings", "load"]
 
@@ -347,6 +348,7 @@ class Settings(Section):
     last_resort: LastResortSettings = LastResortSettings()
     people: tuple[PersonSettings, ...] = Field(default=(), max_length=1_000)
     lines: tuple[LineSettings, ...] = Field(default=(), max_length=100)
+    speech: SpeechSettings = SpeechSettings()
     log: LogSettings = LogSettings()
 
     @cached_property

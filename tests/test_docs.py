@@ -7,6 +7,7 @@ import importlib
 import json
 import re
 import shlex
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -251,7 +252,16 @@ def _is_settings(text: str) -> bool:
     return bool(keys) and keys <= set(Settings.model_fields)
 
 
+FILES_OF_READERS = {
+    r"/etc/tocsin/voices/\w+\.onnx": str(ROOT / "tests" / "vectors" / "piper" / "tone.onnx"),
+    r"/usr/local/bin/speak": sys.executable,
+}
+"""Files that the pages name and the settings look at, and what stands for them here."""
+
+
 def _assert_accepted(text: str, folder: Path) -> None:
+    for named, ours in FILES_OF_READERS.items():
+        text = re.sub(named, ours, text)
     for name in _secret_files(tomllib.loads(text)):
         if not Path(name).is_absolute():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ from channels.voice.outcomes import answered, cancelled, refused
 from channels.voice.phone import Agenda, Item, Phone
 from channels.voice.settings import SipSettings
 from ivr.audio.prompts import Prompts
-from ivr.audio.speech import Speaker, SpeechUnavailable
+from ivr.audio.speech import SpeechPlan, SpeechUnavailable
 from ivr.call import CallOptions, CallResult
 from ivr.endpoint import Conversation, Endpoint, Order
 from ivr.sip.events import Lost
@@ -45,14 +45,14 @@ class VoiceChannel:
 
     name = "voice"
 
-    def __init__(self, settings: SipSettings) -> None:
+    def __init__(self, settings: SipSettings, speech: SpeechPlan | None = None) -> None:
         self.provider = settings.name
         self.capabilities = Capabilities(receipts=False, acknowledges=True, concurrent_sends=settings.max_calls)
         self._settings = settings
         self._allowed = frozenset(domain.lower() for domain in settings.allowed_domains)
         self._domains = Domains(settings)
         self._prompts = Prompts(settings.prompts)
-        self._speaker = Speaker(words_per_minute=settings.words_per_minute)
+        self._speaker = (speech or SpeechPlan()).speaker(settings.words_per_minute)
         self._flow = flow_at(settings.flow or FLOWS / "alert.toml", self._prompts, "alert")
         self._calls_in = CallsIn(
             line=flow_at(FLOWS / "line.toml", self._prompts, "line"),

@@ -22,7 +22,7 @@ print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "
 }
 
 compile "$@" pyproject.toml --extra speech --extra srtp --output-file requirements/runtime.txt
-compile "$@" pyproject.toml --extra speech --extra srtp --extra dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+compile "$@" pyproject.toml --extra speech --extra srtp --extra piper --extra dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 build_requirements | compile "$@" - --constraint requirements/dev.txt --output-file requirements/build.txt
 
 if grep -n '://' requirements/*.txt; then

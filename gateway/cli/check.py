@@ -12,6 +12,7 @@ import click
 from sqlalchemy import text
 
 from channels.channel import Channel
+from channels.voice.settings import SipSettings
 from gateway.app import build_channels, build_queue
 from gateway.cli.cautions import warnings_of
 from gateway.cli.failures import Refused
@@ -28,6 +29,9 @@ ANSWER_S = 90.0
 """The longest a part may take to answer: a bind and its unbind, each with the provider's own time-out."""
 
 
+SPEECH_WORDS_PER_MINUTE = 150
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
     """What one part of the installation said."""
@@ -38,7 +42,7 @@ class Finding:
 
 
 @click.command()
-@click.option("--connect", is_flag=True, help="Bind to every provider, ask store and queue. Sends nothing.")
+@click.option("--connect", is_flag=True, help="Bind to every provider, ask store, queue and speech. Sends nothing.")
 @common_options
 def check(connect: bool) -> None:
     """Read the settings file and say what is wrong with it. Status 3 where it is, 1 where something does not answer."""
@@ -91,7 +95,29 @@ async def _connect(settings: Settings) -> list[Finding]:
     """Asks every part at the same time."""
     asked = [_store(settings), _queue(settings)]
     asked += [_provider(name, channel) for name, channel in build_channels(settings).items()]
+    if any(isinstance(provider.settings, SipSettings) for provider in settings.providers):
+        asked.append(_speech(settings))
     return list(await asyncio.gather(*asked))
+
+
+async def _speech(settings: Settings) -> Finding:
+    """Whether the engine chosen speaks, a word in each language that it has a voice of its own for."""
+    from ivr.audio.speech import SpeechUnavailable
+
+    part, chosen = "speech", settings.speech.engine
+    speaker = settings.speech.plan().speaker(SPEECH_WORDS_PER_MINUTE)
+    try:
+        for language in settings.speech.voices or ("en",):
+            await speaker.say("1", language)
+            if speaker.engine != chosen:
+                return Finding(
+                    part=part, up=False, detail=f"{chosen} does not speak {language}; {speaker.engine} would"
+                )
+    except SpeechUnavailable as error:
+        return Finding(part=part, up=False, detail=f"{error}; calls would play fixed prompts")
+    finally:
+        await speaker.close()
+    return Finding(part=part, up=True, detail=f"{chosen} speaks")
 
 
 async def _provider(name: str, channel: Channel) -> Finding:

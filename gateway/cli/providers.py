@@ -69,7 +69,7 @@ def test(name: str, to: str, text: str | None, wait_s: float) -> None:
     invocation = this_invocation()
     settings = invocation.settings()
     provider = _named(settings, name)
-    channel = build_channel(provider)
+    channel = build_channel(provider, settings.speech)
     address = _address(settings, channel, to)
     text = text or f"Test of {name} by Tocsin. There is nothing to do."
     server = running_server(path_beside(settings.store.url.get_secret_value()))

@@ -24,6 +24,7 @@ COMMANDS = {
     "send": ("gateway.cli.send:send", "Submit an alert to the running server."),
     "accounts": ("gateway.cli.accounts:accounts", "Create, top up and look at accounts."),
     "keys": ("gateway.cli.keys:keys", "Create, list and revoke API keys."),
+    "say": ("gateway.cli.say:say", "Speak a text as a call would, to listen to it."),
     "pins": ("gateway.cli.pins:pins", "Hash the PINs of people and alarm lines."),
     "tariffs": ("gateway.cli.tariffs:tariffs", "Set and list prices."),
     "ledger": ("gateway.cli.ledger:ledger", "Verify the books."),

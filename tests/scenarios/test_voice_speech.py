@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from channels.voice.channel import VoiceChannel
+from ivr.audio.engines import ChildEngine
 from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound
 from ivr.audio.speech import Speaker
@@ -27,7 +28,7 @@ TEXT = "Fire in hall three, section B. The sprinklers run, the doors are closed,
 LISTENS = Behaviour(answer_s=0.05, keys="", greeting="nothing")
 PRESSES = Behaviour(answer_s=0.05, keys_s=0.5, again_s=0.7, greeting="nothing")
 """Skips the greeting with its first 1; the second one acknowledges."""
-_STARTS = "import struct, sys, time; sys.stdout.buffer.write(struct.pack('!I', 22050)); sys.stdout.buffer.flush(); "
+_STARTS = "import sys, time; sys.stdout.buffer.write(b'TOCSIN/1'); sys.stdout.buffer.flush(); "
 DUMB = {
     "ends at once": ("false",),
     "is not there": ("/nowhere/speaks",),
@@ -82,9 +83,14 @@ def speaker_of(desk: Desk) -> Speaker:
     return cast(VoiceChannel, desk.broker.channels["pbx"])._speaker
 
 
+def child_of(speaker: Speaker) -> ChildEngine:
+    """The process that it has for that."""
+    return cast(ChildEngine, speaker.engines[0])
+
+
 def send(speaker: Speaker, number: signal.Signals) -> int:
     """Sends the speech process a signal. Gives its process id."""
-    pid = speaker.pid
+    pid = child_of(speaker).pid
     assert pid is not None
     os.kill(pid, number)
     return pid
@@ -101,14 +107,14 @@ async def test_lost_while_the_text_is_made(desk_with: OpenDesk, trunk: Trunk, fa
     trunk.does(LISTENS)
     desk = await desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
-    speaker.answer_s = WITHIN_S if fatal == signal.SIGKILL else 5.0
+    child_of(speaker).answer_s = WITHIN_S if fatal == signal.SIGKILL else 5.0
     await speaker.say("one text before", "en")
     before = send(speaker, signal.SIGSTOP)  # it stands still, so that the text is still being made
     alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
     await up(trunk)
     if fatal == signal.SIGKILL:
         send(speaker, signal.SIGKILL)
-    await eventually(lambda: speaker.pid not in (None, before), WITHIN_S, what="a new speech process")
+    await eventually(lambda: child_of(speaker).pid not in (None, before), WITHIN_S, what="a new speech process")
     spoken = await speaker.say(TEXT, "en")
     await trunk.plays(spoken)
     assert Prompts().sound("text_unreadable", "en") not in trunk.played
@@ -123,7 +129,7 @@ async def test_a_key_acknowledges_while_the_text_is_still_to_come(
     trunk.does(PRESSES)
     desk = await desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
-    speaker.answer_s = WITHIN_S
+    child_of(speaker).answer_s = WITHIN_S
     await speaker.say("one text before", "en")
     send(speaker, signal.SIGSTOP)
     alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
@@ -141,7 +147,7 @@ async def test_lost_while_the_text_is_played(desk_with: OpenDesk, trunk: Trunk, 
     trunk.does(Behaviour(answer_s=0.05, keys_s=5.0, again_s=1.0, greeting="nothing"), PRESSES)
     desk = await desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
-    speaker.answer_s = 1.0
+    child_of(speaker).answer_s = 1.0
     spoken = await speaker.say(TEXT, "en")
     alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
     await trunk.plays(spoken)
@@ -150,7 +156,7 @@ async def test_lost_while_the_text_is_played(desk_with: OpenDesk, trunk: Trunk, 
     seen = await alert.only("delivered")
     assert seen.attempts == (("pbx", "delivered", "acknowledged"),)
     after = await desk.alert("It is out.", to=ANNA, language="en", **URGENT)
-    await eventually(lambda: speaker.pid not in (None, before), WITHIN_S, what="a new speech process")
+    await eventually(lambda: child_of(speaker).pid not in (None, before), WITHIN_S, what="a new speech process")
     await trunk.plays(await speaker.say("It is out.", "en"))
     await after.became("acknowledged")
     assert Prompts().sound("text_unreadable", "en") not in trunk.played
@@ -163,7 +169,7 @@ async def test_what_cannot_be_spoken_is_said_and_tried_again_until_a_key(
     trunk.does(LISTENS, PRESSES)
     desk = await desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
-    speaker.command, speaker.answer_s = DUMB[dumb], 0.3
+    child_of(speaker).command, child_of(speaker).answer_s = DUMB[dumb], 0.3
     alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
     await trunk.plays(Prompts().sound("text_unreadable", "en"))
     trunk.hangs_up()
@@ -179,7 +185,7 @@ async def test_who_hangs_up_while_the_text_is_still_being_made_has_not_been_told
 ) -> None:
     trunk.does(Behaviour(answer_s=0.05, keys="", greeting="nothing", hang_up_s=6.0), PRESSES)
     desk = await desk_with(sip("pbx", trunk.phones.port))
-    speaker_of(desk).command = DUMB["never answers"]  # and is waited for longer than this call lasts
+    child_of(speaker_of(desk)).command = DUMB["never answers"]  # and is waited for longer than this call lasts
     alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
     await alert.became("acknowledged")
     seen = await alert.only("delivered")
@@ -193,7 +199,7 @@ async def test_who_was_told_nothing_but_that_there_is_something_has_not_been_rea
 ) -> None:
     trunk.does(Behaviour(answer_s=0.05, keys="", greeting="nothing", hang_up_s=4.0))
     desk = await desk_with(sip("pbx", trunk.phones.port), delivery={"attempts_max": 2})
-    speaker_of(desk).command = DUMB["ends at once"]
+    child_of(speaker_of(desk)).command = DUMB["ends at once"]
     alert = await desk.alert(TEXT, to=ANNA, language="en", priority="emergency", acknowledgement={"rule": rule})
     seen = await alert.only("failed")
     assert seen.attempts == (("pbx", "retry_later", "text_not_spoken"),) * 2

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ivr.audio import g711
 from ivr.audio.numeric import np
 from ivr.audio.sound import FRAME_SAMPLES, RATE_HZ, from_array
-from ivr.audio.speech_child import Engine
+from ivr.audio.speech_child import Espeak
 from ivr.audio.tones import FULL_SCALE_DBM0, frequencies
 
 ALL_KEYS = "147*2580369#ABCD"
@@ -83,9 +83,9 @@ def on_the_line(samples: Samples, codec: str = "PCMU") -> np.ndarray:
 
 
 @functools.cache
-def _engine() -> Engine:
+def _engine() -> Espeak:
     try:
-        return Engine()
+        return Espeak()
     except ImportError as error:
         raise AssertionError("these tests speak: pip install espeakng_loader") from error
 
@@ -94,8 +94,9 @@ def _engine() -> Engine:
 def spoken(text: str, language: str, words_per_minute: int = 165) -> Samples:
     """Speech at a usual level: peaks at half of what the line carries."""
     engine = _engine()
-    raw = np.frombuffer(engine.speak(text, language, words_per_minute), dtype="<i2")
-    sound = from_array(raw.astype(np.float64) / 32_768, engine.rate_hz)
+    rate_hz, octets = engine.speak(text, language, words_per_minute)
+    raw = np.frombuffer(octets, dtype="<i2")
+    sound = from_array(raw.astype(np.float64) / 32_768, rate_hz)
     samples = np.frombuffer(sound.samples, dtype="<i2").astype(np.float64)
     usual: Samples = samples * (16_000 / np.abs(samples).max())
     return usual

@@ -13,26 +13,27 @@ from unittest import mock
 import pytest
 import pytest_asyncio
 
-from ivr.audio import speech
+from ivr.audio import engines, speech
+from ivr.audio.engines import ChildEngine, espeak_installed
 from ivr.audio.numeric import np
 from ivr.audio.sound import Sound
-from ivr.audio.speech import TEXT_CHARS_MAX, Speaker, SpeechUnavailable, installed, plain
+from ivr.audio.speech import TEXT_CHARS_MAX, Speaker, SpeechUnavailable, plain
 
 ANSWER_S = 20.0
 """Nothing here takes long, but a loaded machine may need more."""
 HANGS_S = 3.0
 LONG = "The pressure of pump three is too low. " * 40
-DEAF = "import struct, sys, time; sys.stdout.buffer.write(struct.pack('!I', 22050)); sys.stdout.flush(); time.sleep(60)"
+DEAF = "import struct, sys, time; sys.stdout.buffer.write(b'TOCSIN/1'); sys.stdout.flush(); time.sleep(60)"
 BABBLING = (
-    "import struct, sys; out = sys.stdout.buffer; out.write(struct.pack('!I', 22050)); out.flush(); "
-    "sys.stdin.buffer.read(4); out.write(struct.pack('!I', {size})); out.write(bytes({sent})); out.flush(); "
+    "import struct, sys; out = sys.stdout.buffer; out.write(b'TOCSIN/1'); out.flush(); "
+    "sys.stdin.buffer.read(4); out.write(struct.pack('!II', 22050, {size})); out.write(bytes({sent})); out.flush(); "
     "sys.stdin.buffer.read()"
 )
 
 
 @pytest_asyncio.fixture
 async def speaker() -> AsyncIterator[Speaker]:
-    one = Speaker(answer_s=ANSWER_S)
+    one = Speaker(engines=(ChildEngine(answer_s=ANSWER_S),))
     yield one
     await one.close()
 
@@ -45,9 +46,16 @@ def running(pid: int | None) -> bool:
     return False
 
 
+def child_of(speaker: Speaker) -> ChildEngine:
+    (engine,) = speaker.engines
+    assert isinstance(engine, ChildEngine)
+    return engine
+
+
 def pid_of(speaker: Speaker) -> int:
-    assert speaker.pid is not None
-    return speaker.pid
+    pid = child_of(speaker).pid
+    assert pid is not None
+    return pid
 
 
 def counted(result: str) -> float:
@@ -79,7 +87,7 @@ async def asking(speaker: Speaker, text: str) -> asyncio.Task[Sound]:
 
 
 def test_engine_is_installed() -> None:
-    assert installed()
+    assert espeak_installed()
 
 
 # --- what is spoken of a text ----------------------------------------------------------------------------------------
@@ -108,11 +116,11 @@ def test_plain(text: str, spoken: str) -> None:
 
 @pytest.mark.parametrize(("text", "language"), [("Pump three is down.", "en"), ("La pompe trois est à l'arrêt.", "fr")])
 async def test_says_a_text(speaker: Speaker, text: str, language: str) -> None:
-    assert speaker.pid is None
+    assert child_of(speaker).pid is None
     sound = await speaker.say(text, language)
     assert is_speech(sound)
     assert 0.8 < sound.duration_s < 5
-    assert running(speaker.pid)
+    assert running(child_of(speaker).pid)
 
 
 async def test_languages_sound_different(speaker: Speaker) -> None:
@@ -177,9 +185,9 @@ async def test_too_many_wait(speaker: Speaker) -> None:
 )
 async def test_odd_texts_harm_nobody(speaker: Speaker, text: str) -> None:
     await speaker.say("Hello.", "en")
-    child = speaker.pid
+    child = child_of(speaker).pid
     assert len((await speaker.say(text, "en")).samples) % 2 == 0
-    assert speaker.pid == child
+    assert child_of(speaker).pid == child
 
 
 async def test_who_asked_may_go(speaker: Speaker) -> None:
@@ -203,41 +211,42 @@ async def test_killed_while_speaking(speaker: Speaker) -> None:
     task = await asking(speaker, LONG)
     os.kill(child, signal.SIGKILL)
     assert (await task).duration_s == pytest.approx(expected.duration_s, rel=0.1)
-    assert speaker.pid != child
+    assert child_of(speaker).pid != child
     assert not running(child)
 
 
 async def test_killed_between_two_texts(speaker: Speaker) -> None:
-    restarts = speech.RESTARTS._value.get()
+    restarts = engines.RESTARTS._value.get()
     await speaker.say("Hello.", "en")
     child = pid_of(speaker)
     os.kill(child, signal.SIGKILL)
     assert is_speech(await speaker.say("Are you still there?", "en"))
-    assert speaker.pid != child
-    assert speech.RESTARTS._value.get() == restarts + 1
+    assert child_of(speaker).pid != child
+    assert engines.RESTARTS._value.get() == restarts + 1
 
 
 async def test_hanging_child_is_replaced(speaker: Speaker) -> None:
     await speaker.say("Hello.", "en")
-    speaker.answer_s = HANGS_S
+    child_of(speaker).answer_s = HANGS_S
     child = pid_of(speaker)
     begun = asyncio.get_running_loop().time()
     task = await asking(speaker, "Are you still there?")
     assert is_speech(await task)
     assert asyncio.get_running_loop().time() - begun >= HANGS_S
-    assert speaker.pid != child
+    assert child_of(speaker).pid != child
     assert not running(child)
 
 
 async def unavailable(command: str, *, answer_s: float = ANSWER_S) -> Speaker:
     """A speaker whose child does this, and which has told so."""
-    speaker = Speaker(answer_s=answer_s, command=(sys.executable, "-S", "-c", command))
+    engine = ChildEngine(answer_s=answer_s, command=(sys.executable, "-S", "-c", command))
+    speaker = Speaker(engines=(engine,))
     failed = counted("failed")
     with pytest.raises(SpeechUnavailable):
         await speaker.say("Hello.", "en")
     await until(lambda: not speaker._making)
     assert counted("failed") == failed + 1
-    assert speaker.pid is None
+    assert child_of(speaker).pid is None
     return speaker
 
 
@@ -261,19 +270,19 @@ async def test_child_that_never_answers() -> None:
 
 
 async def test_command_that_is_not_there() -> None:
-    speaker = Speaker(command=("/nowhere/espeak",))
+    speaker = Speaker(engines=(ChildEngine(command=("/nowhere/espeak",)),))
     with pytest.raises(SpeechUnavailable):
         await speaker.say("Hello.", "en")
     await speaker.close()
 
 
 async def test_starts_again_after_a_while() -> None:
-    with mock.patch.object(speech, "RESTART_S", 0.25):  # so that the question that follows comes before
+    with mock.patch.object(engines, "RESTART_S", 0.25):  # so that the question that follows comes before
         speaker = await unavailable("raise SystemExit(1)")
-    speaker.command = Speaker().command
+    child_of(speaker).command = ChildEngine().command
     with pytest.raises(SpeechUnavailable, match="just failed"):
         await speaker.say("Hello.", "en")
-    assert speaker.pid is None
+    assert child_of(speaker).pid is None
 
     async def spoken() -> Sound:
         async with asyncio.timeout(ANSWER_S):
@@ -292,14 +301,14 @@ async def test_starts_again_after_a_while() -> None:
 async def test_close_ends_the_child() -> None:
     speaker = Speaker()
     known = await speaker.say("Hello.", "en")
-    child = speaker.pid
+    child = child_of(speaker).pid
     await speaker.close()
-    assert speaker.pid is None
+    assert child_of(speaker).pid is None
     assert not running(child)
     assert await speaker.say("Hello.", "en") is known
     with pytest.raises(SpeechUnavailable, match="closed"):
         await speaker.say("Something else.", "en")
-    assert speaker.pid is None
+    assert child_of(speaker).pid is None
     await speaker.close()
 
 
@@ -318,8 +327,8 @@ async def test_child_ends_with_its_parent() -> None:
     """The end of its stdin is the end of the child: nothing is left behind when the gateway is killed."""
     speaker = Speaker()
     await speaker.say("Hello.", "en")
-    assert speaker._child is not None
-    process = speaker._child.process
+    process = child_of(speaker)._process
+    assert process is not None
     assert process.stdin is not None
     process.stdin.close()
     async with asyncio.timeout(ANSWER_S):
