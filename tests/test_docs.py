@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import json
 import re
@@ -300,6 +301,7 @@ def _metrics() -> Iterator[tuple[str, str]]:
                         yield kind, name
 
 
+@functools.cache
 def _series() -> set[str]:
     """The names under which Prometheus knows the metrics."""
     found = set()
