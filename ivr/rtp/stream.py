@@ -12,7 +12,7 @@ from ivr.audio.g711 import SILENCE
 from ivr.audio.sound import FRAME_SAMPLES, Sound
 from ivr.rtp.packet import HEADER, MARKER, VERSION_BYTE, RtpPacket, parse_rtp
 from ivr.rtp.sources import Address, Sources
-from ivr.rtp.telephone_event import END_PACKETS, EventReceiver, event_payloads
+from ivr.rtp.telephone_event import END_PACKETS, EVENT_BYTES, MISORDER_MAX, EventReceiver, event_payloads
 from ivr.sip.sdp import AudioSession
 
 FRAMES_HEARD_MAX = 25
@@ -24,8 +24,6 @@ PAUSE_SAMPLES = 3 * FRAME_SAMPLES
 60 ms is the trembling of a clock."""
 PAUSE_FRAMES = 5
 """As much of it is heard: enough to end a key, however long it was."""
-MISORDER_MAX = 100
-"""A sequence number at most so much behind is late or repeated (RFC 3550, A.1); any other jump is a stream that begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ class MediaStream:
     __slots__ = (
         "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last", "_locked", "_marker", "_may_send",
         "_playback", "_receiver", "_remote", "_rest", "_secret", "_sequence", "_silence", "_sounds", "_sources", "_ssrc", "_steps",
-        "_timestamp", "_transform", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event",
+        "_timestamp", "_transform", "_unlisted", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event",
         "payload_type", "suppresses_silence",
     )  # fmt: skip
 
@@ -107,6 +105,7 @@ class MediaStream:
         self._silence = SILENCE["PCMA"] * FRAME_SAMPLES
         self._event_pt: int | None = None
         self._events: frozenset[int] = frozenset()
+        self._unlisted: frozenset[int] = frozenset()
         self._may_send = False
         self._transform: Transform | None = None
         self._receiver = EventReceiver()
@@ -142,6 +141,7 @@ class MediaStream:
         self.accepts = dict(session.accepts)
         self._event_pt = session.event_payload_type
         self._events = session.events
+        self._unlisted = session.unlisted_events
         self._may_send = session.may_send
         agreed = (session.address, session.port)
         if self._sources.agree(agreed, now, self._remote):
@@ -259,7 +259,8 @@ class MediaStream:
         if packet is None:
             self.counts.broken += 1
             return
-        is_event = packet.payload_type in self._events
+        number = packet.payload_type
+        is_event = number in self._events or (number in self._unlisted and len(packet.payload) == EVENT_BYTES)
         codec = self.accepts.get(packet.payload_type)
         is_noise = packet.payload_type == COMFORT_NOISE and (settled or self._sources.is_agreed(source))
         if codec is None and not is_event and not is_noise:
@@ -271,7 +272,9 @@ class MediaStream:
         self.counts.received += 1
         self.last_received_at = now
         if is_event:
-            key = self._receiver.receive(packet.ssrc, packet.timestamp, packet.payload, marker=packet.marker)
+            key = self._receiver.receive(
+                packet.ssrc, packet.timestamp, packet.payload, sequence=packet.sequence, now=now, marker=packet.marker
+            )
             if key is not None:
                 self.on_event(KeyHeard(key))
             return

@@ -113,8 +113,8 @@ class Rejected:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AudioSession:
     """What both ends will do. `codec` and `payload_type` are what we send; what may come is `accepts` (payload type to codec)
-    and `events` (payload types of keys); `event_payload_type` None: they take no keys in RTP. `local_crypto` and `remote_crypto`
-    are both there, or neither."""
+    and `events` (payload types of keys); `event_payload_type` None: they take no keys in RTP. `unlisted_events` are types that they
+    did not agree to and may use for keys all the same. `local_crypto` and `remote_crypto` are both there, or neither."""
 
     address: str
     port: int
@@ -123,6 +123,7 @@ class AudioSession:
     accepts: Mapping[int, str]
     event_payload_type: int | None
     events: frozenset[int]
+    unlisted_events: frozenset[int] = frozenset()
     may_send: bool = True
     may_receive: bool = True
     local_crypto: CryptoAttribute | None = None
@@ -411,6 +412,7 @@ def agreed(local: SessionDescription, remote: SessionDescription) -> AudioSessio
         accepts=accepts,
         event_payload_type=events[0] if events and ours.events() else None,
         events=frozenset((*events, *ours.events())) if events else frozenset(),
+        unlisted_events=_unlisted(ours, theirs) - frozenset(accepts),
         may_send=way in ("sendrecv", "recvonly") and not held,
         may_receive=way in ("sendrecv", "sendonly"),
         local_crypto=crypto[0],
@@ -432,6 +434,13 @@ def _events(ours: Media, theirs: Media) -> tuple[int, ...]:
     is what the offer says."""
     unnamed = tuple(one for one in ours.events() if one in theirs.payload_types and one not in theirs.names)
     return (*theirs.events(), *unnamed)
+
+
+def _unlisted(ours: Media, theirs: Media) -> frozenset[int]:
+    """The types that somebody uses for keys who has agreed to none: those of our offer, or what everybody uses. Not those that they
+    say are something else."""
+    types = ours.events() or (EVENT_PAYLOAD_TYPE,)
+    return frozenset(one for one in types if theirs.names.get(one, "TELEPHONE-EVENT").startswith("TELEPHONE-EVENT"))
 
 
 def _ours(ours: Media, theirs: Media, number: int) -> bool:

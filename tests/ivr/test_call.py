@@ -123,7 +123,17 @@ class Talk:
         slot, keys = bank.add(), ""
         for packet in self.packets:
             if packet.payload_type == 101:
-                keys += receiver.receive(packet.ssrc, packet.timestamp, packet.payload, marker=packet.marker) or ""
+                keys += (
+                    receiver.receive(
+                        packet.ssrc,
+                        packet.timestamp,
+                        packet.payload,
+                        sequence=packet.sequence,
+                        now=0.0,
+                        marker=packet.marker,
+                    )
+                    or ""
+                )
             else:
                 samples = g711.decoded(packet.payload, "PCMA").reshape(1, 160).astype(np.float32)
                 keys += "".join(key for _, key in bank.push([slot], samples))

@@ -23,6 +23,7 @@ from tests.scenarios.installation import Table, write_settings
 
 ACCOUNT = "acme"
 PRICE_MICROS = 45_000
+MINUTE_MICROS = 100_000
 CREDIT_MICROS = 1_000_000 * 10**6
 READY_WITHIN_S = 60.0
 TIMEOUT = aiohttp.ClientTimeout(total=30)
@@ -122,5 +123,6 @@ def _open_account(connection: Connection) -> str:
     administration.create_account(connection, now, account_id=ACCOUNT, name="Acme", currency="EUR")
     administration.top_up(connection, now, account_id=ACCOUNT, amount_micros=CREDIT_MICROS, reference="INV-1")
     administration.set_tariff(connection, now, channel="sms", prefix="+33", price_micros=PRICE_MICROS)
+    administration.set_tariff(connection, now, channel="voice", prefix="", price_micros=MINUTE_MICROS)
     _, token = administration.create_key(connection, now, account_id=ACCOUNT, role="submitter")
     return token
