@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -141,24 +140,30 @@ def settled(alert: Alert, standing: Standing, now: datetime) -> Alert:
         return alert
     if not standing.reached:
         return _end(alert, Status.FAILED, now)
-    if alert.rule is Rule.NONE and not _stays_open(alert):
+    if not asks(alert) and not _stays_open(alert):
         return _end(alert, Status.COMPLETED, now)
     return alert  # somebody was reached: a human may still act, until the deadline
 
 
 def lapsed(alert: Alert, now: datetime) -> Alert:
-    """The deadline passed: an alert that asked for acknowledgement and has none is expired; one that asked for none ends
-    once its deliveries, whose deadline is the same, are settled. One that only waited for the end of its trouble is completed."""
-    if alert.status is Status.ACTIVE and now >= alert.expires_at:
-        told = alert.rule is Rule.NONE and _stays_open(alert)
+    """The deadline passed: an alert that asked for a word and has none is expired, also where somebody received it and nobody
+    took it in charge. One that asked for none ends once its deliveries, whose deadline is the same, are settled. One that only
+    waited for the end of its trouble is completed."""
+    if alert.ended_at is not None or now < alert.expires_at:
+        return alert
+    if alert.status in (Status.ACTIVE, Status.ACKNOWLEDGED):
+        told = not asks(alert) and _stays_open(alert)
         return _end(alert, Status.COMPLETED if told else Status.EXPIRED, now)
-    if alert.status is Status.ACKNOWLEDGED and now >= alert.expires_at and alert.ended_at is None:
-        return replace(alert, ended_at=now, step_at=None, confirm_by_at=None)
     return alert
 
 
 class AlreadyEnded(Exception):  # noqa: N818 - a verdict, not a fault
     """The alert has ended in a way that this verb cannot change."""
+
+
+def asks(alert: Alert) -> bool:
+    """Whether the alert wants a word from people: else it is over when they are told."""
+    return alert.rule is not Rule.NONE or alert.confirm_within_s is not None
 
 
 def required(alert: Alert) -> int:
@@ -172,22 +177,34 @@ def required(alert: Alert) -> int:
             return max(1, alert.quorum)
 
 
-def acknowledged(alert: Alert, people: Collection[str], now: datetime, *, taken: bool = False) -> Alert:
-    """The alert after one more acknowledgement, `people` being all the distinct people who have given one.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Words:
+    """What people have said since everybody was last asked: how many different people who count, and whether one of them took it
+    in charge."""
 
-    Where the rule is met for good the alert has ended, so that what is queued is cancelled. With `confirm_within_s`, the
-    first time the rule is met only suspends the alert until somebody takes it in charge (the second time, or `taken`: the
-    person said both at once). Raises AlreadyEnded where the alert was resolved, cancelled or completed.
+    people: int = 0
+    taken: bool = False
+
+
+def acknowledged(alert: Alert, before: Words, after: Words, now: datetime) -> Alert:
+    """The alert after one more word, `before` and `after` being all words without it and with it.
+
+    Where the rule is met for good the alert has ended, so that what is queued is cancelled. With `confirm_within_s` only an explicit
+    *taken in charge* of somebody who counts meets it; *received* suspends the alert at most once, when there are enough for the first
+    time. Raises AlreadyEnded where the alert was resolved, cancelled or completed.
     """
     if alert.status in (Status.RESOLVED, Status.CANCELLED, Status.COMPLETED):
         raise AlreadyEnded(f"the alert is {alert.status}")
-    if len(people) < required(alert):
+    needed = required(alert)
+    if after.people < needed:
         return alert
-    if alert.confirm_within_s is not None and alert.status is Status.ACTIVE and not taken:
-        by = now + timedelta(seconds=alert.confirm_within_s)
-        return replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=by)
-    met = replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=None)  # `step_at` stays: it may be handed back
-    return replace(met, ended_at=now if met.ended_at is None else met.ended_at)
+    if alert.confirm_within_s is None or after.taken:
+        met = replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=None)  # `step_at` stays: it may be handed back
+        return replace(met, ended_at=now if met.ended_at is None else met.ended_at)
+    if alert.status is not Status.ACTIVE or before.people >= needed:
+        return alert  # received once more, or too late
+    by = now + timedelta(seconds=alert.confirm_within_s)
+    return replace(alert, status=Status.ACKNOWLEDGED, confirm_by_at=by)
 
 
 def confirmation_lapsed(alert: Alert, now: datetime) -> Alert:

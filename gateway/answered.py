@@ -9,7 +9,7 @@ from sqlalchemy import Connection, or_, select
 from gateway import delivery as machine
 from gateway.alert import Status
 from gateway.delivery import State
-from gateway.escalation import Names
+from gateway.identity import Names
 from gateway.progress import DECLINED, Tariffs, change_delivery
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
@@ -27,7 +27,7 @@ def answered_since(connection: Connection, alert_id: str) -> frozenset[str]:
     row = connection.execute(anew).first()
     since, at = (0, 0) if row is None else (row.id, row.at)
     declined = select(e.detail).where(e.alert_id == alert_id, e.kind == DECLINED, e.id > since)
-    acknowledged = select(a.by).where(a.alert_id == alert_id, a.at > at)
+    acknowledged = select(a.person).where(a.alert_id == alert_id, a.at > at, a.person != "")
     return frozenset((*connection.scalars(declined), *connection.scalars(acknowledged)))
 
 
@@ -35,7 +35,7 @@ def spare(unit: Unit, names: Mapping[str, str], tariffs: Tariffs) -> None:
     """Before the end of a batch: cancels what still waits for people who have answered in it, at whichever address. `names` are
     those of people by their addresses."""
     answers = {
-        (alert_id, note["by"], note["type"])
+        (alert_id, note.get("person", note["by"]), note["type"])
         for alert_id, notes in unit.notes.items()
         for note in notes
         if note["type"] in (DECLINED, ACKNOWLEDGED)

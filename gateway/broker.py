@@ -29,7 +29,7 @@ from gateway.escalation import Recipient
 from gateway.escalator import Escalator
 from gateway.intake import ClaimedAtOnce
 from gateway.last_resort import LastResort
-from gateway.lifecycle import Taken, ended_among
+from gateway.lifecycle import ended_among
 from gateway.outbound import OutboundClient, OutboundPolicy
 from gateway.planning import Planner
 from gateway.policy import RetryPolicy
@@ -44,6 +44,7 @@ from gateway.store.errors import StoreUnavailable
 from gateway.store.journal import Journal
 from gateway.store.reading import attachments_of, read_tariffs
 from gateway.store.unit import Unit
+from gateway.words import Acknowledged
 
 log = structlog.get_logger(__name__)
 
@@ -286,7 +287,7 @@ class Broker:
 
     def _signalled(self, signals: Sequence[object]) -> None:
         now = self.clock.now()
-        taken = {signal.alert_id: signal.by for signal in signals if isinstance(signal, Taken)}
+        taken = {signal.alert_id: signal.by for signal in signals if isinstance(signal, Acknowledged)}
         for signal in signals:
             match signal:
                 case Announced():

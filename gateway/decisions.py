@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from sqlalchemy import func, select
 
 from channels.conversation import Decision, Reply, Standing
-from gateway import alert as machine
 from gateway.alert import Alert, Status
 from gateway.clock import rfc3339
 from gateway.delivery import Delivery
-from gateway.escalation import Names
 from gateway.frozen import replace
-from gateway.lifecycle import acknowledgers, write_acknowledgement
-from gateway.progress import DECLINED, change_alert
+from gateway.identity import Names, Person, folded
+from gateway.progress import DECLINED
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
+from gateway.words import Word, hear, said, who_has_it
 
 _OVER = frozenset({Status.RESOLVED, Status.CANCELLED, Status.COMPLETED})
 
@@ -54,40 +53,26 @@ class Decide:
             return Reply(standing=Standing.OVER)
         by = self.names.get(delivery.address, delivery.person)
         unit.flush()  # acknowledgements of this batch count
-        people = acknowledgers(unit, alert.id)
         has_it = alert.status is Status.ACKNOWLEDGED and alert.ended_at is not None
-        if has_it and by not in people:
-            return Reply(standing=Standing.ELSEWHERE, by=last_acknowledger(unit, alert.id))
+        if has_it and folded(by) not in said(unit, alert.id):
+            return Reply(standing=Standing.ELSEWHERE, by=who_has_it(unit, alert.id))
         if self.decision is Decision.DECLINED:
             if has_it:  # they have it, and cannot give it back by a key: nobody would be called for it
                 return Reply(standing=Standing.ELSEWHERE, by=by)
             _decline(unit, alert, delivery, by, self.via, self.names)
         else:
-            self._acknowledge(unit, alert, by, people)
+            self._acknowledge(unit, alert, by)
         return Reply(standing=Standing.RECORDED)
 
-    def _acknowledge(self, unit: Unit, alert: Alert, by: str, people: set[str]) -> None:
-        taken = self.decision is Decision.TAKEN
-        write_acknowledgement(unit, alert.id, by, via=self.via, comment=str(self.decision))
-        if alert.confirm_by_at is not None and not taken:
-            return  # received once more: who takes it in charge says so by a key of its own
-        taken = taken or _taken_by_somebody(unit, alert.id)
-        change_alert(unit, alert, machine.acknowledged(alert, people | {by}, unit.now, taken=taken))
-
-
-def last_acknowledger(unit: Unit, alert_id: str) -> str:
-    """Who acknowledged last; "" where nobody has."""
-    t = tables.acknowledgements.c
-    statement = select(t.by).where(t.alert_id == alert_id, t.handed_back == 0).order_by(t.id.desc()).limit(1)
-    return unit.connection.scalar(statement) or ""
-
-
-def _taken_by_somebody(unit: Unit, alert_id: str) -> bool:
-    """Whether somebody took it in charge by a key before enough had acknowledged. With a key of the API the comment is free text."""
-    t = tables.acknowledgements.c
-    taken = (t.key_id == "", t.comment == str(Decision.TAKEN), t.handed_back == 0)
-    statement = select(func.count()).where(t.alert_id == alert_id, *taken)
-    return bool(unit.connection.scalar(statement))
+    def _acknowledge(self, unit: Unit, alert: Alert, by: str) -> None:
+        word = Word(
+            by=by,
+            person=Person(folded(by), by),
+            taken=self.decision is Decision.TAKEN,
+            via=self.via,
+            comment=str(self.decision),
+        )
+        hear(unit, alert, word)
 
 
 def _decline(unit: Unit, alert: Alert, delivery: Delivery, by: str, via: str, names: Mapping[str, str]) -> None:

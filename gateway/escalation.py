@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -84,21 +84,11 @@ def targets(occurrence: Occurrence, recipients: Sequence[Recipient]) -> list[tup
     ]
 
 
-class Names:
-    """Who is who, within one alert: one human has one name, whatever the alert calls them and whichever of their phones it is.
-    `names` are those of people by their addresses; `reached` are the addresses of the alert, each with its person."""
-
-    def __init__(self, names: Mapping[str, str], reached: Iterable[tuple[str, str]]) -> None:
-        owners: dict[str, set[str]] = {}
-        for address, person in reached:
-            if address in names:
-                owners.setdefault(person, set()).add(names[address])
-        self._by_address = names
-        self._by_person = {person: who for person, (who, *more) in owners.items() if not more}
-
-    def of(self, person: str, address: str = "") -> str:
-        """The name of the person at the address."""
-        return self._by_address.get(address) or self._by_person.get(person, person)
+def everybody(plan: Sequence[Occurrence], recipients: Sequence[Recipient]) -> Iterator[tuple[str, str]]:
+    """The addresses of all occurrences, each with its person."""
+    for occurrence in plan:
+        for _, recipient, address in targets(occurrence, recipients):
+            yield address, recipient.person
 
 
 # --- as stored with the alert ----------------------------------------------------------------------------------------

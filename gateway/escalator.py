@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
 from gateway.alert import Alert, Status
 from gateway.answered import answered_since
 from gateway.clock import Clock
-from gateway.escalation import Names, Occurrence, due_at, is_repeat, plan_from_json, recipients_from_json, targets
+from gateway.escalation import Occurrence, due_at, everybody, is_repeat, plan_from_json, recipients_from_json, targets
+from gateway.identity import Names
 from gateway.intake import CHUNK, ActivateStep, ExpandAlert
 from gateway.lifecycle import AlertNotFound, ChangeAlert, GoOnTo, StopDeliveries, lapse
 from gateway.planning import PlannedDelivery, Planner
@@ -122,7 +123,7 @@ class Escalator:
         if not answered:
             return planned
         plan = plan_from_json(alert.steps)
-        who = Names(self._names(), _everybody(plan, alert))
+        who = Names(self._names(), everybody(plan, recipients_from_json(alert.recipients)))
         asked_no_more = {who.of(name) for name in answered}
         n = _left_to(plan, alert, who, asked_no_more)
         at = due_at(plan, n, alert.start_at)
@@ -145,14 +146,6 @@ class Escalator:
         )
         row = await self._store.read(lambda connection: connection.execute(statement).first())
         return None if row is None else rows.alerts.from_row(row)
-
-
-def _everybody(plan: Sequence[Occurrence], alert: Alert) -> Iterator[tuple[str, str]]:
-    """The addresses of all steps, each with its person."""
-    recipients = recipients_from_json(alert.recipients)
-    for occurrence in plan:
-        for _, recipient, address in targets(occurrence, recipients):
-            yield address, recipient.person
 
 
 def _left_to(plan: Sequence[Occurrence], alert: Alert, who: Names, answered: Collection[str]) -> int:

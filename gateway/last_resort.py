@@ -34,16 +34,15 @@ class LastResort:
         for signal in list(unit.signals):
             match signal:
                 case AlertEnded() if signal.status in LOUD:
-                    failed = signal.status == Status.FAILED.value
-                    self._tell(unit, signal.alert_id, "Nobody was reached" if failed else "Nobody acknowledged in time")
+                    self._tell(unit, signal.alert_id)
                 case EverybodyDeclined():
                     self._tell(unit, signal.alert_id, "Everybody declined")
         unit.flush()
 
-    def _tell(self, unit: Unit, alert_id: str, what: str) -> None:
+    def _tell(self, unit: Unit, alert_id: str, what: str = "") -> None:
         alert = unit.alert(alert_id)
         if alert is not None and alert.source != SOURCE:
-            notice = self._notice(unit, alert, what)
+            notice = self._notice(unit, alert, what or _why(alert))
             unit.add(notice)
             unit.event(alert.id, "last_resort", notice.id)
 
@@ -71,3 +70,10 @@ class LastResort:
             expires_at=unit.now + timedelta(seconds=self.expires_after_s),
             look_at=unit.now,
         )
+
+
+def _why(alert: Alert) -> str:
+    """What went wrong with an alert that ended failed or expired."""
+    if alert.status is Status.FAILED:
+        return "Nobody was reached"
+    return "Nobody acknowledged in time" if alert.confirm_within_s is None else "Nobody took it in charge in time"

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, or_, select, update
 
 from gateway import alert as machine
 from gateway import delivery as deliveries
-from gateway.alert import Alert, Rule, Status
-from gateway.clock import rfc3339
+from gateway.alert import Alert, Status
 from gateway.delivery import Ignored, State
 from gateway.frozen import replace
-from gateway.ids import new_id
 from gateway.progress import Announced, Tariffs, change_alert, change_delivery
 from gateway.queue.port import Urgency
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
+from gateway.words import Word, hear, person_of
 
 CANCEL_CHUNK = 500  # deliveries stopped by one command; a broadcast takes several
 
@@ -27,7 +26,8 @@ def ended_among(connection: Connection, delivery_ids: Sequence[str]) -> dict[str
     """Those of some deliveries that are not to go on, since their alert has ended or they were cancelled, each with who has
     the alert, or ""."""
     d, s, a = tables.deliveries.c, tables.alerts.c, tables.acknowledgements.c
-    by = select(a.by).where(a.alert_id == s.id).order_by(a.id.desc()).limit(1).scalar_subquery()
+    counts = (a.alert_id == s.id, a.handed_back == 0, a.person != "")
+    by = select(a.by).where(*counts).order_by(a.taken.desc(), a.id.desc()).limit(1).scalar_subquery()
     statement = (
         select(d.id, s.status, by.label("by"))
         .join(tables.alerts, s.id == d.alert_id)
@@ -48,18 +48,11 @@ def _mine(unit: Unit, alert_id: str, account_id: str | None) -> Alert:
     return alert
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Signal: somebody acknowledged an alert. Where its rule is met by it, `AlertEnded` follows in the same commit."""
-
-    alert_id: str
-    by: str
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Acknowledge:
-    """Command: a human confirmed. `by` is their claim, `key_id` the authenticated key; `taken`: they also take it in charge.
-    Raises AlertNotFound, AlreadyEnded."""
+    """Command: somebody tells through the API that a human confirmed. `by` is their claim, `key_id` the authenticated key;
+    `taken`: they take it in charge, else they have received it. `names` are those of people by their addresses. Raises
+    AlertNotFound, AlreadyEnded."""
 
     alert_id: str
     account_id: str | None
@@ -68,6 +61,7 @@ class Acknowledge:
     via: str
     key_id: str
     taken: bool = False
+    names: Mapping[str, str] = field(default_factory=dict)
     weight: int = 3
 
     def prefetch(self, wants: Wants) -> None:
@@ -75,28 +69,9 @@ class Acknowledge:
 
     def apply(self, unit: Unit) -> Alert:
         alert = _mine(unit, self.alert_id, self.account_id)
-        unit.flush()  # acknowledgements of this batch count
-        people = acknowledgers(unit, alert.id) | {self.by}
-        after = machine.acknowledged(alert, people, unit.now, taken=self.taken)
-        write_acknowledgement(unit, alert.id, self.by, via=self.via, comment=self.comment, key_id=self.key_id)
-        return change_alert(unit, alert, after)
-
-
-def write_acknowledgement(unit: Unit, alert_id: str, by: str, *, via: str, comment: str = "", key_id: str = "") -> None:
-    """Puts an acknowledgement on record; what it makes of the alert is the caller's to write."""
-    acknowledgement_id = new_id("ack")
-    unit.insert("acknowledgements", acknowledgement_id, alert_id, by, comment, via, key_id, unit.now_micros)
-    unit.note(
-        alert_id,
-        {"type": "acknowledgement", "id": acknowledgement_id, "by": by, "via": via, "at": rfc3339(unit.now)},
-    )
-    unit.signal(Taken(alert_id, by))
-
-
-def acknowledgers(unit: Unit, alert_id: str) -> set[str]:
-    """The distinct people who have acknowledged, and not handed it back."""
-    t = tables.acknowledgements.c
-    return set(unit.connection.scalars(select(t.by).where(t.alert_id == alert_id, t.handed_back == 0)))
+        person = person_of(alert, self.by, self.names)
+        word = Word(by=self.by, person=person, taken=self.taken, via=self.via, comment=self.comment, key_id=self.key_id)
+        return hear(unit, alert, word)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,7 +171,7 @@ def _tried_anew(unit: Unit, before: Alert, after: Alert) -> Alert:
 
 def lapse(unit: Unit, alert: Alert) -> Alert:
     """Its deadline, or the time for taking it in charge, has passed."""
-    if alert.status is Status.ACTIVE and alert.rule is Rule.NONE and unit.now >= alert.expires_at:
+    if alert.status is Status.ACTIVE and not machine.asks(alert) and unit.now >= alert.expires_at:
         unit.flush()
         if unit.open_alerts([alert.id]):  # these have the same deadline, and what becomes of them tells how it ended
             return alert

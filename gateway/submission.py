@@ -30,6 +30,7 @@ from gateway.escalation import (
     recipients_to_json,
     targets,
 )
+from gateway.identity import folded
 from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
 from gateway.planning import AddressRefused, PlannedDelivery
@@ -382,7 +383,7 @@ def deciding(plan: Sequence[Occurrence], recipients: Sequence[Recipient], names:
                 continue  # as it is planned: the first who lists it has it
             seen.add(address)
             owner = (names[one] for one in (address, *recipient.addresses) if one in names)
-            found.add(next(owner, recipient.person))
+            found.add(folded(next(owner, recipient.person)))
     return found
 
 

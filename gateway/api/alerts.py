@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 from starlette.responses import Response
 
 from gateway.alert import Alert
 from gateway.api.context import ApiContext
 from gateway.api.documentation import ResponseDocs, alert_body, documented
+from gateway.api.idempotency import REPLAYED, header_of, idempotency_key
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of, place_at
 from gateway.api.problems import not_found
 from gateway.api.reading import account_of_alert, alerts_page, deliveries_page, read_alert, read_delivery
 from gateway.api.roles import Caller, Permission
-from gateway.api.submitting import Submit
+from gateway.api.submitting import JSON, Submit
 from gateway.api.timeline import Line, timeline
 from gateway.api.views import (
     AlertSummary,
@@ -29,7 +31,11 @@ from gateway.api.views import (
     alert_summary,
     delivery_summary,
 )
+from gateway.identity import folded
 from gateway.lifecycle import Acknowledge, ChangeAlert, cancel, release, resolve
+from gateway.once import Once
+from gateway.store.errors import StoreConflict
+from gateway.store.journal import Command
 from gateway.store.unit import Unit
 
 ID_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
@@ -38,12 +44,21 @@ AccountFilter = Annotated[str | None, Query(pattern=ID_PATTERN, description="onl
 LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 
+def _somebody(by: str) -> str:
+    if not folded(by):
+        raise ValueError("expected a name, not only blanks")
+    return by
+
+
 class AcknowledgeIn(BaseModel):
     """Who acknowledges, and what they say."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    by: str = Field(min_length=1, max_length=200, pattern=LINE_PATTERN, description="a claim, kept beside the key")
+    by: Annotated[str, AfterValidator(_somebody)] = Field(
+        min_length=1, max_length=200, pattern=LINE_PATTERN, description="a claim, kept beside the key"
+    )
+    taken: bool = Field(default=False, strict=True, description="they take it in charge; else they have received it")
     comment: str = Field(default="", max_length=2_000, pattern=r"^[^\x00]*$")
 
 
@@ -179,46 +194,79 @@ def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
 def _add_verbs(routes: APIRouter, api: ApiContext) -> None:
     may_end_alerts = Depends(api.requires(Permission.END_ALERTS))
     may_acknowledge = Depends(api.requires(Permission.ACKNOWLEDGE))
-    verbs = documented("not-found", "alert-ended", "conflict", body=True)
+    replayed = {"headers": {"Idempotent-Replayed": {"schema": {"type": "string"}}}}
+    verbs: dict[str, Any] = {
+        "methods": ["POST"],
+        "response_model": AlertView,
+        "responses": {
+            **documented("not-found", "alert-ended", "idempotency-conflict", "conflict", "invalid-header", body=True),
+            200: {"description": "The alert after it.", **replayed},
+        },
+        "openapi_extra": {"parameters": [IDEMPOTENCY_KEY]},
+    }
 
-    @routes.post("/v1/alerts/{alert_id}/acknowledge", responses=verbs)
-    async def acknowledge_alert(*, caller: Caller = may_acknowledge, alert_id: Id, body: AcknowledgeIn) -> AlertView:
-        """A human confirms. Once the alert's rule is met, nothing more goes out."""
+    async def acknowledge_alert(
+        *, caller: Caller = may_acknowledge, alert_id: Id, body: AcknowledgeIn, request: Request
+    ) -> Response:
+        """A human has received it or, with `taken`, takes it in charge. Once the alert's rule is met, nothing more goes out."""
         command = Acknowledge(
             alert_id=alert_id,
             account_id=caller.account_id,
             by=body.by,
             comment=body.comment,
+            taken=body.taken,
             via="api",
             key_id=caller.key_id,
+            names=api.broker.names,
         )
-        await api.journal.do(command, urgent=True)
-        return await _alert(api, alert_id, caller)
+        return await _once(api, caller, alert_id, "acknowledge", command, request)
+
+    routes.add_api_route("/v1/alerts/{alert_id}/acknowledge", acknowledge_alert, **verbs)
 
     def add(name: str, verb: Callable[[Unit, Alert], Alert], summary: str) -> None:
         async def change_alert(
-            *,
-            caller: Caller = may_end_alerts,
-            alert_id: Id,
-            body: ByIn | None = None,
-        ) -> AlertView:
+            *, caller: Caller = may_end_alerts, alert_id: Id, body: ByIn | None = None, request: Request
+        ) -> Response:
             by = "" if body is None else body.by
             command = ChangeAlert(alert_id=alert_id, account_id=caller.account_id, verb=verb, by=by)
-            await api.journal.do(command, urgent=True)
-            return await _alert(api, alert_id, caller)
+            return await _once(api, caller, alert_id, name, command, request)
 
-        routes.add_api_route(
-            f"/v1/alerts/{{alert_id}}/{name}",
-            change_alert,
-            methods=["POST"],
-            responses=verbs,
-            description=summary,
-            name=f"{name}_alert",
-        )
+        path = f"/v1/alerts/{{alert_id}}/{name}"
+        routes.add_api_route(path, change_alert, description=summary, name=f"{name}_alert", **verbs)
 
     add("release", release, "Hands an acknowledged alert back: its next step begins now, or its last one once more.")
     add("resolve", resolve, "The trouble is over: nothing more goes out.")
     add("cancel", cancel, "Calls an active alert off: what is queued is cancelled, what left goes on to its receipt.")
+
+
+async def _once(
+    api: ApiContext, caller: Caller, alert_id: str, verb: str, command: Command[Alert], request: Request
+) -> Response:
+    """Carries the command out, once for an Idempotency-Key where there is one, and answers with the alert as it is then."""
+    headers = request.scope["headers"]
+    account_id = caller.account_id
+    if account_id is None and header_of(headers) is not None:
+        account_id = await api.store.read(lambda connection: account_of_alert(connection, alert_id))
+        if account_id is None:
+            raise not_found("alert")
+    key = idempotency_key(
+        headers, account_id=account_id or "", route=f"POST /v1/alerts/{alert_id}/{verb}", body=await request.body()
+    )
+    if key is None:
+        await api.journal.do(command, urgent=True)
+        return Response((await _alert(api, alert_id, caller)).model_dump_json(), media_type=JSON)
+
+    def answer(connection: Connection) -> str:
+        found = read_alert(connection, alert_id, caller.account_id)
+        assert found is not None, "the command found it"
+        return found.model_dump_json()
+
+    once = Once(command=command, key=key, answer=answer)
+    try:
+        done = await api.journal.do(once, urgent=True)
+    except StoreConflict:  # another process stored an answer under the same key meanwhile: now it is found
+        done = await api.journal.do(once, urgent=True)
+    return Response(done.answer, 200, REPLAYED if done.replayed else None, JSON)
 
 
 async def _alert(api: ApiContext, alert_id: str, caller: Caller) -> AlertView:

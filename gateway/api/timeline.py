@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ConfigDict, Field
-from sqlalchemy import ColumnElement, Connection, Row, Select, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, literal, select, tuple_
 
 from billing import ledger
 from billing.money import format_amount
@@ -106,7 +106,8 @@ def _sources(connection: Connection, alert_id: str) -> Sequence[_Source]:
     nothing, zero = literal(""), literal(0)
     accepted = select(s.source, s.reference).where(s.id == alert_id)
     events = select(e.kind, e.detail, e.delivery_id.label("delivery")).where(e.alert_id == alert_id)
-    acknowledgements = select(k.by, k.comment, k.via, k.key_id.label("key")).where(k.alert_id == alert_id)
+    word = case((k.taken == 1, "taken"), else_="received").label("word")
+    acknowledgements = select(k.by, word, k.comment, k.via, k.key_id.label("key")).where(k.alert_id == alert_id)
     held, ended, refunded = _of_money(connection, alert_id)
     return [
         _Source("accepted", accepted, s.created_at, nothing, zero, zero),

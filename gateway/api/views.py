@@ -92,6 +92,10 @@ class AcknowledgementView(View):
 
     id: str
     by: str
+    taken: bool = Field(description="they take it in charge; else they have received it")
+    counts: bool = Field(
+        description="false for strangers where several people have to, and since everybody was asked anew"
+    )
     comment: str
     via: str
     key_id: str
@@ -170,6 +174,10 @@ class AlertSummary(View):
 class AlertView(AlertSummary):
     """An alert: its first deliveries and who acknowledged."""
 
+    confirm_within_s: int | None = Field(description="the time in which somebody has to take it in charge")
+    confirm_by_at: Time | None = Field(
+        description="received: until then nothing more goes out, and somebody takes it in charge"
+    )
     acknowledgements: list[AcknowledgementView]
     deliveries: list[DeliverySummary] = Field(description="the first 100")
     deliveries_total: int
@@ -241,6 +249,8 @@ def alert_view(
     here = f"/v1/alerts/{alert.id}"
     return AlertView(
         **summary_of_alert(alert),
+        confirm_within_s=alert.confirm_within_s,
+        confirm_by_at=time_of(alert.confirm_by_at),
         acknowledgements=acknowledgements,
         deliveries=[delivery_summary(delivery) for delivery in deliveries[:DELIVERIES_SHOWN]],
         deliveries_total=total,
@@ -251,7 +261,14 @@ def alert_view(
 def acknowledgement_view(row: Row[Any]) -> AcknowledgementView:
     """From a row of acknowledgements."""
     return AcknowledgementView(
-        id=row.id, by=row.by, comment=row.comment, via=row.via, key_id=row.key_id, at=rfc3339(from_micros(row.at))
+        id=row.id,
+        by=row.by,
+        taken=bool(row.taken),
+        counts=bool(row.person) and not row.handed_back,
+        comment=row.comment,
+        via=row.via,
+        key_id=row.key_id,
+        at=rfc3339(from_micros(row.at)),
     )
 
 

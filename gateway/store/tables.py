@@ -312,6 +312,8 @@ acknowledgements = Table(
     Column("key_id", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     _flag("handed_back"),
+    Column("person", Text, nullable=False, server_default=""),
+    _flag("taken"),
     Index("acknowledgements_alert", "alert_id", "id"),
 )
 

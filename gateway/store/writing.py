@@ -27,7 +27,7 @@ PLAIN = {
         "raw",
         "at",
     ),
-    "acknowledgements": ("id", "alert_id", "by", "comment", "via", "key_id", "at"),
+    "acknowledgements": ("id", "alert_id", "by", "comment", "via", "key_id", "at", "person", "taken"),
     "attachments": ("alert_id", "n", "name", "content_type", "content"),
     "inbound_messages": ("id", "provider", "channel", "source", "destination", "text", "at"),
     "inbound_parts": ("provider", "source", "destination", "reference", "total", "n", "text", "at"),

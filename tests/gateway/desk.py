@@ -352,8 +352,17 @@ class Desk:
         await self.escalator.drain()
         return changed
 
-    async def acknowledge(self, alert_id: str, by: str = "night-duty") -> Alert:
-        command = Acknowledge(alert_id=alert_id, account_id="acme", by=by, comment="", via="api", key_id="key_test")
+    async def acknowledge(self, alert_id: str, by: str = "night-duty", *, taken: bool = False) -> Alert:
+        command = Acknowledge(
+            alert_id=alert_id,
+            account_id="acme",
+            by=by,
+            comment="",
+            via="api",
+            key_id="key_test",
+            taken=taken,
+            names=self.names,
+        )
         changed = await self.do(command)
         await self.escalator.drain()
         return changed

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway import alert as machine
-from gateway.alert import ENDED, Alert, AlreadyEnded, Priority, Rule, Standing, Status
+from gateway.alert import ENDED, Alert, AlreadyEnded, Priority, Rule, Standing, Status, Words
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -28,6 +28,9 @@ OPEN, REACHED, NOBODY = (
     Standing(open=False, reached=True),
     Standing(open=False, reached=False),
 )
+
+
+NO_WORDS, ONE_WORD = Words(), Words(people=1)
 
 
 def an_alert(status: Status = Status.ACTIVE, **changes: object) -> Alert:
@@ -54,32 +57,51 @@ def test_emergency_and_high_ask_for_anybody(priority: Priority) -> None:
 def test_how_many_people_a_rule_needs(rule: Rule, quorum: int, people: int, needed: int) -> None:
     alert = an_alert(rule=rule, quorum=quorum, people=people)
     assert machine.required(alert) == needed
-    names = [f"p{n}" for n in range(needed)]
-    assert machine.acknowledged(alert, names[:-1], NOW) == alert
-    met = machine.acknowledged(alert, names, NOW)
+    few = Words(people=needed - 1, taken=True)
+    assert machine.acknowledged(alert, NO_WORDS, few, NOW) is alert
+    met = machine.acknowledged(alert, few, Words(people=needed), NOW)
     assert (met.status, met.ended_at) == (Status.ACKNOWLEDGED, NOW)
 
 
 def test_received_and_then_taken_in_charge() -> None:
-    received = machine.acknowledged(an_alert(rule=Rule.ANY, confirm_within_s=60), {"ada"}, NOW)
+    asked = an_alert(rule=Rule.ANY, confirm_within_s=60)
+    received = machine.acknowledged(asked, NO_WORDS, ONE_WORD, NOW)
     assert (received.status, received.ended_at) == (Status.ACKNOWLEDGED, None)
     assert received.confirm_by_at == NOW + timedelta(seconds=60)
     assert machine.confirmation_lapsed(received, NOW + timedelta(seconds=59)) is received
     lapsed = machine.confirmation_lapsed(received, NOW + timedelta(seconds=60))
     assert (lapsed.status, lapsed.confirm_by_at) == (Status.ACTIVE, None)
-    taken = machine.acknowledged(received, {"ada"}, NOW)
-    assert (taken.ended_at, taken.confirm_by_at) == (NOW, None)
+    for alert in (received, lapsed):
+        taken = machine.acknowledged(alert, ONE_WORD, replace(ONE_WORD, taken=True), NOW)
+        assert (taken.status, taken.ended_at, taken.confirm_by_at) == (Status.ACKNOWLEDGED, NOW, None)
+
+
+def test_received_suspends_once() -> None:
+    received = machine.acknowledged(an_alert(rule=Rule.ANY, confirm_within_s=60), NO_WORDS, ONE_WORD, NOW)
+    later = NOW + timedelta(seconds=59)
+    for after in (ONE_WORD, Words(people=2)):  # the same person again, another one
+        assert machine.acknowledged(received, ONE_WORD, after, later) is received
+        lapsed = machine.confirmation_lapsed(received, NOW + timedelta(seconds=60))
+        assert machine.acknowledged(lapsed, ONE_WORD, after, later) is lapsed
 
 
 @pytest.mark.parametrize("status", Status)
-def test_who_may_still_acknowledge(status: Status) -> None:
-    alert = an_alert(status, rule=Rule.ANY)
+@pytest.mark.parametrize("confirm_within_s", [None, 60])
+@pytest.mark.parametrize("taken", [False, True])
+def test_who_may_still_acknowledge(status: Status, confirm_within_s: int | None, taken: bool) -> None:
+    alert = an_alert(status, rule=Rule.ANY, confirm_within_s=confirm_within_s)
+    word = Words(people=1, taken=taken)
     if status in (Status.RESOLVED, Status.CANCELLED, Status.COMPLETED):
         with pytest.raises(AlreadyEnded):
-            machine.acknowledged(alert, {"ada"}, LATER)
+            machine.acknowledged(alert, NO_WORDS, word, LATER)
+        return
+    after = machine.acknowledged(alert, NO_WORDS, word, LATER)
+    if confirm_within_s is None or taken:
+        assert (after.status, after.ended_at) == (Status.ACKNOWLEDGED, alert.ended_at or LATER)
+    elif status is Status.ACTIVE:
+        assert (after.status, after.ended_at) == (Status.ACKNOWLEDGED, None)
     else:
-        met = machine.acknowledged(alert, {"ada"}, LATER)
-        assert (met.status, met.ended_at) == (Status.ACKNOWLEDGED, alert.ended_at or LATER)
+        assert after is alert  # a late word that takes nothing in charge
 
 
 VERBS: dict[str, tuple[Callable[[Alert], Alert], Status, frozenset[Status]]] = {
@@ -123,6 +145,14 @@ def test_what_settled_deliveries_make_of_it(
         assert after.ended_at == NOW
 
 
+def test_who_wants_somebody_to_take_it_is_not_content_with_being_delivered() -> None:
+    alert = an_alert(rule=Rule.NONE, confirm_within_s=60)
+    assert machine.settled(alert, REACHED, NOW) is alert
+    assert machine.lapsed(alert, alert.expires_at).status is Status.EXPIRED
+    stays = replace(alert, source="alertmanager", group_key="disk full")
+    assert machine.lapsed(stays, stays.expires_at).status is Status.EXPIRED
+
+
 def test_an_alert_of_an_intake_waits_for_the_end_of_its_trouble() -> None:
     alert = an_alert(rule=Rule.NONE, source="alertmanager", group_key="disk full")
     assert machine.settled(alert, REACHED, NOW) is alert
@@ -147,7 +177,10 @@ def test_the_deadline() -> None:
     assert machine.lapsed(an_alert(), LATER).status is Status.EXPIRED
     received = an_alert(Status.ACKNOWLEDGED, confirm_by_at=LATER)
     over = machine.lapsed(received, LATER)
-    assert (over.status, over.ended_at, over.confirm_by_at) == (Status.ACKNOWLEDGED, LATER, None)
+    assert (over.status, over.ended_at, over.confirm_by_at) == (Status.EXPIRED, LATER, None)
+    taken = an_alert(Status.ACKNOWLEDGED, confirm_within_s=60)
+    taken = replace(taken, ended_at=NOW)
+    assert machine.lapsed(taken, LATER) is taken
     for status in ENDED:
         ended = an_alert(status)
         assert machine.lapsed(ended, LATER) is ended

@@ -14,10 +14,11 @@ from gateway.alert import Priority, Rule, Status
 from gateway.decisions import Decide, EverybodyDeclined, follow_declines
 from gateway.escalation import Occurrence, Recipient
 from gateway.last_resort import SOURCE, LastResort
-from gateway.lifecycle import Acknowledge, Taken, cancel, release, resolve
+from gateway.lifecycle import Acknowledge, cancel, release, resolve
 from gateway.progress import AlertEnded, finish
 from gateway.store import tables
 from gateway.store.unit import Unit
+from gateway.words import Acknowledged
 from tests.gateway import desk as desks
 from tests.gateway.desk import Desk
 
@@ -78,7 +79,7 @@ async def test_one_key_ends_an_alert_for_anybody(desk: Desk, decision: Decision)
     alert = await desk.alert_row(alert_id)
     assert (alert.status, alert.ended_at) == (Status.ACKNOWLEDGED, desk.clock.now())
     assert await acknowledgements(desk) == [("ada", "voice", decision.value)]
-    assert Taken(alert_id, "ada") in desk.signals
+    assert Acknowledged(alert_id, "ada") in desk.signals
     assert AlertEnded(alert_id, "acknowledged") in desk.signals
     assert await desk.state(second) == "cancelled"
 
@@ -191,7 +192,7 @@ async def test_a_quorum_that_was_handed_back_is_met_anew(desk: Desk) -> None:
 async def test_what_somebody_writes_in_the_api_takes_nothing_in_charge(desk: Desk) -> None:
     alert_id, (first, _) = await shift(desk, ONE, TWO, rule=Rule.QUORUM, quorum=2, confirm_within_s=120)
     said = Acknowledge(
-        alert_id=alert_id, account_id="acme", by="eve", comment=Decision.TAKEN, via="api", key_id="key_test"
+        alert_id=alert_id, account_id="acme", by="bob", comment=Decision.TAKEN, via="api", key_id="key_test"
     )
     await desk.do(said)
     assert await decide(desk, first, Decision.ACKNOWLEDGED) == RECORDED

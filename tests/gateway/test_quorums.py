@@ -112,5 +112,5 @@ def test_steps_add_those_whom_they_alone_try() -> None:
     by_sms = Occurrence(after_s=0, channels=("sms",))
     assert deciding([by_sms], (ada, bob), {}) == {"ada"}
     assert deciding([by_sms, Occurrence(after_s=60, recipients=(cyd,))], (ada, bob), {}) == {"ada", "cyd"}
-    assert deciding([Occurrence(after_s=0)], (ada, bob, cyd), {ONE: "Ada L"}) == {"Ada L", "cyd"}
+    assert deciding([Occurrence(after_s=0)], (ada, bob, cyd), {ONE: "Ada L"}) == {"ada l", "cyd"}
     assert deciding([Occurrence(after_s=0, channels=("voice",))], (ada,), {}) == set()

@@ -301,7 +301,9 @@ async def test_received_suspends_and_taken_in_charge_ends(desk: Desk) -> None:
     assert (received.status, received.ended_at) == (Status.ACKNOWLEDGED, None)
     assert await desk.claim(one.id) is None
     assert await desk.state(one.id) == State.QUEUED
-    taken = await desk.acknowledge(alert_id)
+    again = await desk.acknowledge(alert_id)
+    assert (again.status, again.ended_at, again.confirm_by_at) == (Status.ACKNOWLEDGED, None, received.confirm_by_at)
+    taken = await desk.acknowledge(alert_id, taken=True)
     assert taken.ended_at == desk.clock.now()
     assert await desk.state(one.id) == State.CANCELLED
 
