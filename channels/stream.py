@@ -6,6 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar, cast
 
+import structlog
+
+from channels.deadline import DeadlineTimer
+
+log = structlog.get_logger(__name__)
+
 CLOSE_S = 5.0
 """How long a closing connection may take to get rid of its last bytes before it is cut: the peer may not be reading."""
 
@@ -74,7 +80,7 @@ class StreamDriver(asyncio.Protocol, Generic[EventT]):
         self._flush_due = False
         self._writing_paused = False
         self._reading_paused = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = DeadlineTimer(self._loop, self._on_timer)
         self._cut: asyncio.TimerHandle | None = None
 
     # -- called by asyncio ----------------------------------------------------------------------------------------
@@ -98,10 +104,10 @@ class StreamDriver(asyncio.Protocol, Generic[EventT]):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the machine knows why it ended
         self._transport = None
         self._machine.receive_eof()
-        for timer in (self._timer, self._cut):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._cut = None
+        self._timer.cancel()
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
         self._drain_events()
         self.finished.set()
 
@@ -151,30 +157,26 @@ class StreamDriver(asyncio.Protocol, Generic[EventT]):
     def _arm_timer(self) -> None:
         """One timer for all deadlines. One that moved back is found when the timer fires."""
         deadline = self._machine.next_deadline()
-        if deadline is None:
-            return
-        if self._timer is not None:
-            if self._timer.when() <= deadline:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._on_timer)
+        if deadline is not None:
+            self._timer.by(deadline)
 
     def _on_timer(self) -> None:
-        self._timer = None
         self._machine.handle_deadline(self._loop.time())
         self._flush()
 
     def _close(self, transport: asyncio.Transport) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
         if self._cut is None:
             transport.close()
             self._cut = self._loop.call_later(CLOSE_S, transport.abort)
 
 
 def _drainer(machine: StreamMachine[EventT], on_event: Callable[[EventT], None]) -> Callable[[], None]:
-    """A function that hands over every event there is, in order. Calls from within `on_event` do nothing."""
+    """A function that hands over every event there is, in order. Calls from within `on_event` do nothing.
+
+    A fault of ours in one event is logged and costs that event alone: raised into the loop it would cut the connection,
+    and with it everything that was sent over it and waits for its answer.
+    """
     draining = False
 
     def drain() -> None:
@@ -184,7 +186,10 @@ def _drainer(machine: StreamMachine[EventT], on_event: Callable[[EventT], None])
         draining = True
         try:
             while (event := machine.next_event()) is not None:
-                on_event(event)
+                try:
+                    on_event(event)
+                except Exception:
+                    log.exception("stream_event_failed", what=type(event).__name__)
         finally:
             draining = False
 

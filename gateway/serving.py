@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import resource
 import socket
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-import uvloop
 from starlette.types import ASGIApp
 
-from gateway import app, local_access
+from gateway import app, local_access, loop
 from gateway.api import application
 from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
@@ -35,11 +33,10 @@ class AddressTakenError(OSError):
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs the coroutine on the event loop that the gateway is measured with. Raises AddressTakenError where somebody
     took the address after it was found free: the HTTP server would end the process then."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        try:
-            return runner.run(work)
-        except SystemExit as error:
-            raise AddressTakenError("cannot listen at http.listen: somebody was quicker; try again") from error
+    try:
+        return loop.run(work)
+    except SystemExit as error:
+        raise AddressTakenError("cannot listen at http.listen: somebody was quicker; try again") from error
 
 
 async def run_gateway(

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from prometheus_client import Counter
@@ -279,16 +279,16 @@ class _Link(asyncio.Protocol):
         """When something came over it the last time, or else when it was opened; of the loop's time."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        stream = cast(asyncio.Transport, transport)  # no loop but asyncio's own promises this class
+        self._transport = stream
         self.heard_at = asyncio.get_running_loop().time()
-        _watch(transport.get_extra_info("socket"))
+        _watch(stream.get_extra_info("socket"))
         if self._hop is not None:
             self._owner.opened(self, self._hop)
             return
-        peer = transport.get_extra_info("peername")
+        peer = stream.get_extra_info("peername")
         if peer is None:  # it is gone again
-            transport.abort()
+            stream.abort()
             return
         hop = Hop("tls" if self._owner.secured else "tcp", peer[0], peer[1])
         if self._owner.taken(self, hop):
@@ -296,7 +296,7 @@ class _Link(asyncio.Protocol):
             self._admission = asyncio.get_running_loop().call_later(ADMISSION_S, self._not_admitted)
         else:
             log.debug("connection_refused", hop=str(hop), reason="too many connections")
-            transport.abort()
+            stream.abort()
 
     def admitted(self) -> None:
         """Somebody came in over it."""

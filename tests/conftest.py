@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
+from gateway import logs
 from tests.peers import ports
 from tests.peers.alertmanager import Alertmanager
 from tests.peers.postgresql import PostgresqlServer
@@ -17,6 +21,28 @@ from tests.peers.smsc import NodeSmsc
 # a machine that stands still for a moment has found no fault
 settings.register_profile("patient", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+WIRE = tuple(Path(__file__).parent / name for name in ("channels", "conformance", "ivr"))
+"""Where tests open sockets through our own transports: they run on both event loops, whatever is added to them."""
+
+LoopFactories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> LoopFactories:
+    """Every asynchronous test runs on the loop that the gateway runs on (`gateway.serving.run`), wire tests on asyncio's too.
+
+    The loops differ in what they do not promise: classes of transports, handles of timers, how fine the clock is.
+    """
+    loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
+    if any(folder in item.path.parents for folder in WIRE):
+        loops["asyncio"] = asyncio.new_event_loop
+    return loops
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_the_gateway_does() -> None:
+    """What is logged costs what it costs the product, and can go wrong as it does there."""
+    logs.configure()
 
 
 @pytest.fixture

@@ -373,6 +373,5 @@ class _Hooks:
 
 
 def _dropped(server: _DsnSmtp) -> str:
-    if isinstance(server.transport, asyncio.WriteTransport):
-        server.transport.abort()
+    server.cut()
     return "421 4.4.2 Dropped"

@@ -17,7 +17,7 @@ from channels.sms.smpp.link import Link
 from channels.sms.smpp.pace import Pace
 from channels.sms.smpp.pdu import BindMode
 from channels.sms.smpp.reconnect import is_alarm
-from channels.sms.smpp.submission import Composer, verdict
+from channels.sms.smpp.submission import Composer, Submission, SubmitResult, verdict
 from channels.sms.smpp.wire import RX_T_APPN
 from channels.stream import CLOSE_S
 
@@ -74,10 +74,12 @@ class SmsChannel:
         connection = self._freest() or await self._wait_for_link()
         if connection is None:
             return RetryLater(reason=Reason(code="link_down", detail=self._detail()), unreachable=True)
-        waiting = [(part, connection.submit(part.pdu, urgent=message.urgent)) for part in submissions]
+        waiting: list[tuple[Submission, asyncio.Future[SubmitResult]]] = []
         try:
+            for part in submissions:
+                waiting.append((part, connection.submit(part.pdu, urgent=message.urgent)))
             return verdict([(part, await future) for part, future in waiting])
-        except asyncio.CancelledError:
+        except BaseException:  # cancelled, or a fault of ours: nothing leaves after this attempt was told to have ended
             for _, future in waiting:
                 future.cancel()
             raise

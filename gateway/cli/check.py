@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from channels.channel import Channel
 from channels.voice.settings import SipSettings
+from gateway import loop
 from gateway.app import build_channels, build_queue
 from gateway.cli.cautions import warnings_of
 from gateway.cli.failures import Refused
@@ -54,7 +55,7 @@ def check(connect: bool) -> None:
     lines = [f"{invocation.config_path}: {_what_there_is(settings)}"]
     findings: list[Finding] = []
     if connect:
-        findings = asyncio.run(_connect(settings))
+        findings = loop.run(_connect(settings))
         document["connections"] = [{"part": one.part, "up": one.up, "detail": one.detail} for one in findings]
         width = max(len(one.part) for one in findings)
         lines += [f"{'ok    ' if one.up else 'FAILED'}  {one.part.ljust(width)}  {one.detail}" for one in findings]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from billing.money import parse_amount
 from billing.tariff import ChargedOn, UnknownEnd
 from gateway import administration as books
-from gateway import local_access
+from gateway import local_access, loop
 from gateway.cli import shown
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import Invocation
@@ -64,7 +64,7 @@ def installation(settings: Settings) -> Iterator[Installation]:
     access_path = local_access.path_beside(url)
     deadline = time.monotonic() + LOCK_WAIT_S
     with ExitStack() as open_things:
-        runner = open_things.enter_context(asyncio.Runner())
+        runner = open_things.enter_context(loop.runner())
         while True:
             client = local_access.running_server(access_path)
             if client is not None:
@@ -83,7 +83,7 @@ def installation(settings: Settings) -> Iterator[Installation]:
 
 def ledger_problems(settings: Settings) -> list[str]:
     """What is wrong with the books, in sentences. A running server is not disturbed. Raises StoreError."""
-    return asyncio.run(_ledger_problems(settings.store.url.get_secret_value()))
+    return loop.run(_ledger_problems(settings.store.url.get_secret_value()))
 
 
 async def _ledger_problems(url: str) -> list[str]:
@@ -127,7 +127,7 @@ def api_access(invocation: Invocation, *, url: str | None, key: str | None) -> I
 def _borrowed_key(store_url: str) -> Iterator[str]:
     """An administrator's key for as long as one command runs: whoever can open the database may have it."""
     now = SystemClock().now
-    with asyncio.Runner() as runner:
+    with loop.runner() as runner:
         store = runner.run(open_store(store_url))
         try:
             key, text = runner.run(

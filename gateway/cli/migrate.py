@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import click
 
+from gateway import loop
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.settings import Settings
 from gateway.store.engine import open_store
@@ -16,7 +15,7 @@ from gateway.store.engine import open_store
 def migrate() -> None:
     """Bring the database schema up to date, and create the database file where there is none."""
     invocation = this_invocation()
-    asyncio.run(_migrate(invocation.settings()))
+    loop.run(_migrate(invocation.settings()))
     invocation.show({"migrated": True}, "the database schema is up to date")
 
 

@@ -22,6 +22,7 @@ from channels.outcome import (
     Report,
     RetryLater,
 )
+from gateway import loop
 from gateway.app import build_channel
 from gateway.attendant import TrialAttendant
 from gateway.cli.failures import Refused
@@ -76,7 +77,7 @@ def test(name: str, to: str, text: str | None, wait_s: float) -> None:
     if server is not None:
         document = _over_server(server, name, f"{channel.name}:{address}", text)
     else:
-        document = asyncio.run(_Trial(channel).run(_message(name, address, text), wait_s))
+        document = loop.run(_Trial(channel).run(_message(name, address, text), wait_s))
     document = {"provider": name, "address": f"{channel.name}:{address}", **document}
     told = f"{document['outcome']} ({document['code']}) {document['detail']}".rstrip()
     if not document["ok"]:

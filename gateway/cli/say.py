@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from channels.voice.settings import SipSettings
+from gateway import loop
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.settings import Settings, default_settings
@@ -63,7 +63,7 @@ def say(text: str, language: str | None, out: Path | None, words: bool) -> None:
     if words:
         invocation.show(document, spoken)
         return
-    engine, sound = asyncio.run(_spoken(plan, text, language, words_per_minute))
+    engine, sound = loop.run(_spoken(plan, text, language, words_per_minute))
     document |= {"engine": engine, "seconds": round(sound.duration_s, 2), "file": None if out is None else str(out)}
     lines = [spoken, f"{sound.duration_s:.1f} s, spoken by {engine}"]
     if engine != plan.engine:

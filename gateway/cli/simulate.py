@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -11,7 +10,7 @@ import click
 
 from channels.email.sink import SinkBehaviour
 from channels.sms.smpp.behaviour import SmscBehaviour
-from gateway import logs
+from gateway import logs, loop
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.simulate import simulate_mail, simulate_phone, simulate_smsc
 from ivr.flow import KEYS as KEY_NAMES
@@ -94,7 +93,7 @@ class _StatusNumber(click.ParamType[int]):
 def smsc(listen: str, port: int, **behaviour: Any) -> None:
     """An SMSC (SMPP 3.4): takes every bind and message, unless it is told to misbehave."""
     invocation = this_invocation()
-    asyncio.run(simulate_smsc(SmscBehaviour(**behaviour), listen, port, invocation.show))
+    loop.run(simulate_smsc(SmscBehaviour(**behaviour), listen, port, invocation.show))
 
 
 @simulate.command()
@@ -118,7 +117,7 @@ def smsc(listen: str, port: int, **behaviour: Any) -> None:
 def mail(listen: str, port: int, **options: Any) -> None:
     """A mail server: keeps what it is sent, and reports back like a real one where --report-to says."""
     invocation = this_invocation()
-    asyncio.run(simulate_mail(mail_behaviour(**options), listen, port, invocation.show))
+    loop.run(simulate_mail(mail_behaviour(**options), listen, port, invocation.show))
 
 
 PHONE_OPTIONS = {
@@ -171,7 +170,7 @@ def phone(listen: str, port: int, transport: Transport, numbers: tuple[str, ...]
         behaviours[number] = PRESETS[word]
     otherwise = Behaviour(**(options | ({"answer_s": None} if rings else {})))
     invocation = this_invocation()
-    asyncio.run(simulate_phone(behaviours, otherwise, listen, port, transport, invocation.show))
+    loop.run(simulate_phone(behaviours, otherwise, listen, port, transport, invocation.show))
 
 
 ACTIONS = ("delivered", "relayed", "expanded", "delayed", "failed")

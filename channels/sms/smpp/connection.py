@@ -10,8 +10,8 @@ from typing import Self
 
 import structlog
 
+from channels.deadline import DeadlineTimer
 from channels.sms.settings import SmppSettings
-from channels.sms.smpp.errors import LocalProtocolError
 from channels.sms.smpp.events import (
     Answered,
     BindRefused,
@@ -71,7 +71,7 @@ class Connection:
         self._futures: dict[int, asyncio.Future[SubmitResult]] = {}
         self._urgent: deque[Queued] = deque()
         self._ordinary: deque[Queued] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = DeadlineTimer(self._loop, self._on_timer)
 
     @classmethod
     async def open(cls, settings: SmppSettings, mode: BindMode, pace: Pace, on_inbound: OnInbound) -> Self:
@@ -108,7 +108,10 @@ class Connection:
         return self._session.accepts_messages
 
     def submit(self, message: SubmitSm, *, urgent: bool = False) -> asyncio.Future[SubmitResult]:
-        """Sends when window and pace allow it, urgent ones first. Cancelling the future withdraws what still waits."""
+        """Sends when window and pace allow it, urgent ones first. Cancelling the future withdraws what still waits.
+
+        Where it raises, the message has not left and never will: what has left is told by the future, whatever happens.
+        """
         future: asyncio.Future[SubmitResult] = self._loop.create_future()
         if not self.usable:
             future.set_result(NotSent(held=False))
@@ -116,7 +119,13 @@ class Connection:
         now = self._loop.time()
         queue = self._urgent if urgent else self._ordinary
         queue.append((now + self._answer_s, message, future))
-        self._pump(now)
+        try:
+            self._pump(now)
+        except Exception:
+            if future not in self._futures.values():
+                future.cancel()
+                raise
+            log.exception("smpp_pump_failed")
         return future
 
     def respond(self, sequence: int, status: int) -> bool:
@@ -174,6 +183,7 @@ class Connection:
                 log.info("outbind_ignored", system_id=event.system_id)
 
     def _on_answer(self, event: Answered) -> None:
+        self._settle(event.sequence, Answer(event.status, event.message_id, event.nacked))  # whatever fails after it
         now = self._loop.time()
         if event.status == ROK:
             self.took_messages = True
@@ -184,7 +194,6 @@ class Connection:
                 self._pace.throttled(now)
             elif action is Action.BIND_STATE:
                 self.unbind()
-        self._settle(event.sequence, Answer(event.status, event.message_id, event.nacked))
         self._pump(now)
 
     def _on_closed(self, event: Closed) -> None:
@@ -214,7 +223,9 @@ class Connection:
             queue.popleft()
             try:
                 sequence = self._session.send(message, now)
-            except LocalProtocolError as error:  # a fault of ours in this one message
+            except (
+                Exception
+            ) as error:  # LocalProtocolError or worse: a fault of ours in this one message, not written yet
                 future.set_exception(error)
                 continue
             self._futures[sequence] = future
@@ -229,14 +240,9 @@ class Connection:
         at = min(queue[0][0] for queue in (self._urgent, self._ordinary) if queue)
         if self._session.free > 0:
             at = min(at, self._pace.next_at(now))
-        if self._timer is not None:
-            if self._timer.when() <= at:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._on_timer)
+        self._timer.by(at)
 
     def _on_timer(self) -> None:
-        self._timer = None
         now = self._loop.time()
         for queue in (self._urgent, self._ordinary):
             while queue and queue[0][0] <= now:
@@ -244,9 +250,7 @@ class Connection:
         self._pump(now)
 
     def _give_back_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
         for queue in (self._urgent, self._ordinary):
             while queue:
                 _give_back(queue.popleft(), held=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from email import message_from_bytes
+from uuid import uuid4
 
 import pytest
 
@@ -60,7 +61,7 @@ async def receipt_of(inbox: Inbox, message_id: str) -> Receipt:
 @pytest.mark.parametrize("verp", [False, True])
 async def test_a_delivered_mail_is_proven_end_to_end(postfix: Postfix, verp: bool) -> None:
     inbox = Inbox()
-    reference = f"dlv_delivered_{verp}"
+    reference = f"dlv_delivered_{uuid4().hex[:8]}"  # the server is the same for all tests
     plan = Attachment(name="Plan.png", content_type="image/png", content=bytes(range(256)) * 100)
     async with running(EmailChannel(over(postfix, verp=verp)), inbox) as channel:
         text = "Feuer in Halle 3 🔥\n.\nAlle raus"
