@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import phonenumbers
 
@@ -19,6 +19,8 @@ ALPHANUMERIC_SEPTETS_MAX = 11
 
 _WRITTEN_MAX = 40  # far longer than any number with its separators; keeps the parser's work small
 _SHORT_CODE = re.compile(rf"[0-9]{{1,{SHORT_CODE_DIGITS_MAX}}}")
+_SENDER_DIGITS_MAX = 20  # source_addr has 21 octets with its NUL (SMPP 3.4 section 5.2.8)
+_NUMERIC_SENDER = re.compile(rf"[0-9]{{{SHORT_CODE_DIGITS_MAX + 1},{_SENDER_DIGITS_MAX}}}")
 _SEPARATORS = re.compile(r"[\s().\-/]")
 _EXPECTED = "expected a number as +<country code><number>, a short code of at most 6 digits"
 
@@ -30,6 +32,10 @@ class SmppAddress:
     ton: int
     npi: int
     digits: str
+
+    def typed(self, ton: int | None, npi: int | None) -> SmppAddress:
+        """The same digits with a type and a plan that a provider insists on; None leaves what is usual."""
+        return replace(self, ton=self.ton if ton is None else ton, npi=self.npi if npi is None else npi)
 
 
 _TON_UNKNOWN = 0
@@ -82,7 +88,10 @@ def to_smpp(address: str) -> SmppAddress:
 
 
 def source_address(raw: str) -> SmppAddress:
-    """The SMPP form of a configured sender: a number with "+", a short code, a name, or "" to leave it to the SMSC.
+    """The SMPP form of a configured sender: a number with "+", a short code, longer digits, a name, or "" for the SMSC's.
+
+    Type and plan are what most SMSCs want of that kind: international 1 and 1, a short code 3 and 0, a name 5 and 0. Longer
+    digits (a virtual or national number as the SMSC writes it) have the unknown type in the plan of numbers, 0 and 1.
 
     A name has a letter and at most 11 septets, of characters that are both ASCII (the field's encoding on SMPP) and
     in the GSM alphabet. Raises ValueError with what was expected.
@@ -95,10 +104,12 @@ def source_address(raw: str) -> SmppAddress:
             return to_smpp(_SEPARATORS.sub("", sender))
         except InvalidAddressError:
             raise ValueError(f"sender {_shown(raw)}: expected + and 7 to {E164_DIGITS_MAX} digits") from None
+    if _NUMERIC_SENDER.fullmatch(sender):
+        return SmppAddress(ton=_TON_UNKNOWN, npi=_NPI_E164, digits=sender)
     if not any(character.isalpha() for character in sender):
         raise ValueError(
-            f"sender {_shown(raw)}: expected a number that starts with + and its country code, a short code of at most "
-            f"{SHORT_CODE_DIGITS_MAX} digits, or a name with a letter in it"
+            f"sender {_shown(raw)}: expected a number that starts with + and its country code, 1 to {_SENDER_DIGITS_MAX} "
+            "digits (a short code, or a number as the provider writes it), or a name with a letter in it"
         )
     for character in sender:
         if not (" " <= character <= "~") or character not in GSM7_CHARACTERS:

@@ -13,6 +13,8 @@ from channels.sms.smpp.receipt import IdRule
 
 BindModeName = Literal["transceiver", "transmitter_receiver", "transmitter", "receiver"]
 """How sessions are bound: one for both directions, a pair, or one direction only."""
+TON_MAX, NPI_MAX = 6, 18
+"""The largest type of number and numbering plan that SMPP 3.4 names (sections 5.2.5 and 5.2.6)."""
 
 
 class SmppSettings(BaseModel):
@@ -46,8 +48,30 @@ class SmppSettings(BaseModel):
     binds: int = Field(default=1, ge=1, le=32, description="How many sessions, or pairs, are kept at once.")
 
     source: str = Field(
-        default="", max_length=21, description="The sender shown: +number, short code, or name; empty: the SMSC's own."
+        default="",
+        max_length=21,
+        description="The sender shown: +number, short code, other digits, or name; empty: the SMSC's own.",
     )
+    source_ton: int | None = Field(
+        default=None, ge=0, le=TON_MAX, description="Type of number of the sender; None: what is usual for its kind."
+    )
+    source_npi: int | None = Field(
+        default=None, ge=0, le=NPI_MAX, description="Numbering plan of the sender; None: what is usual for its kind."
+    )
+    destination_ton: int | None = Field(
+        default=None,
+        ge=0,
+        le=TON_MAX,
+        description="Type of number of every recipient; None: what is usual for its kind.",
+    )
+    destination_npi: int | None = Field(
+        default=None,
+        ge=0,
+        le=NPI_MAX,
+        description="Numbering plan of every recipient; None: what is usual for its kind.",
+    )
+    bind_ton: int = Field(default=0, ge=0, le=TON_MAX, description="Type of number of address_range in the bind.")
+    bind_npi: int = Field(default=0, ge=0, le=NPI_MAX, description="Numbering plan of address_range in the bind.")
     service_type: str = Field(default="", max_length=5, description="Only where the provider asks for one.")
     default_region: str | None = Field(
         default=None, pattern="^[A-Z]{2}$", description="ISO 3166 code of the country whose national numbers are taken."

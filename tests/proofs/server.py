@@ -43,6 +43,7 @@ class Server:
         store_url: str = "",
         wrapper: Sequence[str | Path] = (),
         env: Mapping[str, str] | None = None,
+        routes: Sequence[Table] = (),
         **sections: Mapping[str, Any],
     ) -> None:
         self.url = f"http://{LOOPBACK}:{(port := free_port())}"
@@ -53,7 +54,7 @@ class Server:
             "delivery": {**QUICK, **sections.pop("delivery", {})},
             "callbacks": {"allow_private": True, "backoff_first_s": 0.1, "backoff_max_s": 1},
         }
-        self.settings = write_settings(folder / "tocsin.toml", providers, (), **{**settings, **sections})
+        self.settings = write_settings(folder / "tocsin.toml", providers, routes, **{**settings, **sections})
         self.key = ""
         self._process = ChildProcess(
             [*wrapper, _TOCSIN, "serve", "--config", self.settings, "--json"],

@@ -83,10 +83,10 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *providers: Table, **sections: Mapping[str, Any] | list[Table]
+    folder: Path, *providers: Table, routes: Sequence[Table] = (), **sections: Mapping[str, Any]
 ) -> AsyncIterator[Served]:
     """`tocsin serve` with these providers, ready; ended at the exit."""
-    server = Server(folder, providers, **sections)  # type: ignore[arg-type]  # lists of tables are taken too
+    server = Server(folder, providers, routes=routes, **sections)
     await server.set_up()
     try:
         await server.start()

@@ -152,6 +152,8 @@ class Connection:
             system_id=settings.system_id,
             password=settings.password.get_secret_value(),
             system_type=settings.system_type,
+            addr_ton=settings.bind_ton,
+            addr_npi=settings.bind_npi,
             address_range=settings.address_range,
         )
         if not self._session.closed:  # the peer may have hung up already; then `_bound` says so

@@ -42,7 +42,7 @@ class Composer:
 
     def __init__(self, settings: SmppSettings) -> None:
         self._settings = settings
-        self._source = source_address(settings.source)
+        self._source = source_address(settings.source).typed(settings.source_ton, settings.source_npi)
         self._validity = "" if settings.validity_s is None else relative_time(settings.validity_s)
 
     def units(self, text: str) -> int:
@@ -55,7 +55,7 @@ class Composer:
     def compose(self, message: Message) -> list[Submission]:
         """The parts still to be sent, numbered. Raises MessageTooLongError, InvalidAddressError."""
         segmented = self._segmented(message.text)
-        destination = to_smpp(message.address)
+        destination = to_smpp(message.address).typed(self._settings.destination_ton, self._settings.destination_npi)
         concatenated = segmented.count > 1
         # the SAR parameter always has two octets (SMPP 3.4 section 5.3.2.22): its references collide less
         octets_of_reference: ReferenceOctets = (

@@ -99,8 +99,10 @@ def test_smpp_forms() -> None:
         ("SÉCURITÉ", None),  # the field is ASCII
         ("a`b", None),
         ("a\tb", None),
-        ("0612345678", None),
-        ("33612345678", None),
+        ("0612345678", SmppAddress(ton=0, npi=1, digits="0612345678")),
+        ("33612345678", SmppAddress(ton=0, npi=1, digits="33612345678")),
+        ("1" * 20, SmppAddress(ton=0, npi=1, digits="1" * 20)),
+        ("1" * 21, None),
         ("12-34", None),
         ("+ALERT", None),
         ("+123", None),
