@@ -16,7 +16,8 @@ from channels.email.envelope import envelope_id, tagged_sender, xtext
 from channels.email.listener import BounceListener
 from channels.email.pool import Lease, NotLentError, Pool
 from channels.email.settings import SmtpSettings
-from channels.email.status import Reply, Stage, classify, lost, printable
+from channels.email.standing import Standing
+from channels.email.status import Reply, blames_session, classify, lost, printable
 from channels.outcome import Accepted, LinkHealth, Outcome, PermanentFailure, Reason, RetryLater, SentPart
 
 log = structlog.get_logger(__name__)
@@ -53,7 +54,7 @@ class EmailChannel:
         self._settings = settings
         self._now = now
         self._pool = Pool(settings)
-        self._last = LinkHealth(up=False, detail="not connected yet")
+        self._standing = Standing(settings.name)
         self._listener: BounceListener | None = None
         self._listener_problem = ""
 
@@ -73,7 +74,8 @@ class EmailChannel:
     async def send(self, message: Message) -> Outcome:
         """One mail to one recipient; bounded by a handful of `response_s` and the upload time.
 
-        A pooled connection that turns out dead at MAIL FROM, before anything of the message left, is replaced once.
+        A pooled connection that turns out dead, or that refuses in a way that may be the session's and not the mail's, is
+        replaced once by a fresh one.
         """
         try:
             letter = self._letter(message)
@@ -107,7 +109,7 @@ class EmailChannel:
 
     def health(self) -> LinkHealth:
         """How the last connection fared, and whether reports can come in."""
-        last = self._last
+        last = self._standing.health()
         facts = dict(last.facts)
         if self._settings.bounce_listen is not None:
             facts["bounce_listener"] = self._listener_problem or ("listening" if self._listener else "not started")
@@ -126,14 +128,14 @@ class EmailChannel:
         try:
             connection = await open_connection(self._settings)
         except SessionError as error:
-            self._failed(_outcome_of(error))
-            return self._last
+            self._standing.failed(_outcome_of(error), refused=isinstance(error, RefusedError))
+            return self._standing.health()
         self._succeeded(connection)
         await connection.quit()
-        return self._last
+        return self._standing.health()
 
     async def _attempt(self, letter: Letter, message_id: str, *, fresh: bool) -> Outcome | None:
-        """The outcome; None if a used connection was found dead before anything was sent."""
+        """The outcome; None if a used connection failed in a way that a fresh one may not."""
         lease: Lease | None = None
         try:
             async with self._pool.borrow(fresh=fresh) as lease:
@@ -144,11 +146,13 @@ class EmailChannel:
                 reply = await connection.deliver(letter)
                 return self._accepted(reply, message_id, dsn_offered=connection.dsn_offered)
         except SessionError as error:
-            if lease is not None and lease.reused and _died_idle(error):
+            refusal = error.reply if isinstance(error, RefusedError) else None
+            if lease is not None and lease.reused and blames_session(error.stage, refusal):
+                log.info("smtp_session_used_up", provider=self.provider, detail=str(error))
                 return None
             outcome = _outcome_of(error)
             if not isinstance(error, NotLentError):
-                self._failed(outcome)
+                self._standing.failed(outcome, refused=refusal is not None)
             return outcome
 
     def _accepted(self, reply: Reply, message_id: str, *, dsn_offered: bool) -> Accepted:
@@ -181,7 +185,7 @@ class EmailChannel:
 
     async def _watch(self) -> None:
         while True:
-            if not self._last.up:
+            if not self._standing.up:
                 await self.probe()
             await asyncio.sleep(PROBE_AGAIN_S)
 
@@ -198,27 +202,7 @@ class EmailChannel:
                 return
 
     def _succeeded(self, connection: Connection) -> None:
-        if not self._last.up:
-            log.info("smtp_link_up", provider=self.provider, protection=connection.protection)
-        dsn = "offered" if connection.dsn_offered else "not offered"
-        self._last = LinkHealth(up=True, facts={"protection": connection.protection, "dsn": dsn})
-
-    def _failed(self, outcome: RetryLater | PermanentFailure) -> None:
-        """Only what concerns the link or our configuration shows in the health; a refused recipient does not."""
-        reason = outcome.reason
-        link_failed = isinstance(outcome, RetryLater) and (outcome.unreachable or outcome.maybe_sent)
-        if not link_failed and not reason.alarm:
-            return
-        if link_failed and (self._last.up or self._last.detail != f"{reason.code}: {reason.detail}"):
-            log.warning("smtp_link_down", provider=self.provider, code=reason.code, detail=reason.detail)
-        self._last = LinkHealth(
-            up=not link_failed, detail=f"{reason.code}: {reason.detail}", alarm=reason.alarm, facts=self._last.facts
-        )
-
-
-def _died_idle(error: SessionError) -> bool:
-    """The link ended, or the server took leave (421), where a connection that lay idle too long shows it."""
-    return error.stage is Stage.MAIL and (not isinstance(error, RefusedError) or error.reply.code == 421)
+        self._standing.succeeded(connection.protection, dsn_offered=connection.dsn_offered)
 
 
 def _outcome_of(error: SessionError) -> RetryLater | PermanentFailure:

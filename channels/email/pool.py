@@ -13,7 +13,7 @@ import structlog
 
 from channels.email.connection import Connection, LostError, RefusedError, open_connection
 from channels.email.settings import SmtpSettings
-from channels.email.status import Stage
+from channels.email.status import Stage, blames_session
 
 log = structlog.get_logger(__name__)
 
@@ -71,9 +71,9 @@ class Pool:
     async def borrow(self, *, fresh: bool = False) -> AsyncIterator[Lease]:
         """A connection for one letter; `fresh` never takes an idle one.
 
-        It goes back when the block ends well. After a refusal other than 421 it is reset and kept; after anything
-        else, a cancellation too, it is thrown away. Raises NotLentError (no connection free within `response_s`, pool
-        closed) and what opening one raises.
+        It goes back when the block ends well. After a refusal of this one mail it is reset and kept; after one that may be of
+        the session (`status.blames_session`), and anything else, a cancellation too, it is thrown away. Raises NotLentError
+        (no connection free within `response_s`, pool closed) and what opening one raises.
         """
         await self._enter()
         try:
@@ -146,7 +146,8 @@ class Pool:
 
     async def _after_refusal(self, connection: Connection, error: RefusedError) -> None:
         # After 421 the server is closing, though aiosmtplib may still think the link is up (RFC 5321 3.8).
-        if error.reply.code // 100 in (4, 5) and error.reply.code != 421:
+        of_session = blames_session(error.stage, error.reply)
+        if error.reply.code // 100 in (4, 5) and error.reply.code != 421 and not of_session:
             try:
                 fit = await connection.reset()
             except BaseException:

@@ -82,6 +82,8 @@ _SUBJECT_NAMES = {"6": "content_refused", "7": "refused_by_policy"}
 # RFC 5321 4.2.3 and 4.3.2, RFC 4954 6: what a bare code means, by the stage it answers.
 _AUTH_CODES = frozenset({530, 534, 535, 538})
 _BARE_NAMES = {
+    (Stage.TLS, 454): "tls_unavailable",  # RFC 3207 4
+    (Stage.AUTH, 454): "auth_unavailable",  # RFC 4954 4.7
     (Stage.MAIL, 501): "sender_refused",
     (Stage.MAIL, 550): "sender_refused",
     (Stage.MAIL, 551): "sender_refused",
@@ -106,9 +108,9 @@ _BARE_NAMES = {
 _ALARMS = frozenset({"auth_failed", "sender_refused", "refused_by_policy"})
 """Permanent refusals that concern us rather than the recipient: an operator should look."""
 
-# 4.7.0 is what large receivers and aiosmtpd answer to a pace they dislike, 4.7.28 (Google) and 4.7.500 to 4.7.699
-# (Microsoft) say it in their own registers.
-_THROTTLING = re.compile(r"4\.7\.(?:0|28|[56]\d\d)")
+# Subject 7 is security (RFC 3463 3.8), and 4.7.0 no more than that. 4.7.28 (Google) and 4.7.500 to 4.7.599 (Microsoft) speak
+# of pace in their own registers; everybody else says so in words.
+_THROTTLING = re.compile(r"4\.7\.(?:28|5\d\d)")
 _PACE_WORDS = re.compile(
     r"rate[ -]?limit|too (?:many (?:messages|connections|mails)|quickly|much mail)|at a rate", re.I
 )
@@ -145,6 +147,24 @@ def lost(stage: Stage, code: str, detail: str, *, alarm: bool = False) -> RetryL
     return RetryLater(reason=reason, maybe_sent=stage is Stage.FINAL, unreachable=stage is not Stage.FINAL)
 
 
+def blames_session(stage: Stage, reply: Reply | None) -> bool:
+    """Whether a refusal, or with no reply the end of the link, may be of this session rather than of this mail: servers bound
+    the mails, recipients and errors of one session. On a connection that has carried mail before it is worth one try over a
+    fresh one. Never after the message may have been taken.
+    """
+    if stage in SESSION_STAGES:
+        return False
+    if reply is None or reply.code // 100 not in (4, 5):
+        return stage is not Stage.FINAL
+    match stage:
+        case Stage.RCPT:  # 452 is too many recipients (RFC 5321 4.5.3.1.10), subject 5 the protocol, 3.2 not now
+            return reply.code in (421, 452) or reply.enhanced[1:4] == ".5." or reply.enhanced[1:] == ".3.2"
+        case Stage.FINAL:
+            return reply.code < 500
+        case _:
+            return True
+
+
 def _unexpected(reply: Reply, stage: Stage) -> RetryLater:
     return lost(stage, "smtp_protocol_error", f"unexpected reply to {stage.value}: {reply}")
 
@@ -157,9 +177,13 @@ def _name(reply: Reply, stage: Stage) -> str:
     if reply.code < 500 and _is_about_pace(reply, stage):
         return "throttled"
     _, _, subject_detail = reply.enhanced.partition(".")
-    named = _ENHANCED_NAMES.get(subject_detail) or _SUBJECT_NAMES.get(subject_detail.partition(".")[0])
+    named = _ENHANCED_NAMES.get(subject_detail)
+    by_subject = _SUBJECT_NAMES.get(subject_detail.partition(".")[0])
     bare = "service_unavailable" if reply.code == 421 else _BARE_NAMES.get((stage, reply.code))
-    return named or bare or f"smtp_{reply.code}"
+    # A server that turns everybody away says more by its bare code than by a subject.
+    of_service = reply.code < 500 and (reply.code == 421 or stage in SESSION_STAGES)
+    by_rank = (named, bare, by_subject) if of_service else (named, by_subject, bare)
+    return next(filter(None, by_rank), f"smtp_{reply.code}")
 
 
 def _is_about_pace(reply: Reply, stage: Stage) -> bool:

@@ -83,10 +83,15 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, *providers: Table, routes: Sequence[Table] = (), **sections: Mapping[str, Any]
+    folder: Path,
+    *providers: Table,
+    routes: Sequence[Table] = (),
+    delivery: Mapping[str, Any] | None = None,
+    last_resort: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Served]:
     """`tocsin serve` with these providers, ready; ended at the exit."""
-    server = Server(folder, providers, routes=routes, **sections)
+    sections = {"delivery": delivery or {}, **({"last_resort": last_resort} if last_resort else {})}
+    server = Server(folder, providers, store_url="", wrapper=(), env=None, routes=routes, **sections)
     await server.set_up()
     try:
         await server.start()

@@ -155,7 +155,7 @@ async def test_a_greylisted_recipient_is_tried_later() -> None:
     ("reply", "code", "throttled"),
     [
         ("421 4.3.2 Shutting down", "service_unavailable", False),
-        ("421 4.7.0 Slow down", "throttled", True),
+        ("421 4.7.28 Slow down", "throttled", True),
         ("451 4.3.0 Local error", "smtp_451", False),
     ],
 )
@@ -165,7 +165,7 @@ async def test_a_message_refused_for_now(reply: str, code: str, throttled: bool)
         assert (outcome.reason.code, outcome.throttled, outcome.maybe_sent) == (code, throttled, False)
         sink.behaviour = SinkBehaviour()
         assert isinstance(await channel.send(message()), Accepted)
-        assert sink.connections == (2 if reply.startswith("421") else 1)
+        assert sink.connections == 2  # what refused a message may be the session: it is not kept
 
 
 async def test_a_refused_sender_is_an_alarm() -> None:

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from channels.email.status import SESSION_STAGES, Reply, Stage, classify, lost, printable
+from channels.email.status import SESSION_STAGES, Reply, Stage, blames_session, classify, lost, printable
 from channels.outcome import PermanentFailure, RetryLater
 
+DETAILS = [*range(13), 27, 28, 29, 499, 500, 501, 599, 600, 650, 999]
 ENHANCED = [f".{subject}.{detail}" for subject in range(8) for detail in (0, 1, 2, 3, 4, 7, 8, 11, 28, 500, 999)]
 
 
@@ -36,6 +37,51 @@ def test_every_code_and_every_enhanced_code_ends_in_an_outcome(stage: Stage) -> 
                 assert stage in SESSION_STAGES or code == 421 or not outcome.unreachable
             else:
                 assert reason.code == "smtp_protocol_error"
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_case_4_4_only_words_and_the_registers_of_two_receivers_are_about_pace(stage: Stage) -> None:
+    for code in range(400, 500):
+        for subject in range(8):
+            for detail in DETAILS:
+                outcome = classify(Reply(code=code, text=f"4.{subject}.{detail} not now"), stage)
+                assert isinstance(outcome, RetryLater)
+                paced = subject == 7 and (detail == 28 or 500 <= detail < 600) and stage is not Stage.AUTH
+                assert outcome.throttled is paced
+                before_mail = stage in SESSION_STAGES or (code == 421 and stage is Stage.MAIL)
+                assert outcome.unreachable is (before_mail and not outcome.throttled)
+                assert not outcome.reason.alarm
+        assert retried(f"{code} Too many connections from your host", stage).throttled
+
+
+def retried(reply: str, stage: Stage) -> RetryLater:
+    outcome = classify(Reply(code=int(reply[:3]), text=reply[4:]), stage)
+    assert isinstance(outcome, RetryLater)
+    return outcome
+
+
+def test_what_may_be_the_sessions_fault() -> None:
+    """Over every code and stage: only where the message certainly was not taken, and never for one refused recipient."""
+    for stage in Stage:
+        assert blames_session(stage, None) is (stage in (Stage.MAIL, Stage.RCPT, Stage.DATA))
+        for code in range(200, 600):
+            blamed = blames_session(stage, Reply(code=code, text="text"))
+            if stage in SESSION_STAGES:
+                assert not blamed
+            elif stage is Stage.FINAL:
+                assert blamed is (400 <= code < 500)
+            elif stage is Stage.RCPT:
+                assert blamed is (code < 400 or code in (421, 452))
+            else:
+                assert blamed
+    for text, blamed in (
+        ("4.5.3 too many", True),
+        ("4.3.2 not now", True),
+        ("4.7.1 greylisted", False),
+        ("4.2.0 busy", False),
+    ):
+        assert blames_session(Stage.RCPT, Reply(code=450, text=text)) is blamed
+    assert not blames_session(Stage.RCPT, Reply(code=550, text="5.1.1 User unknown"))
 
 
 @pytest.mark.parametrize(
@@ -78,9 +124,16 @@ def test_permanent_refusals(reply: str, stage: Stage, code: str, alarm: bool) ->
         ("450 4.7.1 Greylisted, see http://x", Stage.RCPT, "greylisted", ""),
         ("451 4.7.0 Graylisting in action", Stage.RCPT, "greylisted", ""),
         ("450 4.2.1 receiving mail at a rate that", Stage.RCPT, "throttled", "throttled"),
-        ("421 4.7.0 try again", Stage.MAIL, "throttled", "throttled"),
+        ("421 4.7.0 try again", Stage.MAIL, "service_unavailable", "unreachable"),
+        ("421 4.7.0 try again", Stage.HELLO, "service_unavailable", "unreachable"),
+        ("454 4.7.0 TLS not available due to local problem", Stage.TLS, "tls_unavailable", "unreachable"),
+        ("451 4.7.0 try again", Stage.RCPT, "refused_by_policy", ""),
+        ("451 4.7.0 try again", Stage.FINAL, "refused_by_policy", ""),
+        ("451 4.7.500 server busy", Stage.RCPT, "throttled", "throttled"),
+        ("451 4.7.5 cryptographic failure", Stage.RCPT, "refused_by_policy", ""),
         ("421 4.7.28 unusual rate", Stage.FINAL, "throttled", "throttled"),
-        ("451 4.7.651 limited", Stage.RCPT, "throttled", "throttled"),
+        ("451 4.7.651 temporarily rate limited", Stage.RCPT, "throttled", "throttled"),
+        ("451 4.7.651 reputation", Stage.RCPT, "refused_by_policy", ""),
         ("421 4.7.0 too many connections from you", Stage.CONNECT, "throttled", "throttled"),
         ("450 4.7.1 policy", Stage.RCPT, "refused_by_policy", ""),
         ("452 4.2.2 full", Stage.RCPT, "mailbox_full", ""),
@@ -90,7 +143,7 @@ def test_permanent_refusals(reply: str, stage: Stage, code: str, alarm: bool) ->
         ("421 closing", Stage.RCPT, "service_unavailable", ""),
         ("421 closing", Stage.FINAL, "service_unavailable", ""),
         ("451 local error", Stage.FINAL, "smtp_451", ""),
-        ("454 4.7.0 temporary authentication failure", Stage.AUTH, "refused_by_policy", "unreachable"),
+        ("454 4.7.0 temporary authentication failure", Stage.AUTH, "auth_unavailable", "unreachable"),
         ("535 5.7.8 bad password", Stage.AUTH, "auth_failed", "unreachable alarm"),
         ("554 no service for you", Stage.CONNECT, "smtp_554", "unreachable alarm"),
         ("250 what?", Stage.DATA, "smtp_protocol_error", "unreachable"),
