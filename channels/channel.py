@@ -40,7 +40,8 @@ class Message:
 
     `reference` is stable for a delivery and unique to it; a channel derives from it whatever must be the same on a
     second attempt (an SMS concatenation reference, a Message-ID, an ENVID). `parts_sent` are parts that a former attempt of
-    this delivery over the same provider got through: only the others are sent.
+    this delivery over the same provider got through: only the others are sent. `attempt` counts the attempts of a delivery; what
+    a provider answers too late is reported with it.
     """
 
     address: str
@@ -51,6 +52,7 @@ class Message:
     urgent: bool = False
     attachments: tuple[Attachment, ...] = ()
     parts_sent: frozenset[int] = frozenset()
+    attempt: int = 0
 
 
 ReportSink = Callable[[Sequence[Report]], Awaitable[None]]

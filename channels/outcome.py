@@ -62,6 +62,8 @@ class RetryLater:
     `throttled`     the provider asked for a slower pace: does not count as an attempt, and the provider is slowed.
     `unreachable`   the link was down and certainly nothing left: does not count as an attempt, feeds the circuit breaker.
     `elsewhere`     another provider of the route is to be tried at once, where there is one.
+    `destination`   it speaks of this recipient alone, and so says nothing of the link: others are sent as before.
+    `everywhere`    the recipient's own side said it (a phone that is busy, that nobody answers): no provider would do better now.
     `joined`        it only waited for another attempt, which tells what there is to know of the provider.
     `parts`         the parts that the provider did take before the attempt ended; they are not sent again.
     """
@@ -72,6 +74,8 @@ class RetryLater:
     throttled: bool = False
     unreachable: bool = False
     elsewhere: bool = False
+    destination: bool = False
+    everywhere: bool = False
     joined: bool = False
     parts: tuple[SentPart, ...] = ()
 
@@ -155,7 +159,20 @@ class InboundPart:
     text: str
 
 
-Report = Receipt | Inbound | InboundPart
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LateOutcome:
+    """What an attempt came to after `Channel.send` had given it up as `maybe_sent`: the provider answered at last.
+
+    `reference` and `attempt` are the message's own (`channels.channel.Message`); `outcome` is of the whole message, as far as it
+    is known by now.
+    """
+
+    reference: str
+    attempt: int
+    outcome: Outcome
+
+
+Report = Receipt | Inbound | InboundPart | LateOutcome
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

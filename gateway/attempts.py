@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
-from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, RetryLater, SentPart
+from channels.outcome import Outcome
 from gateway import delivery as machine
 from gateway.alert import ENDED, Alert
-from gateway.backoff import GiveUp
-from gateway.delivery import Delivery, Event, State
-from gateway.frozen import replace
+from gateway.delivery import Delivery, State
+from gateway.outcomes import event_of, learn, record, take
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
 from gateway.reports import apply_early
-from gateway.store.rows import Attempt, Part
+from gateway.store.rows import Attempt
 from gateway.store.unit import Unit, Wants
-
-DETAIL_MAX = 500  # characters of a provider's own words that are kept
-NO_RECEIPT_CODES = frozenset({"accepted_no_receipt"})  # a provider that took it and said that no receipt will come
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +92,8 @@ def _continues(unit: Unit, delivery: Delivery) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordOutcome:
-    """Command: what an attempt returned. Raises Fenced where the worker woke up too late, Ignored where a receipt was faster."""
+    """Command: what an attempt returned. Gives the delivery, which by its epoch shows whether it had gone on without this worker;
+    what the worker has to tell is evidence all the same. Raises Ignored where it tells nothing new."""
 
     claim: Claim
     outcome: Outcome
@@ -113,7 +108,7 @@ class RecordOutcome:
     def prefetch(self, wants: Wants) -> None:
         wants.deliveries.add(self.claim.delivery.id)
         wants.early.setdefault(self.claim.attempt.provider, set()).update(
-            part.provider_message_id for part in sent_parts(self.outcome)
+            part.provider_message_id for part in self.outcome.parts
         )
 
     def apply(self, unit: Unit) -> Delivery:
@@ -121,18 +116,20 @@ class RecordOutcome:
         delivery = unit.delivery(claimed.id)
         if delivery is None:
             raise machine.Ignored("the delivery is gone")
-        if delivery.epoch != claimed.epoch:
-            raise machine.Fenced(f"epoch {claimed.epoch}, the delivery is at {delivery.epoch}")
-        if delivery.state is not State.SENDING:
-            stored = unit.attempt(claimed.id, claimed.epoch)
-            if stored is not None and stored.outcome:
-                raise machine.Ignored("on record already: the commit went through and its answer was lost")
-        parts = self._record(unit)
-        with suppress(machine.Ignored):  # settled meanwhile: the attempt and its parts are evidence all the same
-            change_delivery(unit, delivery, self._event(delivery, unit), self.tariffs)
+        attempt = self.claim.attempt
+        stored = attempt
+        if delivery.epoch != claimed.epoch or delivery.state is not State.SENDING:
+            stored = unit.attempt(claimed.id, claimed.epoch) or attempt
+        if delivery.epoch != claimed.epoch or stored.outcome:
+            parts = learn(unit, delivery, stored, self.outcome, self.policy, self.tariffs)
+        else:
+            parts = record(unit, attempt, self.outcome)
+            event = event_of(self.outcome, delivery, unit, self.policy, receipts=self.receipts)
+            with suppress(machine.Ignored):  # settled meanwhile: the attempt and its parts are evidence all the same
+                take(unit, delivery, event, self.policy, self.tariffs)
         if self.claim.parts_sent:
             self._disprove(unit)
-        apply_early(unit, parts, self.claim.attempt.started_at, self.policy, self.tariffs)
+        apply_early(unit, parts, attempt.started_at, self.policy, self.tariffs)
         return unit.delivery(claimed.id) or delivery
 
     def _disprove(self, unit: Unit) -> None:
@@ -144,62 +141,6 @@ class RecordOutcome:
             decision = self.policy.refused(delivery, unit.now)
             event = machine.Disproved(epoch=delivery.epoch, code=failed[0].code, decision=decision)
             change_delivery(unit, delivery, event, self.tariffs)
-
-    def _record(self, unit: Unit) -> list[Part]:
-        attempt = self.claim.attempt
-        word, code, detail = _told(self.outcome)
-        unit.put(replace(attempt, outcome=word, code=code, detail=detail[:DETAIL_MAX], at=unit.now))
-        parts = []
-        delivered: dict[str, Any] = {}
-        if isinstance(self.outcome, Delivered):
-            delivered = {"state": "delivered", "code": code, "at": unit.now}
-        for sent in sent_parts(self.outcome):
-            part = Part(
-                delivery_id=attempt.delivery_id,
-                chain=attempt.chain,
-                n=sent.n,
-                epoch=attempt.epoch,
-                provider=attempt.provider,
-                provider_message_id=sent.provider_message_id,
-                units=sent.units,
-                sent_at=unit.now,
-                **delivered,
-            )
-            unit.add(part)
-            unit.name_part(part)
-            parts.append(part)
-        return parts
-
-    def _event(self, delivery: Delivery, unit: Unit) -> Event:
-        policy, now, outcome, epoch = self.policy, unit.now, self.outcome, delivery.epoch
-        if delivery.state in machine.ENDED and isinstance(outcome, Delivered):
-            # a call that was answered was answered, whatever had lapsed meanwhile
-            return machine.Proved(code=outcome.code)
-        match outcome:
-            case Accepted():
-                receipt = self.receipts and outcome.code not in NO_RECEIPT_CODES
-                return machine.AttemptAccepted(epoch=epoch, code=outcome.code, receipt=receipt)
-            case Delivered():
-                return machine.AttemptDelivered(epoch=epoch, code=outcome.code)
-            case PermanentFailure():
-                decision = GiveUp() if outcome.everywhere else policy.refused(delivery, now)
-                return machine.AttemptRefused(epoch=epoch, code=outcome.reason.code, decision=decision)
-            case RetryLater(maybe_sent=True):
-                return machine.AttemptUnknown(
-                    epoch=epoch, code=outcome.reason.code, until=policy.doubt_until(delivery.provider, now)
-                )
-            case RetryLater(throttled=True):
-                decision = policy.throttled(delivery, now, not_before_s=outcome.not_before_s)
-                return machine.AttemptPostponed(epoch=epoch, code=outcome.reason.code, decision=decision, counts=False)
-            case RetryLater(elsewhere=True):
-                decision = policy.elsewhere(delivery, now, not_before_s=outcome.not_before_s)
-                return machine.AttemptPostponed(epoch=epoch, code=outcome.reason.code, decision=decision, counts=False)
-            case RetryLater(unreachable=True):
-                decision = policy.unreachable(delivery, now)
-                return machine.AttemptPostponed(epoch=epoch, code=outcome.reason.code, decision=decision, counts=False)
-            case RetryLater():
-                decision = policy.failed(delivery, now, not_before_s=outcome.not_before_s)
-                return machine.AttemptPostponed(epoch=epoch, code=outcome.reason.code, decision=decision)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,21 +166,3 @@ class RenewLeases:
                 with suppress(machine.Ignored, machine.Fenced):
                     event = machine.LeaseRenewed(epoch=claim.delivery.epoch, until=until)
                     change_delivery(unit, delivery, event, self.tariffs)
-
-
-def sent_parts(outcome: Outcome) -> Sequence[SentPart]:
-    """The parts that the provider took in this attempt."""
-    return outcome.parts
-
-
-def _told(outcome: Outcome) -> tuple[str, str, str]:
-    match outcome:
-        case Accepted():
-            return "accepted", outcome.code, outcome.detail
-        case Delivered():
-            return "delivered", outcome.code, outcome.detail
-        case PermanentFailure():
-            return "failed", outcome.reason.code, outcome.reason.detail
-        case RetryLater():
-            word = "unsure" if outcome.maybe_sent else "retry_later"
-            return word, outcome.reason.code, outcome.reason.detail

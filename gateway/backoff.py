@@ -1,4 +1,4 @@
-"""When a delivery is tried again, and when no more. Pure: the clock and the jitter are arguments."""
+"""When something is tried again. Pure: the clock and the jitter are arguments."""
 
 from __future__ import annotations
 
@@ -20,30 +20,6 @@ class BackoffPolicy:
     attempts_max: int
     first_s: float
     max_s: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RetryAt:
-    """Try again, not before `at`."""
-
-    at: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GiveUp:
-    """All attempts have been used."""
-
-
-RetryDecision = RetryAt | GiveUp
-
-
-def decide(
-    now: datetime, attempt_n: int, policy: BackoffPolicy, jitter: float, not_before_s: float | None = None
-) -> RetryDecision:
-    """What follows attempt number `attempt_n` (from 1), which failed but may succeed later. See next_due."""
-    if attempt_n >= policy.attempts_max:
-        return GiveUp()
-    return RetryAt(at=next_due(now, attempt_n, policy, jitter, not_before_s))
 
 
 def next_due(

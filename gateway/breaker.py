@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from channels.outcome import Outcome, RetryLater
+from channels.outcome import Outcome, PermanentFailure, RetryLater
+from gateway.patience import COSTS, THROTTLED_S, Link, Trouble, trouble_of
 
 FAILURES_TO_OPEN = 5  # in a row: a single slow answer must not turn traffic away
 OPEN_S_FIRST = 5.0  # pause before one attempt tries the provider again
@@ -21,14 +23,27 @@ class Circuit(StrEnum):
     HALF_OPEN = "half_open"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What a provider has done for `for_s` seconds instead of its work."""
+
+    trouble: Trouble
+    for_s: float
+
+
 class Breaker:
-    """Opens after several attempts in a row that found no link or no answer; then lets one attempt through at a time, or, where
-    they take long, one every `TRIAL_S`."""
+    """Opens after several attempts in a row that did not find the provider at its work: no link, no answer, refusals for now,
+    throttles for seconds. Then lets one attempt through at a time, or, where they take long, one every `TRIAL_S`."""
 
     def __init__(self) -> None:
         self.circuit = Circuit.CLOSED
         self.failures = 0
+        self._trouble: Trouble | None = None
+        self._since = 0.0
+        self._throttled_since: float | None = None
         self._open_s = OPEN_S_FIRST
+        self._was_open = False
+        self._opened_at = 0.0
         self._until = 0.0
         self._trial_at: float | None = None
 
@@ -38,17 +53,27 @@ class Breaker:
             return not self._on_trial(now)
         return self.circuit is not Circuit.OPEN or now >= self._until
 
+    def standing(self, now: float) -> Standing | None:
+        """Since when the provider has been in trouble, and in which; None while it does its work, or is not known not to."""
+        return None if self._trouble is None else Standing(trouble=self._trouble, for_s=max(0.0, now - self._since))
+
     def allows(self, now: float) -> bool:
         """Whether attempts may start now; the first time after the pause lets the next ones through as a trial."""
         if self.circuit is Circuit.OPEN and now >= self._until:
-            self.circuit = Circuit.HALF_OPEN
-            self._trial_at = None
+            self._half_open()
         if self.circuit is Circuit.HALF_OPEN:
             if self._on_trial(now):
                 return False
             self._trial_at = now
             return True
         return self.circuit is Circuit.CLOSED
+
+    def allows_urgent(self, now: float) -> bool:
+        """As `allows`, for an urgent delivery that has nowhere else to go: however long the pause has grown, it is a trial after the
+        shortest one."""
+        if self.circuit is Circuit.OPEN and now >= self._opened_at + OPEN_S_FIRST:
+            self._half_open()
+        return self.allows(now)
 
     def not_tried(self) -> None:
         """What `allows` let through was not needed after all: the next one may be the trial."""
@@ -61,28 +86,56 @@ class Breaker:
             self.circuit = Circuit.CLOSED
 
     def saw(self, outcome: Outcome, now: float) -> None:
-        """Counts an attempt. An answer of any kind, even a refusal or a throttle, shows that the provider is there."""
+        """Counts an attempt. An answer about this message or its recipient shows that the provider is at its work."""
         if isinstance(outcome, RetryLater) and outcome.joined:
             return  # one call is one attempt, however many alerts waited for it
         self._trial_at = None
         if _is_opening(outcome):
             return  # the provider has not been tried
-        dead = isinstance(outcome, RetryLater) and (outcome.unreachable or outcome.maybe_sent)
-        if not dead:
+        trouble = _held_against(outcome)
+        if trouble is None:
             self.circuit = Circuit.CLOSED
             self.failures = 0
-            self._open_s = OPEN_S_FIRST
+            self._trouble = self._throttled_since = None
+            self._open_s, self._was_open = OPEN_S_FIRST, False
             return
         self.failures += 1
+        if trouble is not self._trouble:
+            self._trouble, self._since = trouble, now
+        if trouble is Trouble.THROTTLED and self._throttled_since is None:
+            self._throttled_since = now
         if self.circuit is Circuit.OPEN or self.failures < FAILURES_TO_OPEN:
             return
-        if self.failures > FAILURES_TO_OPEN:  # it was open before, and nothing has succeeded since
+        if trouble is Trouble.THROTTLED and now - (self._throttled_since or now) < THROTTLED_S:
+            return  # it may still find its pace
+        if self._was_open:  # and nothing has succeeded since
             self._open_s = min(OPEN_S_MAX, self._open_s * 2)
-        self.circuit = Circuit.OPEN
+        self.circuit, self._was_open = Circuit.OPEN, True
+        self._opened_at = now
         self._until = now + self._open_s
+
+    def _half_open(self) -> None:
+        self.circuit = Circuit.HALF_OPEN
+        self._trial_at = None
 
     def _on_trial(self, now: float) -> bool:
         return self._trial_at is not None and now - self._trial_at < TRIAL_S
+
+
+def _held_against(outcome: Outcome) -> Trouble | None:
+    """What the outcome shows of the provider itself; None where it did its work, or refused but this one message."""
+    if not isinstance(outcome, RetryLater | PermanentFailure):
+        return None
+    if isinstance(outcome, RetryLater) and outcome.unreachable:
+        return Trouble.UNREACHABLE  # a trunk without a link may ask for another one at once, too
+    trouble = trouble_of(outcome)
+    match COSTS[trouble].link:
+        case Link.NOTHING:
+            return None
+        case Link.WHERE_SETTINGS:
+            return trouble if outcome.reason.alarm else None
+        case Link.FIVE_IN_A_ROW | Link.FOR_SECONDS:
+            return trouble
 
 
 def _is_opening(outcome: Outcome) -> bool:

@@ -355,6 +355,7 @@ class Broker:
             urgent=alert.priority <= 1,
             attachments=attachments,
             parts_sent=claim.parts_sent,
+            attempt=delivery.epoch,
         )
 
 

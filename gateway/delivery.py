@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from gateway.backoff import GiveUp
 from gateway.frozen import replace
 
 ANNOUNCED_AGAIN = timedelta(seconds=60)
@@ -45,7 +44,7 @@ class Delivery:
     """One recipient at one address within one alert.
 
     `epoch` counts claims; every write about an attempt carries it. `tries` counts the attempts on `provider` that count against the
-    limit. `exhausted` names the providers that are used up for it. `due_at` is not to be sent before; `look_at` is when the
+    limit. `exhausted` names the providers that refused it for good. `due_at` is not to be sent before; `look_at` is when the
     rescuer looks at it next, whatever its state. `settled_at` is set once money is settled and nothing more is expected.
     """
 
@@ -81,10 +80,16 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NextAttempt:
-    """Try again: not before `at`, over `provider`."""
+    """Try again: not before `at`, over `provider`. `used_up`: the one that it leaves is not to be asked again."""
 
     at: datetime
     provider: str
+    used_up: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GiveUp:
+    """No more attempts."""
 
 
 Decision = NextAttempt | GiveUp
@@ -344,13 +349,10 @@ def _settle(delivery: Delivery, state: State, code: str, now: datetime) -> tuple
 
 
 def _again(
-    delivery: Delivery, decision: Decision, code: str, now: datetime, *, tries: int, used_up: bool = True
+    delivery: Delivery, decision: Decision, code: str, now: datetime, *, tries: int
 ) -> tuple[Delivery, tuple[Effect, ...]]:
     """Back to the queue as decided, or the end: expired once the deadline has passed, cancelled when that was asked for, else
-    failed.
-
-    A provider that is left is `used_up`, unless nothing was tried over it (its link was down).
-    """
+    failed."""
     if now >= delivery.deadline_at:
         return _settle(delivery, State.EXPIRED, code, now)
     if delivery.cancel_requested:
@@ -359,7 +361,7 @@ def _again(
         return _settle(delivery, State.FAILED, code, now)
     moved = decision.provider != delivery.provider
     exhausted = delivery.exhausted
-    if moved and used_up and delivery.provider and delivery.provider not in exhausted:
+    if moved and decision.used_up and delivery.provider and delivery.provider not in exhausted:
         exhausted = (*exhausted, delivery.provider)
     queued = replace(
         delivery,
@@ -409,7 +411,7 @@ def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, t
             return _settle(delivery, State.DELIVERED, event.code, now)
         case AttemptPostponed():
             tries = delivery.tries + (1 if event.counts else 0)
-            return _again(delivery, event.decision, event.code, now, tries=tries, used_up=event.counts)
+            return _again(delivery, event.decision, event.code, now, tries=tries)
         case AttemptRefused():
             return _again(delivery, event.decision, event.code, now, tries=delivery.tries + 1)
         case AttemptUnknown() | LeaseLost():

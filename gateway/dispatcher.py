@@ -19,7 +19,8 @@ from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, Rea
 from gateway.attempts import Claim, ClaimDeliveries, RecordOutcome, RenewLeases
 from gateway.breaker import Breaker, Circuit
 from gateway.clock import Clock
-from gateway.delivery import Fenced, Ignored
+from gateway.delivery import Ignored
+from gateway.patience import ANSWER_S
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs
 from gateway.queue.port import Queue, QueueUnavailable, Ticket
@@ -35,9 +36,12 @@ RECORD_AGAIN_S = 1.0  # pause before an outcome is recorded once more while the 
 ENDS_ASKED_S = 1.0  # how long a phone may ring on for an alert that has ended, where no word of it comes
 ENDS_REMEMBERED = timedelta(seconds=60)  # longer than it takes to make a message that was claimed before the end
 IDLE_WHEN_DOWN_S = 0.1  # how long an unavailable provider's queue rests before its tickets are looked at again
+WATCH_S = 0.5  # how late it may be seen that an attempt has been without an outcome for too long
+OVERDUE = RetryLater(reason=Reason(code="answer_overdue"), maybe_sent=True)
 
 ATTEMPTS = Counter("tocsin_attempts_total", "Attempts by provider and outcome", ["provider", "outcome"])
 IN_FLIGHT = Gauge("tocsin_attempts_in_flight", "Attempts under way", ["provider"])
+OVERDUE_COUNT = Counter("tocsin_attempts_overdue_total", "Attempts that had no outcome after six seconds", ["provider"])
 FENCED = Counter("tocsin_attempts_fenced_total", "Outcomes of workers that woke up too late", ["provider"])
 
 
@@ -66,6 +70,17 @@ class _Slots:
     def give_back(self) -> None:
         self.taken -= 1
         self.freed.set()
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """An attempt that has no outcome yet. `overdue`: it is held against the provider; `doubted`: the delivery has gone on without it,
+    and its slot is another's."""
+
+    claim: Claim
+    started: float
+    overdue: bool = False
+    doubted: bool = False
 
 
 class Dispatcher:
@@ -98,7 +113,7 @@ class Dispatcher:
         self._waiting = False
         self._joined = 0
         self._attempts: set[asyncio.Task[None]] = set()
-        self._sending: dict[tuple[str, int], tuple[Claim, float]] = {}
+        self._sending: dict[tuple[str, int], _UnderWay] = {}
         self._ended: dict[str, datetime] = {}
         self._ended_among = ended_among
         self._in_flight = IN_FLIGHT.labels(self.provider)
@@ -108,6 +123,8 @@ class Dispatcher:
         keeping = [asyncio.create_task(self._renew())]
         if isinstance(self.channel, Conversing):
             keeping.append(asyncio.create_task(self._ask_for_ends(self.channel)))
+        else:  # what talks with people may take its time
+            keeping.append(asyncio.create_task(self._watch()))
         try:
             while True:
                 with suppress(QueueUnavailable):
@@ -132,7 +149,7 @@ class Dispatcher:
         while True:
             await asyncio.sleep(third_s)
             since = self._clock.monotonic() - third_s
-            claims = tuple(claim for claim, started in self._sending.values() if started <= since)
+            claims = tuple(one.claim for one in self._sending.values() if one.started <= since and not one.doubted)
             for start in range(0, len(claims), CLAIM_MAX):
                 command = RenewLeases(
                     claims=claims[start : start + CLAIM_MAX], policy=self._policy, tariffs=self._tariffs
@@ -142,12 +159,30 @@ class Dispatcher:
                 except StoreError as error:
                     log.warning("leases_not_renewed", provider=self.provider, error=str(error))
 
+    async def _watch(self) -> None:
+        """Sees which attempts have no outcome in time: that is held against the provider, and the urgent ones go elsewhere."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            now = self._clock.monotonic()
+            for one in list(self._sending.values()):
+                if one.started > now - ANSWER_S:
+                    break  # they are in the order in which they began
+                if not one.overdue:
+                    one.overdue = True
+                    OVERDUE_COUNT.labels(self.provider).inc()
+                    self.breaker.saw(OVERDUE, now)
+                    self._slots.freed.set()  # with an open circuit what waits for a slot goes elsewhere
+                if not one.doubted and self._policy.answer_s(one.claim.delivery) is not None:
+                    one.doubted = True
+                    self._slots.give_back()
+                    self._keep(self._record(one.claim, OVERDUE))
+
     async def _ask_for_ends(self, channel: Conversing) -> None:
         """Takes back what rings or talks for an alert that has ended, where no word of it came: the queue that brings it from
         other processes may be away, or the process that ended it may have died."""
         while True:
             await asyncio.sleep(ENDS_ASKED_S)
-            under_way = [claim.delivery.id for claim, _ in self._sending.values()]
+            under_way = [one.claim.delivery.id for one in self._sending.values()]
             for start in range(0, len(under_way), CLAIM_MAX):
                 try:
                     ended = await self._ended_among(under_way[start : start + CLAIM_MAX])
@@ -171,10 +206,13 @@ class Dispatcher:
             await self._queue.done(self.provider, tickets)
 
     async def _take(self) -> list[Ticket]:
-        """Tickets for free slots: of any urgency while more than the reserve is free, else emergencies alone."""
+        """Tickets for free slots: of any urgency while more than the reserve is free, else emergencies alone. While the circuit is
+        not closed, tickets of all that waits."""
         slots = self._slots
         slots.freed.clear()
         open_slots = slots.free - slots.reserve
+        if open_slots <= 0 and self.breaker.circuit is not Circuit.CLOSED:
+            return await self._queue.take(self.provider, CLAIM_MAX)  # they need no slot: they go elsewhere
         if slots.free <= 0:
             await slots.freed.wait()
             return []
@@ -200,15 +238,16 @@ class Dispatcher:
     async def _start(self, tickets: list[Ticket]) -> None:
         ids = tuple(ticket.delivery_id for ticket in tickets)
         if not self.breaker.allows(self._clock.monotonic()):
-            await self._journal.do(RerouteDeliveries(provider=self.provider, delivery_ids=ids, policy=self._policy,
-                                                     tariffs=self._tariffs))  # fmt: skip
-            await asyncio.sleep(IDLE_WHEN_DOWN_S)
-            return
-        if self.breaker.circuit is Circuit.HALF_OPEN and len(tickets) > 1:
-            await self._queue.announce(
-                self.provider, tickets[1:]
-            )  # one attempt tries the provider, the others wait for it
-            ids = ids[:1]
+            stuck = await self._journal.do(RerouteDeliveries(provider=self.provider, delivery_ids=ids, policy=self._policy,
+                                                             tariffs=self._tariffs))  # fmt: skip
+            if not stuck or not self.breaker.allows_urgent(self._clock.monotonic()):
+                await asyncio.sleep(IDLE_WHEN_DOWN_S)
+                return
+            ids = stuck[:1]
+        room = 1 if self.breaker.circuit is Circuit.HALF_OPEN else max(1, self._slots.free)
+        if len(ids) > room:  # one attempt tries the provider, the others wait for it; or the circuit closed just now
+            await self._queue.announce(self.provider, tickets[room:])
+            ids = ids[:room]
         urgent = min(ticket.urgency for ticket in tickets) == 0
         command = ClaimDeliveries(provider=self.provider, delivery_ids=ids, policy=self._policy, tariffs=self._tariffs)
         claiming = asyncio.ensure_future(self._journal.do(command, urgent=urgent))
@@ -242,7 +281,10 @@ class Dispatcher:
         if not reserved:
             self._slots.taken += 1
         self._in_flight.inc()
-        task = asyncio.get_running_loop().create_task(self._attempt(claim))
+        self._keep(self._attempt(claim))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._attempts.add(task)
         task.add_done_callback(self._attempts.discard)
 
@@ -250,9 +292,9 @@ class Dispatcher:
         """Takes back the attempts for an alert that has ended: what has not left stays here, what rings is hung up."""
         self._remember_end(alert_id)
         if isinstance(self.channel, Conversing):
-            for claim, _ in self._sending.values():
-                if claim.alert.id == alert_id:
-                    self.channel.stop(claim.delivery.id, stop)
+            for one in self._sending.values():
+                if one.claim.alert.id == alert_id:
+                    self.channel.stop(one.claim.delivery.id, stop)
 
     def _remember_end(self, alert_id: str) -> None:
         now = self._clock.now()
@@ -268,37 +310,47 @@ class Dispatcher:
 
     async def _attempt(self, claim: Claim) -> None:
         attempt = (claim.delivery.id, claim.delivery.epoch)
-        self._sending[attempt] = (claim, self._clock.monotonic())
+        one = self._sending[attempt] = _UnderWay(claim, self._clock.monotonic())
         try:
-            outcome = await self._send(claim)
-            self.breaker.saw(outcome, self._clock.monotonic())
+            outcome = await self._send(one)
             ATTEMPTS.labels(self.provider, _word(outcome)).inc()
-            await self._record(claim, outcome)
+            await self._record(claim, outcome, doubted=one.doubted)
         finally:
             # only now: what a crash can leave undecided, and so what may be sent twice, is never more than the slots
             del self._sending[attempt]
-            self._slots.give_back()
+            if not one.doubted:
+                self._slots.give_back()
             self._in_flight.dec()
 
-    async def _send(self, claim: Claim) -> Outcome:
+    async def _send(self, one: _UnderWay) -> Outcome:
+        """What the channel says, and what it shows of the provider; where it was not asked, nothing is held against it."""
+        claim = one.claim
         try:
             message = await self._render(claim)
         except StoreError as error:
             # an attachment could not be read just now: nothing has left, and nothing is wrong with the message
-            return RetryLater(reason=Reason(code="store_unavailable", detail=str(error)))
+            self.breaker.not_tried()
+            return RetryLater(reason=Reason(code="store_unavailable", detail=str(error)), destination=True)
         except Exception as error:
             log.exception("message_not_rendered", delivery=claim.delivery.id)
+            self.breaker.not_tried()
             return PermanentFailure(reason=Reason(code="not_rendered", detail=str(error), alarm=True))
         if self._is_over(claim):
-            return RetryLater(reason=Reason(code="cancelled", detail="the alert ended before anything had left"))
+            self.breaker.not_tried()
+            reason = Reason(code="cancelled", detail="the alert ended before anything had left")
+            return RetryLater(reason=reason, everywhere=True)
         try:
-            return await self.channel.send(message)
+            outcome = await self.channel.send(message)
         except Exception as error:
             # a channel must not raise for what a provider does: a bug of ours, after which bytes may have left
             log.exception("channel_raised", provider=self.provider, delivery=claim.delivery.id)
-            return RetryLater(reason=Reason(code="channel_fault", detail=repr(error), alarm=True), maybe_sent=True)
+            outcome = RetryLater(reason=Reason(code="channel_fault", detail=repr(error), alarm=True), maybe_sent=True)
+        silent = isinstance(outcome, RetryLater) and outcome.maybe_sent
+        if not (silent and one.overdue):  # that was counted when it was overdue
+            self.breaker.saw(outcome, self._clock.monotonic())
+        return outcome
 
-    async def _record(self, claim: Claim, outcome: Outcome) -> None:
+    async def _record(self, claim: Claim, outcome: Outcome, *, doubted: bool = False) -> None:
         command = RecordOutcome(
             claim=claim,
             outcome=outcome,
@@ -308,10 +360,10 @@ class Dispatcher:
         )
         while True:
             try:
-                await self._journal.do(command, urgent=claim.delivery.urgency == 0)
-            except Fenced as fenced:
-                FENCED.labels(self.provider).inc()
-                log.warning("outcome_fenced", delivery=claim.delivery.id, provider=self.provider, reason=str(fenced))
+                after = await self._journal.do(command, urgent=claim.delivery.urgency == 0)
+                if after.epoch != claim.delivery.epoch and not doubted:
+                    FENCED.labels(self.provider).inc()
+                    log.warning("outcome_fenced", delivery=claim.delivery.id, provider=self.provider)
             except Ignored:
                 pass
             except StoreStopped:

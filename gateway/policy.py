@@ -1,23 +1,32 @@
-"""What is tried next for a delivery, as one value: the only place that decides on retries and fail-over."""
+"""What is tried next for a delivery, as one value: the only place that decides on retries and fail-over, by the table of
+`gateway.patience`."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gateway.backoff import NOT_BEFORE_S_MAX, BackoffPolicy, GiveUp
-from gateway.backoff import RetryAt as SameProvider
-from gateway.backoff import decide as decide_same
-from gateway.delivery import Decision, Delivery, NextAttempt
+from gateway.backoff import BackoffPolicy, next_due
+from gateway.delivery import Decision, Delivery, GiveUp, NextAttempt
+from gateway.patience import (
+    ANSWER_S,
+    COSTS,
+    DOUBT_S_MAX,
+    FREE_WAIT_S,
+    FREE_WAIT_S_MAX,
+    URGENT,
+    URGENT_DOUBT_S,
+    WAIT_S_MAX,
+    Move,
+    Trouble,
+    Wait,
+)
 from gateway.routing import Routes, next_provider
 
-THROTTLED_WAIT_S = (
-    1.0  # a provider that asked for a slower pace is slowed by its pace; the message goes back first in line
-)
-UNREACHABLE_WAIT_S = 2.0  # while a link is down and no other provider is there: waiting is not failing
+_DOUBLINGS_MAX = 20
+"""Beyond it every doubt is at its longest."""
 
 
 def always_available(_provider: str) -> bool:
@@ -45,9 +54,25 @@ class RetryPolicy:
     def lease_until(self, now: datetime) -> datetime:
         return now + timedelta(seconds=self.lease_s)
 
-    def doubt_until(self, provider: str, now: datetime) -> datetime:
-        """Until when a receipt may clear a doubt: at once over, where the provider gives none."""
-        return now if provider in self.deaf else now + timedelta(seconds=self.unsure_s)
+    def answer_s(self, delivery: Delivery) -> float | None:
+        """How long an attempt may be without an outcome before the next provider is asked; None: as long as the channel waits."""
+        urgent = delivery.urgency <= URGENT and delivery.resend
+        return ANSWER_S if urgent and self._at_hand(delivery) else None
+
+    def doubt_until(self, delivery: Delivery, now: datetime) -> datetime:
+        """Until when a receipt or a late answer may clear a doubt. At once over for an urgent delivery with another provider at
+        hand, and the first time where the provider gives no receipts; it doubles with every copy that may be on its way."""
+        if not delivery.resend:
+            return now if delivery.provider in self.deaf else now + timedelta(seconds=self.unsure_s)
+        urgent = delivery.urgency <= URGENT
+        if urgent and self._at_hand(delivery):
+            return now
+        doublings = self._rounds(delivery) - (2 if delivery.provider in self.deaf else 1)
+        if doublings < 0:
+            return now
+        first_s = min(self.unsure_s, URGENT_DOUBT_S) if urgent else self.unsure_s
+        most_s = max(first_s, DOUBT_S_MAX[delivery.urgency])
+        return now + timedelta(seconds=min(first_s * 2 ** min(doublings, _DOUBLINGS_MAX), most_s))
 
     def route_of(self, delivery: Delivery) -> tuple[str, ...]:
         channel, _, value = delivery.address.partition(":")
@@ -58,62 +83,63 @@ class RetryPolicy:
         known = [provider for provider in self.route_of(delivery) if provider in self.providers]
         return next_provider(tuple(known), delivery.exhausted, self.available)
 
-    def failed(self, delivery: Delivery, now: datetime, *, not_before_s: float | None = None) -> Decision:
-        """After an attempt that counts: the same provider again after a wait, or the next one when its attempts are used up."""
-        decision = decide_same(now, delivery.tries + 1, self.backoff, self.jitter(), not_before_s)
-        if isinstance(decision, SameProvider) and decision.at < delivery.deadline_at:
-            elsewhere = self._available_elsewhere(delivery)
-            if elsewhere is not None:  # its circuit opened meanwhile: no use in waiting for it
-                return NextAttempt(at=now, provider=elsewhere)
-            return NextAttempt(at=decision.at, provider=delivery.provider)
-        return self.refused(delivery, now)
+    def after(
+        self, delivery: Delivery, trouble: Trouble, now: datetime, *, not_before_s: float | None = None
+    ) -> Decision:
+        """What follows an attempt that ran into `trouble`. Giving up is the deadline's, but for refusals."""
+        cost = COSTS[trouble]
+        if cost.urgent is Move.NEVER:
+            return GiveUp()
+        worn = cost.counts and delivery.tries + 1 >= self.backoff.attempts_max
+        if cost.wait is Wait.NONE or (worn and cost.gives_up):
+            return self.refused(delivery, now)
+        later = self._later(delivery, trouble, now, not_before_s)
+        move = cost.urgent if delivery.urgency <= URGENT else cost.others
+        avoided = not self.available(delivery.provider)
+        if move is Move.AT_ONCE or worn or avoided or later >= delivery.deadline_at:
+            following = self._following(delivery)
+            if following:
+                again = self._was_asked(delivery, following[0]) and not avoided
+                return NextAttempt(at=later if again else now, provider=following[0])
+        return NextAttempt(at=later, provider=delivery.provider)
 
     def refused(self, delivery: Delivery, now: datetime) -> Decision:
-        """After a refusal for good, or the last attempt: the next provider of the route at once, or nothing."""
+        """After a refusal for good, or the last attempt at a person: the next provider of the route at once, or nothing."""
         exhausted = {*delivery.exhausted, delivery.provider}
         provider = next_provider(self.route_of(delivery), exhausted, self.available)
-        return GiveUp() if provider is None else NextAttempt(at=now, provider=provider)
-
-    def throttled(self, delivery: Delivery, now: datetime, *, not_before_s: float | None = None) -> Decision:
-        """After an attempt that the provider only wanted later: the same provider, soon; it does not count."""
-        wait_s = THROTTLED_WAIT_S * (0.5 + self.jitter())
-        if not_before_s is not None and math.isfinite(not_before_s):
-            wait_s = min(max(wait_s, not_before_s), NOT_BEFORE_S_MAX)
-        return NextAttempt(at=now + timedelta(seconds=wait_s), provider=delivery.provider)
-
-    def unreachable(self, delivery: Delivery, now: datetime) -> Decision:
-        """After an attempt for which there was no link: another provider that has one, else this one again."""
-        elsewhere = self._available_elsewhere(delivery)
-        if elsewhere is not None:
-            return NextAttempt(at=now, provider=elsewhere)
-        wait_s = UNREACHABLE_WAIT_S * (0.5 + self.jitter())
-        return NextAttempt(at=now + timedelta(seconds=wait_s), provider=delivery.provider)
-
-    def elsewhere(self, delivery: Delivery, now: datetime, *, not_before_s: float | None = None) -> Decision:
-        """After an attempt for which this provider could do nothing: the next one of the route at once. When all of them were
-        tried, the first one again after a wait, so that trunks which are all busy are not called in a circle."""
-        route = [provider for provider in self.route_of(delivery) if provider not in delivery.exhausted]
-        here = route.index(delivery.provider) if delivery.provider in route else len(route)
-        following = [provider for provider in route[here + 1 :] if self.available(provider)]
-        if following:
-            return NextAttempt(at=now, provider=following[0])
-        wait_s = UNREACHABLE_WAIT_S * (0.5 + self.jitter())
-        if not_before_s is not None and math.isfinite(not_before_s):
-            wait_s = min(max(wait_s, not_before_s), NOT_BEFORE_S_MAX)
-        first = next((provider for provider in route if self.available(provider)), delivery.provider)
-        return NextAttempt(at=now + timedelta(seconds=wait_s), provider=first)
+        return GiveUp() if provider is None else NextAttempt(at=now, provider=provider, used_up=True)
 
     def doubtful(self, delivery: Delivery, now: datetime) -> Decision:
-        """When no receipt cleared the doubt: for an alarm a duplicate is better than a loss, for bulk it is not."""
-        if not delivery.resend:
-            return GiveUp()
-        if delivery.tries + 1 >= self.backoff.attempts_max:
-            return self.refused(delivery, now)
-        return NextAttempt(at=now, provider=self._available_elsewhere(delivery) or delivery.provider)
+        """When nothing cleared the doubt: for an alarm a duplicate is better than a loss, for bulk it is not."""
+        return self.after(delivery, Trouble.UNANSWERED, now) if delivery.resend else GiveUp()
 
-    def _available_elsewhere(self, delivery: Delivery) -> str | None:
-        """Another provider of the route that is available, where the present one is not."""
-        if self.available(delivery.provider):
-            return None
-        provider = next_provider(self.route_of(delivery), {*delivery.exhausted, delivery.provider}, self.available)
-        return provider if provider is not None and self.available(provider) else None
+    def _at_hand(self, delivery: Delivery) -> bool:
+        return bool(self._following(delivery))
+
+    def _following(self, delivery: Delivery) -> list[str]:
+        """The other providers that may take it now, in the order in which they are asked: from the present one on, and round."""
+        route = self.route_of(delivery)
+        here = route.index(delivery.provider) if delivery.provider in route else -1
+        others = (*route[here + 1 :], *route[: max(here, 0)])
+        return [provider for provider in others if provider not in delivery.exhausted and self.available(provider)]
+
+    def _was_asked(self, delivery: Delivery, provider: str) -> bool:
+        """Whether the provider stands before the present one, so that the whole route has been asked."""
+        route = self.route_of(delivery)
+        return delivery.provider in route and route.index(provider) < route.index(delivery.provider)
+
+    def _rounds(self, delivery: Delivery) -> int:
+        """How often the route has been asked so far, the present attempt included; at least 1."""
+        open_to_it = [provider for provider in self.route_of(delivery) if provider not in delivery.exhausted]
+        return max(1, -(-delivery.epoch // max(1, len(open_to_it))))
+
+    def _later(self, delivery: Delivery, trouble: Trouble, now: datetime, not_before_s: float | None) -> datetime:
+        """When the same provider, or the route from its beginning, is asked again: the longer the oftener it was in vain."""
+        cost, rounds = COSTS[trouble], self._rounds(delivery)
+        first_s, longest_s = self.backoff.first_s, min(self.backoff.max_s, WAIT_S_MAX[delivery.urgency])
+        if cost.wait is Wait.SHORT:
+            first_s = min(FREE_WAIT_S, longest_s)
+            longest_s = min(FREE_WAIT_S_MAX, longest_s)
+        n = max(rounds, delivery.tries + 1) if cost.counts else rounds
+        waits = BackoffPolicy(attempts_max=self.backoff.attempts_max, first_s=first_s, max_s=longest_s)
+        return next_due(now, n, waits, self.jitter(), not_before_s)

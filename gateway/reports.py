@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from sqlalchemy import delete, select
 from channels.outcome import (
     Inbound,
     InboundPart,
+    LateOutcome,
     Receipt,
     ReceiptDelivered,
     ReceiptEnded,
@@ -24,6 +26,7 @@ from gateway.clock import to_micros
 from gateway.delivery import Delivery, Event, Fenced, Ignored, State
 from gateway.frozen import replace
 from gateway.ids import new_id
+from gateway.outcomes import learn
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
 from gateway.store import tables
@@ -59,8 +62,15 @@ class ApplyReports:
         for report in self.reports:
             if isinstance(report, Receipt):
                 named.update(report.provider_message_ids[:1])
+            elif isinstance(report, LateOutcome):
+                wants.deliveries.add(report.reference)
+                early = wants.early.setdefault(self.provider, set())
+                early.update(part.provider_message_id for part in report.outcome.parts)
 
     def apply(self, unit: Unit) -> None:
+        for report in self.reports:
+            if isinstance(report, LateOutcome):  # before receipts that came with it
+                self._late(unit, report)
         receipts = [report for report in self.reports if isinstance(report, Receipt)]
         self._look_for_other_forms(unit, receipts)
         for receipt in receipts:
@@ -70,6 +80,16 @@ class ApplyReports:
                 self._inbound(unit, report.source, report.destination, report.text)
             elif isinstance(report, InboundPart):
                 self._inbound_part(unit, report)
+
+    def _late(self, unit: Unit, report: LateOutcome) -> None:
+        """An answer that came when its attempt had been given up. What is no delivery of ours was a test message."""
+        delivery = unit.delivery(report.reference)
+        attempt = None if delivery is None else unit.attempt(report.reference, report.attempt)
+        if delivery is None or attempt is None or attempt.provider != self.provider:
+            return
+        with suppress(Ignored):
+            parts = learn(unit, delivery, attempt, report.outcome, self.policy, self.tariffs)
+            apply_early(unit, parts, attempt.started_at, self.policy, self.tariffs)
 
     def _look_for_other_forms(self, unit: Unit, receipts: Sequence[Receipt]) -> None:
         """Ids that are not known as they are written may be in another form: these are read together."""

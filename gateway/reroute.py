@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from gateway import delivery as machine
 from gateway.delivery import Delivery, Event, Ignored, State
+from gateway.patience import URGENT
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
 from gateway.routing import next_provider
@@ -17,7 +18,8 @@ WAIT_FOR_PROVIDER = timedelta(seconds=5)  # when no provider is available, deliv
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RerouteDeliveries:
-    """Command: each delivery goes to the first available provider of its route, or waits where it is. No attempt is counted."""
+    """Command: each delivery goes to the first available provider of its route, or waits where it is. No attempt is counted. Gives
+    the urgent ones that have nowhere else to go."""
 
     provider: str
     delivery_ids: tuple[str, ...]
@@ -31,15 +33,20 @@ class RerouteDeliveries:
     def prefetch(self, wants: Wants) -> None:
         wants.deliveries.update(self.delivery_ids)
 
-    def apply(self, unit: Unit) -> None:
+    def apply(self, unit: Unit) -> tuple[str, ...]:
+        stuck = []
         for delivery_id in self.delivery_ids:
             delivery = unit.delivery(delivery_id)
             if delivery is None or delivery.state is not State.QUEUED or delivery.provider != self.provider:
                 continue
+            event = self._event(unit, delivery)
             try:
-                change_delivery(unit, delivery, self._event(unit, delivery), self.tariffs)
+                change_delivery(unit, delivery, event, self.tariffs)
             except Ignored:
                 continue
+            if isinstance(event, machine.LookedAfter) and delivery.urgency <= URGENT and delivery.due_at <= unit.now:
+                stuck.append(delivery.id)
+        return tuple(stuck)
 
     def _event(self, unit: Unit, delivery: Delivery) -> Event:
         route = self.policy.route_of(delivery)

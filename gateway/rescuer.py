@@ -14,8 +14,9 @@ from sqlalchemy import Connection, delete, select
 from gateway import delivery as machine
 from gateway.clock import Clock, to_micros
 from gateway.delivery import ANNOUNCED_AGAIN, Delivery, Event, Ignored, State
+from gateway.outcomes import take
 from gateway.policy import RetryPolicy
-from gateway.progress import Announced, Tariffs, change_delivery
+from gateway.progress import Announced, Tariffs
 from gateway.queue.port import Urgency
 from gateway.reports import MatchEarly
 from gateway.store import rows, tables
@@ -65,7 +66,7 @@ class LookAfter:
             if event is None:
                 continue
             try:
-                changed = change_delivery(unit, delivery, event, self.tariffs)
+                changed = take(unit, delivery, event, self.policy, self.tariffs)
             except Ignored:
                 continue
             RESCUED.labels(type(event).__name__).inc()
@@ -85,7 +86,7 @@ class LookAfter:
             case State.QUEUED:
                 return machine.LookedAfter(look_at=now + ANNOUNCED_AGAIN)
             case State.SENDING:
-                return machine.LeaseLost(until=self.policy.doubt_until(delivery.provider, now))
+                return machine.LeaseLost(until=self.policy.doubt_until(delivery, now))
             case State.UNSURE:
                 return machine.DoubtLapsed(decision=self.policy.doubtful(delivery, now))
         return None

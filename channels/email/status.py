@@ -134,7 +134,12 @@ def classify(reply: Reply, stage: Stage) -> RetryLater | PermanentFailure:
         return PermanentFailure(reason=reason)
     throttled = code == "throttled"
     link_down = stage in SESSION_STAGES or (reply.code == 421 and stage is Stage.MAIL)
-    return RetryLater(reason=reason, throttled=throttled, unreachable=link_down and not throttled)
+    return RetryLater(
+        reason=reason,
+        throttled=throttled,
+        unreachable=link_down and not throttled,
+        destination=stage is Stage.RCPT and not throttled,  # a mailbox that is full or greylisted; others are not
+    )
 
 
 def lost(stage: Stage, code: str, detail: str, *, alarm: bool = False) -> RetryLater:

@@ -214,7 +214,7 @@ class VoiceChannel:
         try:
             order = self._order(message, address, agenda)
         except InvalidTargetError as error:
-            return RetryLater(reason=Reason(code="domain_not_found", detail=str(error)))
+            return RetryLater(reason=Reason(code="domain_not_found", detail=str(error)), destination=True)
         phone = self._phones[whom] = Phone(agenda, endpoint.prepare(), self._is_foreign(address, order.hops))
         self._speak_early(item.briefing)
         try:

@@ -19,7 +19,8 @@ NOBODY_PROVED = "pin_wrong"
 
 def cancelled(by: str) -> RetryLater:
     """The attempt was taken back before it was answered."""
-    return RetryLater(reason=Reason(code="cancelled", detail=f"completed elsewhere by {by}" if by else "called off"))
+    reason = Reason(code="cancelled", detail=f"completed elsewhere by {by}" if by else "called off")
+    return RetryLater(reason=reason, everywhere=True)
 
 
 def refused(result: CallResult, *, foreign: bool) -> RetryLater | PermanentFailure:
@@ -33,7 +34,7 @@ def refused(result: CallResult, *, foreign: bool) -> RetryLater | PermanentFailu
     reason = Reason(code=found.code, detail=detail, alarm=not foreign and found.kind in (Kind.BROKEN, Kind.TRUNK))
     match found.kind:
         case Kind.LATER:
-            return RetryLater(reason=reason, not_before_s=found.retry_after_s)
+            return RetryLater(reason=reason, not_before_s=found.retry_after_s, everywhere=True)
         case Kind.TRUNK:
             return RetryLater(reason=reason, not_before_s=found.retry_after_s, unreachable=not foreign, elsewhere=True)
         case Kind.NEVER:
@@ -54,7 +55,7 @@ def answered(result: CallResult, item: Item, *, unproved: bool, billed: bool, at
         return Delivered(at=at, code="completed_elsewhere", detail=detail, parts=parts)
     reason = _untold(result, item, unproved=unproved)
     if reason is not None:
-        return RetryLater(reason=reason)
+        return RetryLater(reason=reason, everywhere=True)
     code = "completed_elsewhere" if result.result == "completed_elsewhere" else "answered_no_key"
     if item.pressed:
         code = "answered"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 from fastapi import APIRouter
@@ -16,6 +17,8 @@ from gateway.api.problems import Problem
 from gateway.api.storage import FREE_BYTES_MIN
 from gateway.api.views import View
 from gateway.breaker import Circuit
+from gateway.clock import rfc3339
+from gateway.patience import HELD_AGAINST
 from gateway.queue.port import QueueUnavailable
 from gateway.store.errors import StoreError
 from gateway.store.journal import PENDING_MAX
@@ -81,6 +84,10 @@ class Readiness:
             health = channel.health()
             if not health.up:
                 found.append({"code": "provider_down", "detail": name})
+            standing = api.broker.breakers[name].standing(api.clock.monotonic())
+            if standing is not None:
+                since = rfc3339(api.clock.now() - timedelta(seconds=standing.for_s))
+                found.append({"code": f"provider_{standing.trouble.name.lower()}", "detail": f"{name} since {since}"})
         try:
             await api.broker.queue.ping()
         except QueueUnavailable:
@@ -107,6 +114,11 @@ class Scrape:
         self._up = gauge("tocsin_provider_up", "1 while a link of the provider is up")
         self._outstanding = gauge("tocsin_provider_outstanding", "Requests that the provider has not answered yet")
         self._open = gauge("tocsin_provider_circuit_open", "1 while the provider's circuit is open")
+        self._trouble = gauge(
+            "tocsin_provider_trouble_seconds",
+            "How long the provider has not done its work, by what it did instead; 0 while it does",
+            ("provider", "trouble"),
+        )
         self._pending = gauge("tocsin_journal_pending", "Commands that wait for a commit", ())
         self._ready = gauge("tocsin_ready", "1 while alerts are taken", ())
 
@@ -118,6 +130,10 @@ class Scrape:
             self._up.labels(name).set(health.up)
             self._outstanding.labels(name).set(health.outstanding)
             self._open.labels(name).set(broker.breakers[name].circuit is not Circuit.CLOSED)
+            standing = broker.breakers[name].standing(self._api.clock.monotonic())
+            for trouble in HELD_AGAINST:
+                lasted_s = standing.for_s if standing is not None and standing.trouble is trouble else 0.0
+                self._trouble.labels(name, trouble.name.lower()).set(lasted_s)
             try:
                 self._depth.labels(name).set(await broker.queue.depth(name))
             except QueueUnavailable:

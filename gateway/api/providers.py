@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 import structlog
@@ -15,6 +16,7 @@ from gateway.api.documentation import documented
 from gateway.api.problems import not_found, wrong_field
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import View
+from gateway.breaker import Breaker
 from gateway.ids import new_id
 from gateway.planning import AddressRefused
 from gateway.queue.port import QueueUnavailable
@@ -46,6 +48,13 @@ class LinkView(View):
     facts: dict[str, str]
 
 
+class TroubleView(View):
+    """What a provider does instead of its work."""
+
+    kind: Literal["throttled", "unreachable", "unanswered", "refusing", "refused"]
+    since: datetime
+
+
 class ProviderView(LinkView):
     """A configured provider. While `circuit` is open its deliveries go to the next one of the route."""
 
@@ -53,6 +62,9 @@ class ProviderView(LinkView):
     channel: str
     kind: str
     circuit: Literal["closed", "open", "half_open"]
+    trouble: TroubleView | None = Field(
+        description="what the attempts of this process ran into, and since when; null once it takes a message again"
+    )
     queue_depth: int | None = Field(description="deliveries that wait for it; null while the queue cannot be reached")
 
 
@@ -122,9 +134,24 @@ async def provider_view(api: ApiContext, name: str) -> ProviderView:
         depth: int | None = await api.broker.queue.depth(name)
     except QueueUnavailable:
         depth = None
-    circuit = str(api.broker.breakers[name].circuit)
-    members = {"name": name, "channel": channel.name, "kind": kind, "circuit": circuit, "queue_depth": depth}
+    breaker = api.broker.breakers[name]
+    members = {
+        "name": name,
+        "channel": channel.name,
+        "kind": kind,
+        "circuit": str(breaker.circuit),
+        "trouble": _trouble(api, breaker),
+        "queue_depth": depth,
+    }
     return ProviderView.model_validate({**members, **_link(channel.health())})
+
+
+def _trouble(api: ApiContext, breaker: Breaker) -> dict[str, object] | None:
+    standing = breaker.standing(api.clock.monotonic())
+    if standing is None:
+        return None
+    since = api.clock.now() - timedelta(seconds=standing.for_s)
+    return {"kind": standing.trouble.name.lower(), "since": since}
 
 
 def _link(health: LinkHealth) -> dict[str, object]:

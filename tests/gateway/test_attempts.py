@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from billing.ledger import InsufficientCredit
 from channels.outcome import Delivered, Outcome, PermanentFailure, Reason, RetryLater, SentPart
 from gateway.alert import Priority, Status
-from gateway.delivery import Fenced, Ignored, State
+from gateway.delivery import Ignored, State
 from gateway.intake import Shortfall
 from gateway.lifecycle import cancel
 from tests.gateway import desk as desks
@@ -62,19 +63,31 @@ async def test_what_is_due_later_is_not_claimed(desk: Desk) -> None:
 # --- outcomes --------------------------------------------------------------------------------------------------------
 
 
-async def test_attempts_on_one_provider_and_then_on_the_next(desk: Desk) -> None:
+async def test_attempts_on_one_provider_and_then_on_the_next_and_round_until_the_deadline(desk: Desk) -> None:
     one = await desk.one()
     seen = []
-    for _ in range(2 * desks.ATTEMPTS_MAX):
+    for _ in range(3 * desks.ATTEMPTS_MAX):
         claim = await desk.claimed(one)
         seen.append(claim.attempt.provider)
         await desk.record(claim, BUSY)
         desk.clock.move(60)
-    assert seen == [A] * desks.ATTEMPTS_MAX + [B] * desks.ATTEMPTS_MAX
-    failed = await desk.delivery(one)
-    assert (failed.state, failed.code) == (State.FAILED, "smpp_0x58")
+    assert seen == [A] * desks.ATTEMPTS_MAX + [B] * desks.ATTEMPTS_MAX + [A] * desks.ATTEMPTS_MAX
+    assert await desk.state(one) == State.QUEUED
+    assert await desk.spent() == (1, 0)
+    desk.clock.move(EXPIRES_S)
+    await desk.tick()
+    expired = await desk.delivery(one)
+    assert (expired.state, expired.code) == (State.EXPIRED, "smpp_0x58")
     assert await desk.spent() == (0, 0)
-    assert [attempt.outcome for attempt in await desk.attempts(one)] == ["retry_later"] * 6
+
+
+async def test_a_person_who_is_not_reached_by_any_provider_in_attempts_max_calls_is_given_up(desk: Desk) -> None:
+    one = await desk.one()
+    for _ in range(2 * desks.ATTEMPTS_MAX):
+        await desk.record(await desk.claimed(one), replace(BUSY, everywhere=True))
+        desk.clock.move(60)
+    assert await desk.state(one) == State.FAILED
+    assert await desk.spent() == (0, 0)
 
 
 async def test_a_refusal_goes_to_the_next_provider_and_then_it_failed(desk: Desk) -> None:
@@ -91,13 +104,13 @@ async def test_throttling_counts_for_nothing(desk: Desk) -> None:
     one = await desk.one()
     for _ in range(3 * desks.ATTEMPTS_MAX):
         await desk.record(await desk.claimed(one), throttled())
-        desk.clock.move(1)
+        desk.clock.move(30)
     assert (await desk.delivery(one)).tries == 0
 
 
 @pytest.mark.parametrize("asked_s", [1e300, float("nan"), float("inf"), -1e300, 0.0])
 async def test_a_pause_that_makes_no_sense_is_bounded(desk: Desk, asked_s: float) -> None:
-    one = await desk.one()
+    one = await desk.one(ALONE)
     asking = RetryLater(reason=Reason(code="throttled"), throttled=True, not_before_s=asked_s)
     waiting = await desk.record(await desk.claimed(one), asking)
     assert desk.clock.now() < waiting.due_at
@@ -141,14 +154,16 @@ async def test_a_worker_that_wakes_up_late_is_fenced_off(desk: Desk) -> None:
     assert await desk.state(one) == State.UNSURE
     desk.clock.move(UNSURE_S)
     await desk.tick()
+    desk.clock.move(2)
     again = await desk.claimed(one)
     assert again.attempt.epoch == 2
-    with pytest.raises(Fenced):
-        await desk.record(slow, accepted("id-1"))
-    assert [attempt.outcome for attempt in await desk.attempts(one)] == ["", ""]
-    assert await desk.parts(one) == []
+    fenced = await desk.record(slow, accepted("id-1"))
+    assert (fenced.epoch, fenced.state) == (2, State.SENDING)  # it went on without this worker
+    assert [attempt.outcome for attempt in await desk.attempts(one)] == ["accepted", ""]  # whose word is evidence
     await desk.record(again, accepted("id-2"))
     assert await desk.state(one) == State.ACCEPTED
+    await desk.report(delivered("id-1"))
+    assert await desk.state(one) == State.DELIVERED
 
 
 async def test_a_worker_that_wakes_up_while_it_is_unsure_is_believed(desk: Desk) -> None:
@@ -275,12 +290,14 @@ async def test_doubt_about_an_unknown_end_that_is_free(desk: Desk) -> None:
     assert await desk.spent() == (0, 0)
 
 
-async def test_doubts_use_up_a_provider(desk: Desk) -> None:
+async def test_doubts_move_on_after_attempts_max(desk: Desk) -> None:
     one = await desk.one()
     for _ in range(desks.ATTEMPTS_MAX):
+        assert (await desk.delivery(one)).provider == A
         await desk.record(await desk.claimed(one), unanswered())
-        desk.clock.move(UNSURE_S)
+        desk.clock.move(10 * UNSURE_S)
         await desk.tick()
+        desk.clock.move(60)
     assert (await desk.delivery(one)).provider == B
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.backoff import NOT_BEFORE_S_MAX, BackoffPolicy, GiveUp, RetryAt, decide, next_due
+from gateway.backoff import NOT_BEFORE_S_MAX, BackoffPolicy, next_due
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = BackoffPolicy(attempts_max=5, first_s=2, max_s=300)
@@ -45,12 +45,6 @@ def test_a_pause_asked_for_is_honoured_within_an_hour(
 ) -> None:
     assert wait_s(1, 0.0, not_before_s) == shortest_s
     assert wait_s(1, 0.999999, not_before_s) == pytest.approx(longest_s, rel=1e-5)
-
-
-def test_the_last_attempt_is_followed_by_none() -> None:
-    decisions = [decide(NOW, attempt_n, POLICY, 0.5) for attempt_n in range(1, 7)]
-    assert [type(decision) for decision in decisions] == [RetryAt] * 4 + [GiveUp] * 2
-    assert decisions[0] == RetryAt(at=next_due(NOW, 1, POLICY, 0.5))
 
 
 @given(

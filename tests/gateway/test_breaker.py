@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, Reason, RetryLater, SentPart
-from gateway.breaker import FAILURES_TO_OPEN, NOT_OPEN, OPEN_S_FIRST, OPEN_S_MAX, TRIAL_S, Breaker, Circuit
+from gateway.breaker import FAILURES_TO_OPEN, NOT_OPEN, OPEN_S_FIRST, OPEN_S_MAX, TRIAL_S, Breaker, Circuit, Standing
+from gateway.patience import THROTTLED_S, Trouble
 from tests.gateway.desk import START
 
 DEAD = RetryLater(reason=Reason(code="link_down"), unreachable=True)
 BUSY = RetryLater(reason=Reason(code="busy"))
+OURS = PermanentFailure(reason=Reason(code="sender_refused", alarm=True))
+THROTTLED = RetryLater(reason=Reason(code="throttled"), throttled=True)
 OPENING = RetryLater(reason=Reason(code=NOT_OPEN), unreachable=True, elsewhere=True)
 CANNOT_OPEN = RetryLater(reason=Reason(code=NOT_OPEN, alarm=True), unreachable=True, elsewhere=True)
 SILENT = RetryLater(reason=Reason(code="no_answer"), maybe_sent=True)
@@ -19,8 +22,8 @@ ALIVE: list[Outcome] = [
     Accepted(parts=(SentPart(n=1, provider_message_id="1"),)),
     Delivered(at=START),
     PermanentFailure(reason=Reason(code="no")),
-    BUSY,
-    RetryLater(reason=Reason(code="throttled"), throttled=True),
+    RetryLater(reason=Reason(code="queue_full"), destination=True),
+    RetryLater(reason=Reason(code="busy"), everywhere=True),
 ]
 
 
@@ -31,7 +34,7 @@ def opened(now: float = 0.0) -> Breaker:
     return breaker
 
 
-@pytest.mark.parametrize("outcome", [DEAD, SILENT, CANNOT_OPEN])
+@pytest.mark.parametrize("outcome", [DEAD, SILENT, CANNOT_OPEN, BUSY, OURS])
 def test_it_opens_after_several_in_a_row(outcome: Outcome) -> None:
     breaker = Breaker()
     for _ in range(FAILURES_TO_OPEN - 1):
@@ -53,6 +56,55 @@ def test_any_answer_shows_that_the_provider_is_there(outcome: Outcome) -> None:
     late = opened()
     late.saw(outcome, 1.0)  # of an attempt that was under way
     assert late.circuit is Circuit.CLOSED
+
+
+def test_throttling_opens_it_once_it_has_lasted_and_nothing_was_taken() -> None:
+    breaker = Breaker()
+    for n in range(100):
+        breaker.saw(THROTTLED, n * THROTTLED_S / 100)
+    assert breaker.circuit is Circuit.CLOSED
+    breaker.saw(ALIVE[0], THROTTLED_S)  # it had only been too fast
+    for _ in range(FAILURES_TO_OPEN):
+        breaker.saw(THROTTLED, THROTTLED_S)
+    assert breaker.circuit is Circuit.CLOSED
+    breaker.saw(THROTTLED, 2 * THROTTLED_S)
+    assert breaker.circuit.value == "open"
+    assert breaker.standing(3 * THROTTLED_S) == Standing(trouble=Trouble.THROTTLED, for_s=2 * THROTTLED_S)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "trouble"),
+    [
+        (DEAD, Trouble.UNREACHABLE),
+        (CANNOT_OPEN, Trouble.UNREACHABLE),
+        (SILENT, Trouble.UNANSWERED),
+        (BUSY, Trouble.REFUSING),
+        (OURS, Trouble.REFUSED),
+        (THROTTLED, Trouble.THROTTLED),
+    ],
+)
+def test_it_tells_the_trouble_and_since_when(outcome: Outcome, trouble: Trouble) -> None:
+    breaker = Breaker()
+    assert breaker.standing(0.0) is None
+    breaker.saw(outcome, 1.0)
+    breaker.saw(outcome, 5.0)
+    assert breaker.standing(7.0) == Standing(trouble=trouble, for_s=6.0)
+    breaker.saw(ALIVE[0], 8.0)
+    assert breaker.standing(9.0) is None
+
+
+def test_what_is_urgent_and_has_nowhere_else_to_go_tries_after_the_shortest_pause() -> None:
+    breaker, now = opened(), 0.0
+    for _ in range(6):  # trials fail, and the pause has grown to a minute
+        now += OPEN_S_MAX
+        assert breaker.allows(now)
+        breaker.saw(DEAD, now)
+    assert not breaker.allows(now + OPEN_S_FIRST)
+    assert not breaker.allows_urgent(now + OPEN_S_FIRST - 0.001)
+    assert breaker.allows_urgent(now + OPEN_S_FIRST)
+    assert not breaker.allows_urgent(now + OPEN_S_FIRST)  # one at a time
+    breaker.saw(ALIVE[0], now + OPEN_S_FIRST)
+    assert breaker.allows(now + OPEN_S_FIRST)
 
 
 def test_after_the_pause_it_tries() -> None:

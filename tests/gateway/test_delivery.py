@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from gateway import delivery as machine
-from gateway.backoff import GiveUp
 from gateway.delivery import (
     ANNOUNCED_AGAIN,
     ENDED,
@@ -21,6 +20,7 @@ from gateway.delivery import (
     Delivery,
     Event,
     Fenced,
+    GiveUp,
     Ignored,
     NextAttempt,
     Settle,
@@ -271,17 +271,18 @@ def test_an_attempt_that_counts_and_one_that_does_not() -> None:
     assert advance(sending, throttled, NOW)[0].tries == 1
 
 
-def test_the_next_provider_starts_with_no_tries_and_the_former_is_used_up() -> None:
-    refused = machine.AttemptRefused(epoch=EPOCH, code="no", decision=NextAttempt(at=NOW, provider="b"))
+def test_the_next_provider_starts_with_no_tries_and_the_one_that_refused_is_used_up() -> None:
+    refused = machine.AttemptRefused(epoch=EPOCH, code="no", decision=NextAttempt(at=NOW, provider="b", used_up=True))
     after, effects = advance(a_delivery(State.SENDING, exhausted=("z",)), refused, NOW)
     assert (after.provider, after.tries, after.exhausted) == ("b", 0, ("z", "a"))
     assert effects == (Announce(provider="b"),)
 
 
-def test_a_provider_that_could_not_be_reached_is_not_used_up() -> None:
-    """Nothing left: it may be the one that delivers once its link is back."""
+@pytest.mark.parametrize("counts", [False, True])
+def test_a_provider_that_had_a_bad_minute_is_not_used_up(counts: bool) -> None:
+    """It may be the one that delivers once it is well again."""
     moved = machine.AttemptPostponed(
-        epoch=EPOCH, code="link_down", decision=NextAttempt(at=NOW, provider="b"), counts=False
+        epoch=EPOCH, code="link_down", decision=NextAttempt(at=NOW, provider="b"), counts=counts
     )
     after, _ = advance(a_delivery(State.SENDING), moved, NOW)
     assert (after.provider, after.exhausted) == ("b", ())

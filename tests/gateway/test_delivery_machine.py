@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from gateway import delivery as machine
 from gateway.backoff import BackoffPolicy
 from gateway.delivery import ENDED, Delivery, Event, Fenced, Ignored, Settle, State, advance
+from gateway.patience import COSTS, Trouble
 from gateway.policy import RetryPolicy
 from gateway.routing import Route, Routes
 
@@ -52,8 +53,8 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.delivery: Delivery
         self.before: Delivery
 
-    @initialize(resend=st.booleans(), lasts_s=st.integers(10, 600))
-    def begin(self, resend: bool, lasts_s: int) -> None:
+    @initialize(resend=st.booleans(), lasts_s=st.integers(10, 600), urgency=st.integers(0, 3))
+    def begin(self, resend: bool, lasts_s: int, urgency: int) -> None:
         self.delivery = self.before = Delivery(
             id="dlv_1",
             alert_id="alt_1",
@@ -62,7 +63,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             recipient=0,
             person="p",
             address="sms:+1",
-            urgency=2,
+            urgency=urgency,
             provider="a",
             resend=resend,
             created_at=START,
@@ -108,11 +109,12 @@ class DeliveryMachine(RuleBasedStateMachine):
     def attempt_delivered(self, late: int) -> None:
         self.tell(machine.AttemptDelivered(epoch=self.delivery.epoch - late, code="ok"))
 
-    @rule(late=st.integers(0, 2), how=st.sampled_from(["failed", "throttled", "unreachable"]))
-    def attempt_postponed(self, late: int, how: str) -> None:
-        decision = getattr(self.policy, how)(self.delivery, self.now)
+    @rule(late=st.integers(0, 2), trouble=st.sampled_from(Trouble))
+    def attempt_postponed(self, late: int, trouble: Trouble) -> None:
+        decision = self.policy.after(self.delivery, trouble, self.now)
         epoch = self.delivery.epoch - late
-        self.tell(machine.AttemptPostponed(epoch=epoch, code=how, decision=decision, counts=how == "failed"))
+        counts = COSTS[trouble].counts
+        self.tell(machine.AttemptPostponed(epoch=epoch, code=trouble, decision=decision, counts=counts))
 
     @rule(late=st.integers(0, 2))
     def attempt_refused(self, late: int) -> None:
@@ -121,7 +123,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule(late=st.integers(0, 2))
     def attempt_unknown(self, late: int) -> None:
-        until = self.policy.doubt_until("a", self.now)
+        until = self.policy.doubt_until(self.delivery, self.now)
         self.tell(machine.AttemptUnknown(epoch=self.delivery.epoch - late, code="no_answer", until=until))
 
     @rule(late=st.integers(0, 2))
@@ -140,9 +142,9 @@ class DeliveryMachine(RuleBasedStateMachine):
         elif delivery.state is State.QUEUED:
             self.tell(machine.LookedAfter(look_at=now + machine.ANNOUNCED_AGAIN))
         elif delivery.state is State.SENDING:
-            self.tell(machine.LeaseLost(until=self.policy.doubt_until("a", now)))
-        elif delivery.state is State.UNSURE:
-            self.tell(machine.DoubtLapsed(decision=self.policy.doubtful(delivery, now)))
+            self.tell(machine.LeaseLost(until=self.policy.doubt_until(delivery, now)))
+        if self.delivery.state is State.UNSURE and self.delivery.look_at <= now < delivery.deadline_at:
+            self.tell(machine.DoubtLapsed(decision=self.policy.doubtful(self.delivery, now)))
         after = self.delivery
         assert after.settled_at is not None or after.look_at > now, "the rescuer would find it again at once"
 
@@ -208,11 +210,11 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert delivery.state is State.DELIVERED
 
     @invariant()
-    def tries_are_bounded_and_none_goes_to_a_provider_that_is_used_up(self) -> None:
+    def none_goes_to_a_provider_that_refused_it_for_good(self) -> None:
         delivery: Any = getattr(self, "delivery", None)
         if delivery is None:
             return
-        assert 0 <= delivery.tries < ATTEMPTS_MAX
+        assert 0 <= delivery.tries <= delivery.epoch
         if delivery.state is State.QUEUED:
             assert delivery.provider not in delivery.exhausted
 

@@ -428,6 +428,7 @@ async def test_disproof_of_a_former_attempt_does_not_count(desk: Desk) -> None:
     await desk.record(await desk.claimed(one), unanswered())
     desk.clock.move(UNSURE_S)
     await desk.tick()
+    desk.clock.move(2)
     second = await desk.claimed(one)
     assert second.attempt.epoch == 2
     await desk.record(second, accepted("id-2"))

@@ -52,7 +52,7 @@ async def test_a_stopped_worker_that_goes_on_is_fenced_off(
     store = await open_store(durable_postgresql_url)
     try:
         assert await store.read(lambda connection: _attempts(connection, alert_id)) == [
-            ("delivered", 1, "", PRICE_MICROS),
+            ("delivered", 1, "accepted", PRICE_MICROS),
             ("delivered", 2, "accepted", PRICE_MICROS),
         ]
         revenue = select(tables.balances.c.amount_micros).where(tables.balances.c.name == f"revenue:{ACCOUNT}")

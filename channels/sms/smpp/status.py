@@ -14,11 +14,13 @@ class Action(StrEnum):
     OK = "ok"
     """Taken."""
     THROTTLED = "throttled"
-    """Too fast or queue full: the same message again, slower. Not an attempt."""
+    """Too fast: the same message again, slower, and everything else on the link with it. Not an attempt."""
+    DESTINATION = "destination"
+    """Not to this number now, its queue is full say: it waits, the link does not."""
     RETRY = "retry"
     """A fault over there that may pass."""
     AMBIGUOUS = "ambiguous"
-    """Refused without a cause: a few tries may help, and may not."""
+    """This message was refused without a cause that we know: a few tries may help, and may not. It says nothing of the link."""
     PERMANENT = "permanent"
     """This SMSC will never take this message."""
     CONFIGURATION = "configuration"
@@ -44,11 +46,9 @@ class Status:
 
 _TABLE: tuple[tuple[Action, dict[int, str]], ...] = (
     (Action.OK, {0x00: "ESME_ROK"}),
-    (Action.THROTTLED, {0x14: "ESME_RMSGQFUL", 0x58: "ESME_RTHROTTLED"}),
-    (
-        Action.RETRY,
-        {0x08: "ESME_RSYSERR", 0x64: "ESME_RX_T_APPN", 0xFE: "ESME_RDELIVERYFAILURE", 0xFF: "ESME_RUNKNOWNERR"},
-    ),
+    (Action.THROTTLED, {0x58: "ESME_RTHROTTLED"}),
+    (Action.DESTINATION, {0x14: "ESME_RMSGQFUL", 0xFE: "ESME_RDELIVERYFAILURE"}),
+    (Action.RETRY, {0x08: "ESME_RSYSERR", 0x64: "ESME_RX_T_APPN", 0xFF: "ESME_RUNKNOWNERR"}),
     (Action.AMBIGUOUS, {0x45: "ESME_RSUBMITFAIL"}),
     (
         Action.PERMANENT,
@@ -108,9 +108,10 @@ _DETAIL_MAX = 500  # what Reason.detail keeps
 
 
 def classify(command_status: int) -> Status:
-    """The status of any 32-bit code. One that the specification reserves or leaves to the vendor is worth a retry."""
+    """The status of any 32-bit code. One that the specification reserves or leaves to the vendor is worth a retry, and since
+    vendors use them for numbers as well as for links, it is held against neither."""
     known = STATUSES.get(command_status)
-    return known or Status(code=command_status, name=f"0x{command_status:08X}", action=Action.RETRY)
+    return known or Status(code=command_status, name=f"0x{command_status:08X}", action=Action.AMBIGUOUS)
 
 
 def outcome(
@@ -136,5 +137,7 @@ def outcome(
             return RetryLater(reason=reason, throttled=True, parts=parts_sent)
         case Action.BIND_STATE | Action.ALREADY_BOUND | Action.BIND_REFUSED:
             return RetryLater(reason=reason, unreachable=True, parts=parts_sent)
-        case Action.RETRY | Action.AMBIGUOUS | Action.PROTOCOL:
+        case Action.DESTINATION | Action.AMBIGUOUS:
+            return RetryLater(reason=reason, destination=True, parts=parts_sent)
+        case Action.RETRY | Action.PROTOCOL:
             return RetryLater(reason=reason, parts=parts_sent)

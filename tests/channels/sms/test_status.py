@@ -28,7 +28,7 @@ TABLE = """
 0F RINVSYSID bind_refused
 11 RCANCELFAIL permanent
 13 RREPLACEFAIL permanent
-14 RMSGQFUL throttled
+14 RMSGQFUL destination
 15 RINVSERTYP configuration
 33 RINVNUMDESTS permanent
 34 RINVDLNAME permanent
@@ -57,7 +57,7 @@ C1 ROPTPARNOTALLWD permanent
 C2 RINVPARLEN permanent
 C3 RMISSINGOPTPARAM permanent
 C4 RINVOPTPARAMVAL permanent
-FE RDELIVERYFAILURE retry
+FE RDELIVERYFAILURE destination
 FF RUNKNOWNERR retry
 """
 NAMED = {
@@ -69,7 +69,7 @@ PARTS = (SentPart(n=1, provider_message_id="7"),)
 def test_every_status_up_to_0x5ff() -> None:
     for code in range(0x600):
         status = classify(code)
-        expected = NAMED.get(code, (f"0x{code:08X}", Action.RETRY))
+        expected = NAMED.get(code, (f"0x{code:08X}", Action.AMBIGUOUS))
         assert (status.code, status.name, status.action) == (code, *expected)
     assert set(STATUSES) == set(NAMED)
 
@@ -88,6 +88,7 @@ def test_every_failure_has_an_outcome_that_keeps_the_parts() -> None:
         if isinstance(result, RetryLater):
             assert result.throttled is (action is Action.THROTTLED)
             assert result.unreachable is (action in (Action.BIND_STATE, Action.ALREADY_BOUND, Action.BIND_REFUSED))
+            assert result.destination is (action in (Action.DESTINATION, Action.AMBIGUOUS))
             assert not result.maybe_sent  # an answer came
 
 
