@@ -23,6 +23,10 @@ class Capabilities:
     """The recipient can acknowledge over this channel itself (a keypad, a button)."""
     concurrent_sends: int
     """How many attempts may be under way at once over one provider (the sum of its windows)."""
+    region: str | None = None
+    """ISO 3166 code of the country whose national and short numbers the provider dials; None where it takes none, or nobody said."""
+    extensions: tuple[str, ...] = ()
+    """Numbers of the house behind the provider, with an x for any digit: they are no numbers of the telephone network."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import structlog
 
 from channels.conversation import Conversing
+from gateway.addressing import AddressRefused
 from gateway.attendant import People, PhoneAttendant
 from gateway.broker import Broker
 from gateway.held import Keys
 from gateway.lines import Lines
 from gateway.phone_alarms import PhoneAlarms
 from gateway.pins import Guesses
-from gateway.planning import AddressRefused, Planner
+from gateway.planning import Planner
 from gateway.rules import NotTaken, request_of, unreachable
 from gateway.settings import RuleSettings
 from gateway.settings_people import check_people

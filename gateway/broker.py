@@ -85,8 +85,15 @@ class Broker:
         self.names: Mapping[str, str] = {}
         """Of people, by their addresses: so that one human is one, whichever of their phones it is."""
         self.breakers = {provider: Breaker() for provider in channels}
-        self.policy = RetryPolicy(
+        self.planner = Planner(
+            channels=channels,
             routes=settings.routing,
+            destinations=settings.destination_policies,
+            available=self._available,
+            text_for=text_for,
+        )
+        self.policy = RetryPolicy(
+            routes=self.planner.addresses.routes,
             providers=frozenset(channels),
             backoff=settings.delivery.backoff,
             lease_s=settings.delivery.lease_s,
@@ -95,13 +102,6 @@ class Broker:
             available=self._available,
         )
         self.journal = Journal(store, clock, finish=self._finish, signalled=self._signalled)
-        self.planner = Planner(
-            channels=channels,
-            routes=settings.routing,
-            destinations=settings.destination_policies,
-            available=self._available,
-            text_for=text_for,
-        )
         self.last_resort = LastResort(
             recipients=[self._last_recipient(recipient) for recipient in settings.last_resort.recipients]
         )

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import unquote
 
 import phonenumbers
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, NumberParseException, PhoneNumber, PhoneNumberType
 
+from channels.e164 import AmbiguousNumberError, instead, is_assigned, read, stored, undivided
+from channels.e164 import kind as kind_of
 from channels.e164 import parsed as parsed_e164
+from gateway.dial_strings import international, keys_of, numbers_within
 
 PHONE_CHANNELS = frozenset({"sms", "voice", "fax"})
 """Channels whose addresses are telephone numbers (a voice address may also be a SIP URI)."""
@@ -30,7 +32,9 @@ _UNIVERSAL_EMERGENCY = frozenset({"112", "911"})
 """Understood as emergency calls by every GSM phone and network, whatever the country (3GPP TS 22.101, clause 10.1)."""
 
 _DIGITS_MAX = 32
-_SEPARATORS = re.compile(r"[\s().\-/]+")
+_GLOBAL = re.compile(r"\+[0-9]{7,20}")
+"""Behind an international prefix: so many digits are a number and no extension that begins with zeros."""
+SHORT_DIGITS_MAX = 6  # of a short number of a network, in the numbering data
 _SIP_USER = re.compile(r"sips?:(?:([^@;?:]*)[^@]*@)?", re.IGNORECASE)
 
 
@@ -39,16 +43,32 @@ class DestinationPolicy:
     """What an installation lets out on one channel.
 
     `countries`       ISO 3166 codes that may be reached; None is every country. "001" stands for global services.
-    `default_region`  where a short number is dialled from; with `countries` it decides what is an emergency number.
+    `default_region`  where a short number is dialled from: it decides what is an emergency number and what is another short
+                      number of the network. As long as it is not known, all of `countries` do.
     `short_codes`     the short codes that may be reached, exactly as addressed.
+    `extensions`      the house's own numbers, with an x for any digit: they are no numbers of the network.
+    `unlisted_prefixes` ranges that the numbering data does not have yet, with ``+``.
     """
 
     countries: frozenset[str] | None = None
     default_region: str | None = None
     short_codes: frozenset[str] = frozenset()
+    extensions: tuple[str, ...] = ()
+    unlisted_prefixes: tuple[str, ...] = ()
     allow_premium: bool = False
     allow_shared_cost: bool = False
     allow_satellite: bool = False
+
+    @property
+    def home(self) -> str | None:
+        """The country in which short and national numbers are dialled, where there can be only one."""
+        if self.default_region is None and self.countries is not None and len(self.countries) == 1:
+            return next(iter(self.countries))
+        return self.default_region
+
+    def is_extension(self, keys: str) -> bool:
+        """Whether the keys are an extension of the house."""
+        return any(len(keys) == len(form) and _fits(keys, form) for form in self.extensions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,19 +79,23 @@ class Refusal:
     detail: str
 
 
+def _fits(keys: str, form: str) -> bool:
+    return all(key.isdigit() if wanted == "x" else key == wanted for key, wanted in zip(keys, form, strict=True))
+
+
 def check(address_channel: str, e164: str, policy: DestinationPolicy) -> Refusal | None:
     """None where the address may be reached, else why not; addresses of channels without telephone numbers always may.
 
     `e164` is the address in its channel's canonical form: ``+33612345678``, a short code, or for voice a SIP or tel URI
     (of a SIP URI the user part, where it is a number). Emergency numbers are refused whatever the policy says.
     Codes: ``emergency_number``, ``premium_number``, ``shared_cost_number``, ``satellite_number``,
-    ``country_not_allowed``, ``short_code_not_allowed``.
+    ``country_not_allowed``, ``short_code_not_allowed``, ``unassigned_number``.
     """
     if address_channel not in PHONE_CHANNELS:
         return None
     if address_channel == "voice" and e164[:1] in "0123456789*#":
         # an extension is the exchange's, as the user part of a SIP address is
-        return _sip_user(e164.partition(";")[0], policy)
+        return _dialled(e164.partition(";")[0], policy)
     return _verdict(e164, policy)
 
 
@@ -101,28 +125,63 @@ def is_country(code: str) -> bool:
 def _verdict(value: str, policy: DestinationPolicy) -> Refusal | None:
     uri = _SIP_USER.match(value)
     if uri:
-        return _sip_user(uri[1], policy) if uri[1] else None  # a host alone is no number
-    number = _SEPARATORS.sub("", value.removeprefix("tel:").partition(";")[0])
+        return _dialled(uri[1], policy) if uri[1] else None  # a host alone is no number
+    number = undivided(value.removeprefix("tel:").partition(";")[0])
     return _global_number(number, policy) if number.startswith("+") else _short_number(number, policy)
 
 
-def _sip_user(user: str, policy: DestinationPolicy) -> Refusal | None:
-    """A trunk dials what stands before the @, so a number there is judged; names and extensions are the exchange's."""
-    number = _SEPARATORS.sub("", unquote(user))  # RFC 3261 19.1.2: characters of the user part may be escaped
-    if number.startswith("+"):
-        return _global_number(number, policy)
-    if _reaches_emergency(number, policy):
-        return _emergency(number)
-    try:
-        parsed = phonenumbers.parse(number, policy.default_region)
-    except NumberParseException:
+@lru_cache(maxsize=VERDICTS_CACHED_MAX)
+def _dialled(user: str, policy: DestinationPolicy) -> Refusal | None:
+    """A trunk dials what stands before the @, and an exchange what is no extension of its own: the numbers in there are judged.
+    Names are the exchange's."""
+    keys = keys_of(user)
+    if not keys:
         return None
-    return _dear(number, parsed, policy) or _foreign(number, parsed, policy) if _is_dialled(parsed) else None
+    if policy.is_extension(keys):
+        return _emergency(keys) if _is_emergency(keys, policy) else None
+    numbers = numbers_within(keys, policy.home)
+    for number, surely in numbers.items():
+        if _reaches_emergency(number, policy) if surely else _is_emergency(number, policy):
+            return _emergency(keys)
+    return next(filter(None, (_number_within(number, policy) for number in numbers)), None)
 
 
-def _is_dialled(parsed: PhoneNumber) -> bool:
-    """Whether digits without a plus are a whole national number rather than an extension."""
-    return phonenumbers.is_possible_number(parsed) and _kind(parsed) != PhoneNumberType.UNKNOWN
+def _number_within(number: str, policy: DestinationPolicy) -> Refusal | None:
+    abroad = international(number, policy.home)
+    if any(_is_emergency(one[1:], policy) for one in abroad):
+        return _emergency(number)
+    whole = [one for one in abroad if _GLOBAL.fullmatch(one)]
+    if whole:
+        return _global_number(next(filter(is_assigned, whole), whole[0]), policy)
+    if policy.home is None:
+        return None
+    if number not in policy.short_codes and _is_short(number, policy.home):
+        return Refusal(
+            code="short_code_not_allowed",
+            detail=f"{_shown(number)} is a number of the network in {policy.home}: where it may be called, [destinations] "
+            "short_codes names it; where it is an extension of your exchange, `extensions` of the voice provider does",
+        )
+    try:
+        found = stored(read(number, policy.home))
+    except (NumberParseException, AmbiguousNumberError):
+        return None
+    if found is None or _kind(found) == PhoneNumberType.UNKNOWN:
+        return None  # an extension
+    return _dear(found, policy) or _foreign(found, policy)
+
+
+def _is_short(number: str, region: str) -> bool:
+    """Whether the numbering plan of the region has a short number like this."""
+    if len(number) > SHORT_DIGITS_MAX or not number.isdigit():
+        return False
+    zeros = len(number) - len(number.lstrip("0"))
+    short = PhoneNumber(
+        country_code=phonenumbers.country_code_for_region(region),
+        national_number=int(number),
+        italian_leading_zero=zeros > 0,
+        number_of_leading_zeros=max(1, zeros),
+    )
+    return bool(phonenumbers.is_valid_short_number_for_region(short, region))
 
 
 def _short_number(number: str, policy: DestinationPolicy) -> Refusal | None:
@@ -138,7 +197,7 @@ def _short_number(number: str, policy: DestinationPolicy) -> Refusal | None:
 
 def _global_number(number: str, policy: DestinationPolicy) -> Refusal | None:
     digits = number[1:]
-    if digits in _UNIVERSAL_EMERGENCY or _reaches_emergency_exactly(digits, policy):
+    if _is_emergency(digits, policy):
         return _emergency(number)
     try:
         parsed = parsed_e164(number)
@@ -149,13 +208,23 @@ def _global_number(number: str, policy: DestinationPolicy) -> Refusal | None:
         for region in phonenumbers.region_codes_for_country_code(parsed.country_code or 0)
     ):
         return _emergency(number)
-    return _dear(number, parsed, policy) or _foreign(number, parsed, policy)
+    return _dear(number, policy) or _foreign(number, policy) or _unassigned(number, policy)
 
 
-def _dear(number: str, parsed: PhoneNumber, policy: DestinationPolicy) -> Refusal | None:
+def _unassigned(number: str, policy: DestinationPolicy) -> Refusal | None:
+    """A length that is possible does not make a number: what no plan has is nobody's, or another country's."""
+    if is_assigned(number) or number.startswith(policy.unlisted_prefixes):
+        return None
+    meant = instead(number)
+    hint = f"; expected {meant}" if meant else "; [destinations] unlisted_prefixes may name a range that is new"
+    return Refusal(code="unassigned_number", detail=f"{_shown(number)} is in no numbering plan{hint}")
+
+
+def _dear(number: str, policy: DestinationPolicy) -> Refusal | None:
+    parsed = parsed_e164(number)
     if parsed.country_code in SATELLITE_COUNTRY_CODES and not policy.allow_satellite:
         return Refusal(code="satellite_number", detail=f"{_shown(number)} is a satellite number")
-    kind = _kind(parsed)
+    kind = _kind(number)
     if (
         kind == PhoneNumberType.PREMIUM_RATE or parsed.country_code in _PREMIUM_COUNTRY_CODES
     ) and not policy.allow_premium:
@@ -167,10 +236,11 @@ def _dear(number: str, parsed: PhoneNumber, policy: DestinationPolicy) -> Refusa
     return None
 
 
-def _kind(parsed: PhoneNumber) -> int:
+def _kind(number: str) -> int:
     """The type of the number; of one with digits too many, the type of what the network would still connect."""
-    kind = phonenumbers.number_type(parsed)
+    kind = kind_of(number)
     if kind == PhoneNumberType.UNKNOWN:
+        parsed = parsed_e164(number)
         shorter = PhoneNumber(
             country_code=parsed.country_code,
             national_number=parsed.national_number,
@@ -182,7 +252,8 @@ def _kind(parsed: PhoneNumber) -> int:
     return kind
 
 
-def _foreign(number: str, parsed: PhoneNumber, policy: DestinationPolicy) -> Refusal | None:
+def _foreign(number: str, policy: DestinationPolicy) -> Refusal | None:
+    parsed = parsed_e164(number)
     # A number that the numbering data does not know yet counts for the main country of its country code.
     country = phonenumbers.region_code_for_number(parsed) or phonenumbers.region_code_for_country_code(
         parsed.country_code or 0
@@ -200,17 +271,21 @@ def _foreign(number: str, parsed: PhoneNumber, policy: DestinationPolicy) -> Ref
 
 
 def _reaches_emergency(number: str, policy: DestinationPolicy) -> bool:
-    """Whether dialling `number` inside a country can reach its emergency services; where none is named, any country."""
+    """Whether dialling `number` inside a country can reach its emergency services, whatever digits follow theirs; where no
+    country is known, any country's."""
     digits = "".join(character for character in number if character.isdecimal())[:_DIGITS_MAX]
     if digits in _UNIVERSAL_EMERGENCY:
         return True
     regions = _regions(policy)
     if regions:
         return any(phonenumbers.connects_to_emergency_number(digits, region) for region in regions)
-    return _reaches_emergency_exactly(digits, policy)
+    return _is_emergency(digits, policy)
 
 
-def _reaches_emergency_exactly(digits: str, policy: DestinationPolicy) -> bool:
+def _is_emergency(digits: str, policy: DestinationPolicy) -> bool:
+    """Whether the digits, and nothing else, are an emergency number where they are dialled."""
+    if digits in _UNIVERSAL_EMERGENCY:
+        return True
     if len(digits) > 6:  # the longest emergency number in the numbering data has six digits
         return False
     regions = _regions(policy) or frozenset(phonenumbers.SUPPORTED_REGIONS)
@@ -218,7 +293,8 @@ def _reaches_emergency_exactly(digits: str, policy: DestinationPolicy) -> bool:
 
 
 def _regions(policy: DestinationPolicy) -> frozenset[str]:
-    return (policy.countries or frozenset()) | ({policy.default_region} if policy.default_region else frozenset())
+    """Where short numbers are dialled: the country of the trunk; as long as nobody named it, those that may be reached."""
+    return frozenset({policy.default_region}) if policy.default_region else policy.countries or frozenset()
 
 
 def _emergency(number: str) -> Refusal:

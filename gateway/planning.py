@@ -4,27 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from billing.pricing import hold_for
 from billing.tariff import Tariff, TariffTable
-from channels.channel import Channel, InvalidAddressError, Message
+from channels.channel import Channel, Message
+from gateway.addressing import Addresses
 from gateway.alert import Alert
-from gateway.destinations import DestinationPolicy, check
+from gateway.destinations import DestinationPolicy
 from gateway.escalation import Occurrence, Recipient, targets
 from gateway.routing import Routes, next_provider
-
-ADDRESSES_REMEMBERED = (
-    20_000  # parsing a number and judging its destination takes 40 µs; the same people are told again
-)
-
-
-class AddressRefused(ValueError):  # noqa: N818 - a verdict that names its code
-    """The address cannot be used. `code` is stable, the text says what was expected."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,38 +46,12 @@ class Planner:
         text_for: Callable[[Alert, str, str], tuple[str, str]],
     ) -> None:
         self._channels = channels
-        self._by_name: dict[str, Channel] = {}
-        for channel in channels.values():
-            self._by_name.setdefault(channel.name, channel)
-        self._routes = routes
-        self._destinations = destinations
+        self.addresses = Addresses(channels=channels, routes=routes, destinations=destinations)
+        self.canonical = self.addresses.canonical
+        self._routes = self.addresses.routes
         self._available = available
         self._text_for = text_for
-        self.canonical: Callable[[str], str] = lru_cache(maxsize=ADDRESSES_REMEMBERED)(self._canonical)
-        """`_canonical`, remembered for the addresses that were used last."""
         self.tariffs = TariffTable([])
-
-    def _canonical(self, raw: str) -> str:
-        """The address as stored, ``channel:value``. Raises AddressRefused: not understood, not allowed, or nobody takes it."""
-        name, colon, value = raw.partition(":")
-        channel = self._by_name.get(name)
-        if not colon or not value:
-            raise AddressRefused("invalid_address", "expected channel:value, such as sms:+33612345678")
-        if channel is None:
-            known = ", ".join(sorted(self._by_name)) or "none is configured"
-            raise AddressRefused("unknown_channel", f"expected one of the configured channels ({known}), not {name!r}")
-        try:
-            parsed = channel.parse_address(value)
-        except InvalidAddressError as error:
-            raise AddressRefused("invalid_address", str(error)) from error
-        policy = self._destinations.get(name)
-        if policy is not None:
-            refusal = check(name, parsed, policy)
-            if refusal is not None:
-                raise AddressRefused(refusal.code, refusal.detail)
-        if not self._routes.providers_for(name, parsed):
-            raise AddressRefused("no_route", f"no route of channel {name} takes {parsed}")
-        return f"{name}:{parsed}"
 
     def plan(self, occurrence: Occurrence, recipients: Sequence[Recipient], alert: Alert) -> list[PlannedDelivery]:
         """The deliveries of one occurrence of the alert, priced on the text that each will say. Addresses are canonical; one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 
 
@@ -31,8 +32,23 @@ class Routes:
             for channel, by_prefix in self._by_prefix.items()
         }
 
+        self._carries: Callable[[str, str], bool] | None = None
+
+    def carried_by(self, carries: Callable[[str, str], bool]) -> Routes:
+        """These routes without providers that do not take an address, as `carries(provider, value)` says. Where none does it goes
+        as it would have gone: what was taken in by other rules still goes out. Numbers with ``+`` go everywhere."""
+        other = copy(self)
+        other._carries = carries
+        return other
+
     def providers_for(self, channel: str, value: str) -> tuple[str, ...]:
         """The providers for ``channel:value``, best first; () where the channel has routes and none of them matches."""
+        route = self._routed(channel, value)
+        if self._carries is None or len(route) < 2 or value.startswith("+"):
+            return route
+        return tuple(provider for provider in route if self._carries(provider, value)) or route
+
+    def _routed(self, channel: str, value: str) -> tuple[str, ...]:
         by_prefix = self._by_prefix.get(channel)
         if by_prefix is None:
             return self._unrouted.get(channel, ())

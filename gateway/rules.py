@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from gateway.planning import AddressRefused, Planner
+from gateway.addressing import AddressRefused
+from gateway.planning import Planner
 from gateway.settings import RecipientSettings, RuleSettings
 from gateway.submission import AcknowledgementIn, AlertRequest, RecipientIn, StepIn
 

@@ -21,6 +21,7 @@ from gateway.settings_formats import (
     Listen,
     Name,
     Network,
+    NumberPrefix,
     PinHash,
     QueueUrl,
     ShortCode,
@@ -119,6 +120,9 @@ class DestinationSettings(Section):
     countries: tuple[Country, ...] | None = Field(default=None, min_length=1, description="ISO 3166 codes")
     default_region: Country | None = Field(default=None, description="country from which short numbers are dialled")
     short_codes: tuple[ShortCode, ...] = Field(default=(), max_length=1_000, description="short codes that are allowed")
+    unlisted_prefixes: tuple[NumberPrefix, ...] = Field(
+        default=(), max_length=100, description="number ranges that are too new for the numbering plans known here"
+    )
     allow_premium: bool = Field(default=False, description="let premium-rate numbers through")
     allow_shared_cost: bool = Field(default=False, description="let shared-cost numbers through")
     allow_satellite: bool = Field(default=False, description="let satellite numbers through")
@@ -374,6 +378,7 @@ class Settings(Section):
             countries=countries if countries or prefixes else None,
             default_region=self.destinations.default_region,
             short_codes=frozenset(self.destinations.short_codes),
+            unlisted_prefixes=self.destinations.unlisted_prefixes,
             allow_premium=self.destinations.allow_premium,
             allow_shared_cost=self.destinations.allow_shared_cost,
             allow_satellite=self.destinations.allow_satellite,

@@ -80,6 +80,12 @@ def _short_code(value: str) -> str:
     return value
 
 
+def _number_prefix(value: str) -> str:
+    if not re.fullmatch(r"\+[1-9][0-9]{1,13}", value):
+        raise ValueError(f'expected "+", a country code and the first digits of a range, got {json.dumps(value)}')
+    return value
+
+
 def _pin_hash(value: SecretStr) -> SecretStr:
     if value.get_secret_value():
         check_form(value.get_secret_value())
@@ -91,6 +97,7 @@ Country = Annotated[str, AfterValidator(_country)]
 Network = Annotated[IPv4Network | IPv6Network, PlainValidator(_network)]
 Address = Annotated[str, Field(max_length=320), AfterValidator(_address)]
 ShortCode = Annotated[str, Field(min_length=2, max_length=8), AfterValidator(_short_code)]
+NumberPrefix = Annotated[str, AfterValidator(_number_prefix)]
 WebUrl = Annotated[str, Field(max_length=2_048), AfterValidator(_web_url)]
 Listen = Annotated[str, AfterValidator(_listen)]
 StoreUrl = Annotated[SecretStr, AfterValidator(_store_url)]

@@ -15,6 +15,7 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from billing.money import format_amount
+from gateway.addressing import AddressRefused
 from gateway.alert import Alert, Priority, Rule, default_rule
 from gateway.broker import Broker
 from gateway.clock import rfc3339
@@ -33,7 +34,7 @@ from gateway.escalation import (
 from gateway.identity import folded
 from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
-from gateway.planning import AddressRefused, PlannedDelivery
+from gateway.planning import PlannedDelivery
 from gateway.rendering import TemplateError, render_named
 
 log = structlog.get_logger(__name__)

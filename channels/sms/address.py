@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, replace
 
 import phonenumbers
 
 from channels.channel import InvalidAddressError
-from channels.e164 import E164_DIGITS_MAX, is_e164, parsed, stored
+from channels.e164 import E164_DIGITS_MAX, AmbiguousNumberError, cleaned, is_e164, read, stored
 from channels.sms.encoding import GSM7_CHARACTERS, GSM7_EXTENSION
 
 SHORT_CODE_DIGITS_MAX = 6
@@ -49,24 +48,26 @@ _NPI_E164 = 1
 def parse(raw: str, default_region: str | None) -> str:
     """The canonical form of a recipient's address: E.164 with "+", or the digits of a short code.
 
-    `default_region` is the ISO 3166 code of the country whose national numbers are understood, None for none. A number
-    is taken if its length is possible in its country: ranges are opened faster than any table follows. Digits of other
-    scripts are understood. Raises InvalidAddressError for letters, extensions, and everything else.
+    `default_region` is the ISO 3166 code of the country whose national numbers are understood, None for none: those of
+    its neighbours that are dialled as national numbers there are, too. A number is taken if its length is possible in its
+    country; whether its numbering plan has it is judged with the destination. Digits of other scripts are understood, and
+    invisible marks passed over. Raises InvalidAddressError for letters, extensions, and everything else.
     """
-    written = raw.strip()
+    written = cleaned(raw).strip()
     if not written or len(written) > _WRITTEN_MAX:
         raise InvalidAddressError(f"{_shown(raw)}: {_EXPECTED}")
     if any(character.isalpha() for character in written):
         raise InvalidAddressError(f"{_shown(raw)}: {_EXPECTED}, without letters")
-    short_code = "".join(str(unicodedata.decimal(character, character)) for character in written)
-    if _SHORT_CODE.fullmatch(short_code):  # with separators it is more likely the beginning of a number
-        return short_code
+    if _SHORT_CODE.fullmatch(written):  # with separators it is more likely the beginning of a number
+        return written
     return _parse_number(written, default_region)
 
 
 def _parse_number(written: str, default_region: str | None) -> str:
     try:
-        number = parsed(written) if written.startswith("+") else phonenumbers.parse(written, default_region)
+        number = read(written, default_region)
+    except AmbiguousNumberError as error:
+        raise InvalidAddressError(f"{_shown(written)}: {error}") from error
     except phonenumbers.NumberParseException as error:
         where = f", or one of the region {default_region}" if default_region else "; no default region is set"
         raise InvalidAddressError(f"{_shown(written)}: {_EXPECTED}{where}") from error

@@ -43,6 +43,7 @@ class SmsChannel:
             receipts=settings.registered_delivery and settings.receives,
             acknowledges=False,
             concurrent_sends=settings.binds * settings.window if settings.sends else 1,
+            region=settings.default_region,
         )
         self._settings = settings
         self._composer = Composer(settings)

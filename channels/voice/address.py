@@ -9,7 +9,7 @@ from typing import Literal
 import phonenumbers
 
 from channels.channel import InvalidAddressError
-from channels.e164 import parsed, stored
+from channels.e164 import AmbiguousNumberError, cleaned, parsed, read, stored, undivided
 from ivr.sip.uri import SipUri, parse_uri
 
 DialForm = Literal["+", "00", "0"]
@@ -23,7 +23,6 @@ EXTENSION_DIGITS_MAX = 20
 
 _EXTENSION = re.compile(r"[0-9*#]{1,20}")
 _LOCAL = re.compile(r"[1-9*#][0-9*#]{0,11}")
-_SEPARATORS = re.compile(r"[\s().\-/]")
 _EXT = re.compile(r";ext=", re.IGNORECASE)
 _EXPECTED = (
     "expected +<country code><number>, an extension of the exchange such as 4711, either with ;ext=<digits> behind it, "
@@ -53,14 +52,15 @@ def parse(raw: str, *, default_region: str | None, allowed_domains: frozenset[st
         raise InvalidAddressError(f"{_shown(raw)}: {_EXPECTED}")
     if written[:4].lower() == "sip:" or written[:5].lower() == "sips:":
         return _sip(written, allowed_domains)
-    if written[:4].lower() == "tel:":
-        written = written[4:]
     number, *rest = _EXT.split(written, maxsplit=1)
+    number = cleaned(number).strip()
+    if number[:4].lower() == "tel:":
+        number = number[4:]
     keys = rest[0] if rest else ""
     if rest and not _EXTENSION.fullmatch(keys):
         raise InvalidAddressError(f"{_shown(raw)}: expected 1 to {EXTENSION_DIGITS_MAX} digits after ;ext=")
-    digits = _SEPARATORS.sub("", number)
-    if _LOCAL.fullmatch(digits) and (default_region is None or len(digits) <= 6):
+    digits = undivided(number)
+    if _LOCAL.fullmatch(digits) and (default_region is None or len(digits) <= 6 or not digits.isdigit()):
         return VoiceAddress(extension=digits, keys=keys)
     return VoiceAddress(number=_number(raw, number, default_region), keys=keys)
 
@@ -69,7 +69,9 @@ def _number(raw: str, written: str, default_region: str | None) -> str:
     if any(character.isalpha() for character in written) or ";" in written:
         raise InvalidAddressError(f"{_shown(raw)}: {_EXPECTED}")
     try:
-        number = parsed(written) if written.startswith("+") else phonenumbers.parse(written, default_region)
+        number = read(written, default_region)
+    except AmbiguousNumberError as error:
+        raise InvalidAddressError(f"{_shown(raw)}: {error}") from None
     except phonenumbers.NumberParseException:
         raise InvalidAddressError(f"{_shown(raw)}: {_EXPECTED}") from None
     if number.extension:

@@ -47,7 +47,13 @@ class VoiceChannel:
 
     def __init__(self, settings: SipSettings, speech: SpeechPlan | None = None) -> None:
         self.provider = settings.name
-        self.capabilities = Capabilities(receipts=False, acknowledges=True, concurrent_sends=settings.max_calls)
+        self.capabilities = Capabilities(
+            receipts=False,
+            acknowledges=True,
+            concurrent_sends=settings.max_calls,
+            region=settings.country,
+            extensions=settings.extensions,
+        )
         self._settings = settings
         self._allowed = frozenset(domain.lower() for domain in settings.allowed_domains)
         self._domains = Domains(settings)

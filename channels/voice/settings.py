@@ -43,6 +43,7 @@ _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _USER = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]*")
 """What the user part of a SIP address holds unescaped (RFC 3261, 25.1): it stands in Contact as it is."""
+_EXTENSION = re.compile(r"[0-9x*#]{1,12}")
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 
 
@@ -110,6 +111,12 @@ def _country(value: str) -> str:
     return value
 
 
+def _extension(value: str) -> str:
+    if not _EXTENSION.fullmatch(value):
+        raise ValueError('expected 1 to 12 digits, * and #, with an x for any digit, such as "39xx"')
+    return value
+
+
 def _port_range(value: str) -> str:
     first, dash, last = value.partition("-")
     if not dash or not (first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
@@ -149,6 +156,7 @@ Country = Annotated[str, AfterValidator(_country)]
 ListenAt = Annotated[str, AfterValidator(_listen)]
 Proxy = Annotated[str, AfterValidator(_proxy)]
 User = Annotated[str, AfterValidator(_user)]
+Extension = Annotated[str, AfterValidator(_extension)]
 PortRange = Annotated[str, AfterValidator(_port_range)]
 Network = Annotated[str, AfterValidator(_network)]
 SecondsOrNever = Annotated[float, AfterValidator(_seconds_or_never)]
@@ -203,6 +211,11 @@ class SipSettings(BaseModel):
     country: Country | None = Field(
         default=None,
         description="ISO 3166 code: where the trunk is, whose national numbers it takes.",
+    )
+    extensions: tuple[Extension, ...] = Field(
+        default=(),
+        max_length=200,
+        description="The exchange's own numbers, with an x for any digit: they are taken though the country has such short numbers.",
     )
     allowed_domains: tuple[Host, ...] = Field(
         default=(), max_length=100, description="Domains of SIP addresses that may be called, and be redirected to."

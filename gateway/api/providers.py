@@ -9,8 +9,9 @@ import structlog
 from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
 
-from channels.channel import Channel, InvalidAddressError, Message
+from channels.channel import Channel, Message
 from channels.outcome import Accepted, Delivered, LinkHealth, Outcome, PermanentFailure, RetryLater, SentPart
+from gateway.addressing import AddressRefused
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
 from gateway.api.problems import not_found, wrong_field
@@ -18,7 +19,6 @@ from gateway.api.roles import Caller, Permission
 from gateway.api.views import View
 from gateway.breaker import Breaker
 from gateway.ids import new_id
-from gateway.planning import AddressRefused
 from gateway.queue.port import QueueUnavailable
 
 log = structlog.get_logger(__name__)
@@ -175,16 +175,10 @@ def _channel(api: ApiContext, name: str) -> Channel:
 
 def _address(api: ApiContext, channel: Channel, to: str) -> str:
     """The canonical address without its channel. What no alert may reach, no test may; a route is not needed."""
-    value = to.removeprefix(f"{channel.name}:")
     try:
-        return api.broker.planner.canonical(f"{channel.name}:{value}").partition(":")[2]
+        return api.broker.planner.addresses.of_provider(channel.provider, to.removeprefix(f"{channel.name}:"))
     except AddressRefused as refused:
-        if refused.code != "no_route":
-            raise wrong_field("to", refused.code, str(refused)) from refused
-    try:
-        return channel.parse_address(value)
-    except InvalidAddressError as error:
-        raise wrong_field("to", "invalid_address", str(error)) from error
+        raise wrong_field("to", refused.code, str(refused)) from refused
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:

@@ -14,11 +14,12 @@ from sqlalchemy import text
 from channels.channel import Channel
 from channels.voice.settings import SipSettings
 from gateway import loop
+from gateway.addressing import AddressRefused
 from gateway.app import build_channels, build_queue
 from gateway.cli.cautions import warnings_of
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import common_options, this_invocation
-from gateway.planning import AddressRefused, Planner
+from gateway.planning import Planner
 from gateway.queue.port import QueueUnavailable
 from gateway.rendering import text_for
 from gateway.settings import Settings

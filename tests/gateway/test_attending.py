@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 
 from channels.conversation import Attendant, Conversing, Stop
+from gateway.addressing import AddressRefused
 from gateway.attendant import PhoneAttendant
 from gateway.attending import attend
 from gateway.breaker import Breaker, Circuit
 from gateway.broker import Broker
-from gateway.planning import AddressRefused
 from gateway.settings import PersonSettings, Settings, SettingsError
 from tests.gateway.desk import MovedClock
 from tests.gateway.test_breaker import DEAD

@@ -6,6 +6,7 @@ import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from gateway.destinations import DestinationPolicy, check, countries_of_prefixes, is_country
 
@@ -30,7 +31,8 @@ def code(value: str, policy: DestinationPolicy, channel: str = "sms") -> str | N
         ("+33112345678", None, None),
         ("+4915112345678", None, "country_not_allowed"),
         ("+262692123456", None, "country_not_allowed"),  # Réunion has a country code of its own
-        ("+447700900123", None, "country_not_allowed"),  # unknown to the numbering data, yet somewhere in +44
+        ("+447700900123", "unassigned_number", "country_not_allowed"),  # in no plan, yet somewhere in +44
+        ("+33692123456", "unassigned_number", "unassigned_number"),  # nobody's
         ("+12025550100", None, "country_not_allowed"),
         ("112", "emergency_number", "emergency_number"),
         ("911", "emergency_number", "emergency_number"),  # understood everywhere by GSM networks
@@ -175,3 +177,57 @@ def test_any_text_gets_a_verdict(value: str, policy: DestinationPolicy) -> None:
     for channel in ("sms", "voice"):
         refusal = check(channel, value, policy)
         assert refusal is None or (refusal.code and len(refusal.detail) < 200)
+
+
+def dial_strings(digits: str) -> list[str]:
+    """Forms in which exchanges, trunks and telephones are asked for the same digits."""
+    return [
+        digits, f"*31#{digits}", f"#31#{digits}", f"*67{digits}", f"*1167{digits}", f"*21*{digits}#", f"0{digits}", f"{digits}#",
+        f"sip:{digits}@pbx.example", f"sip:0{digits}@pbx.example", f"sip:%2331%23{digits}@pbx.example", f"sip:*67{digits}@pbx.example",
+    ]  # fmt: skip
+
+
+def test_no_country_s_emergency_number_gets_through_in_any_form() -> None:
+    for region, example in examples_by_region().items():
+        for policy in (
+            DestinationPolicy(default_region=region),
+            DestinationPolicy(countries=frozenset({region})),
+            ANYWHERE,
+        ):
+            passed = [form for form in dial_strings(example) if code(form, policy, "voice") != "emergency_number"]
+            assert passed == [], region
+
+
+@pytest.mark.parametrize("prefix", ["00", "011", "+", "%2B", "*67+", "#31#00"])
+def test_no_country_s_premium_number_gets_through_in_any_form(prefix: str) -> None:
+    found = {region: phonenumbers.example_number_for_type(region, PhoneNumberType.PREMIUM_RATE) for region in REGIONS}
+    for region, example in found.items():
+        if example is None or phonenumbers.number_type(example) != PhoneNumberType.PREMIUM_RATE:
+            continue
+        user = f"{prefix}{phonenumbers.format_number(example, PhoneNumberFormat.E164)[1:]}"
+        assert code(f"sip:{user}@pbx.example", ANYWHERE, "voice") in ("premium_number", "emergency_number"), region
+
+
+def test_no_country_s_short_numbers_get_through_unless_they_are_named() -> None:
+    found = {region: phonenumbers.PhoneMetadata.short_metadata_for_region(region) for region in REGIONS}
+    examples = {
+        region: metadata.short_code.example_number
+        for region, metadata in found.items()
+        if metadata and metadata.short_code and metadata.short_code.example_number
+    }
+    assert len(examples) > 200
+    for region, example in examples.items():
+        here = DestinationPolicy(default_region=region)
+        house = DestinationPolicy(default_region=region, extensions=(example,))
+        named = DestinationPolicy(default_region=region, short_codes=frozenset({example}))
+        for form in (example, f"#31#{example}", f"sip:{example}@pbx.example"):
+            assert code(form, here, "voice") in ("short_code_not_allowed", "emergency_number"), (region, form)
+        if code(example, here, "voice") == "short_code_not_allowed":
+            assert code(example, house, "voice") is None
+            assert code(example, named, "voice") is None
+
+
+@given(st.text("0123456789*#", min_size=1, max_size=12))
+def test_a_house_s_extension_is_judged_as_nothing_but_an_emergency_number(keys: str) -> None:
+    house = DestinationPolicy(default_region="FR", extensions=(keys,))
+    assert code(keys, house, "voice") in (None, "emergency_number")
