@@ -101,4 +101,10 @@ class SpeechSettings(BaseModel):
         """The same for those who speak. Only an installation with calls loads them."""
         from ivr.audio.speech import SpeechPlan
 
-        return SpeechPlan(engine=self.engine, voices=self.voices, command=self.command, answer_s=self.answer_s)
+        return SpeechPlan(
+            engine=self.engine,
+            voices=self.voices,
+            command=self.command,
+            abbreviations=self.abbreviations,
+            answer_s=self.answer_s,
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,11 +23,10 @@ from ivr.audio.engines import (
     espeak_installed,
 )
 from ivr.audio.sound import Sound
+from ivr.audio.speakable import speakable
 
 log = structlog.get_logger(__name__)
 
-TEXT_CHARS_MAX = 2_000
-"""Some two minutes: nobody listens longer, and the rest is in the other channels' messages."""
 CACHE_BYTES_MAX = 64 * 1024 * 1024
 """Over an hour of speech: the alerts of a bad day, each spoken to many."""
 WAITING_MAX = 500
@@ -53,13 +51,6 @@ LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 """Tags (RFC 5646, 2.1) of which a voice can be chosen; for any other the engine's own is taken."""
 
 
-def plain(text: str) -> str:
-    """What is spoken of a text: no control characters, no markup for the engine, bounded."""
-    kept = "".join(" " if unicodedata.category(one)[0] == "C" else one for one in text[: 2 * TEXT_CHARS_MAX])
-    kept = re.sub(r"\s+", " ", kept.replace("[[", "[ [")).strip()  # [[…]] would be phonemes
-    return kept if len(kept) <= TEXT_CHARS_MAX else kept[:TEXT_CHARS_MAX] + "…"
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeechPlan:
     """Which engine speaks, and how: the settings of an installation."""
@@ -69,13 +60,15 @@ class SpeechPlan:
     """Piper's voice files by language."""
     command: tuple[str, ...] = ()
     """The program and its arguments, see `CommandEngine`."""
+    abbreviations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By language: what is written, and what is said for it."""
     answer_s: float | None = None
     """How long a text may take; None: as long as the engine usually needs."""
 
     def words(self, text: str, language: str) -> str:
-        """What an engine is given of a text."""
-        del language
-        return plain(text)
+        """What an engine is given of a text: the words of its language."""
+        own = self.abbreviations.get(language) or self.abbreviations.get(language.partition("-")[0])
+        return speakable(text, language, own)
 
     def engines(self) -> tuple[SpeechEngine, ...]:
         """The engine chosen, and eSpeak NG after any other: a robot's voice is better than none."""
