@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import structlog
@@ -13,6 +13,7 @@ from ivr.audio import g711, tones
 from ivr.audio.machine import GreetingListener
 from ivr.audio.sound import Sound, write_wav
 from ivr.flow import FAILED
+from ivr.locating import address_of
 from ivr.menu import (
     EFFECT_S,
     Dialogue,
@@ -58,6 +59,8 @@ ECHO_S = 0.5
 NOISE_TIMEOUT_S = 180.0
 """A phone that suppresses silence sends comfort noise once and then nothing while its owner listens, or has the microphone off. The
 longest text takes some two minutes."""
+LOOK_UP_S = 3.0
+"""A name of theirs that is not found in this time is none: the call goes on without."""
 LAST_WORDS_S = 0.4
 """Between the last word and our BYE: what is on the way is still heard."""
 
@@ -159,6 +162,7 @@ class Call:
         self._listener: GreetingListener | None = None
         self._media_lost = False
         self._told_at_end = False
+        self._looked_up = "", ""
         self._alarm: Alarm | None = None
         self._alarms: list[Alarm] = []
         self._speaking: set[asyncio.Task[None]] = set()
@@ -190,10 +194,23 @@ class Call:
         session = self.leg.session
         assert session is not None
         agreed = session.negotiation.agreed
-        if agreed is not None:
-            self._stream.configure(agreed, self._clock(), self._secured(agreed))
-            self._look_for_keys(self._inband)
-            self._stream.listening = self._inband or self._listening
+        if agreed is None:
+            return
+        if agreed.host and agreed.host != self._looked_up[0]:
+            self._background(self._look_up(agreed.host))
+        known = self._looked_up[1] if agreed.host == self._looked_up[0] else ""
+        agreed = replace(agreed, address=known or agreed.address or session.peer)
+        self._stream.configure(agreed, self._clock(), self._secured(agreed))
+        self._look_for_keys(self._inband)
+        self._stream.listening = self._inband or self._listening
+
+    async def _look_up(self, host: str) -> None:
+        """A name in place of their address (RFC 8866, 5.7). Until it is known, audio goes where it may belong."""
+        self._looked_up = host, ""
+        found = await address_of(host, within_s=LOOK_UP_S)
+        if found and not self._over and self._looked_up[0] == host:
+            self._looked_up = host, found
+            self._configure()
 
     @property
     def _inband(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from ivr.notices import Notices
 from ivr.sip.agent import Admission, Admitted, Doorkeeper, LocalSide, UserAgent
 from ivr.sip.events import Alarm, CallEvent, Lost
 from ivr.sip.hop import Hop, Transport
@@ -76,6 +77,7 @@ class Driver:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waking = False
+        self._notices = Notices()
 
     async def open(self, made: Callable[[int], UserAgent]) -> None:
         """Binds the sockets; `made` gives the agent, once the port is known. Raises OSError."""
@@ -163,6 +165,11 @@ class Driver:
 
     def _send_and_tell(self) -> None:
         agent = self.agent
+        for notice in agent.notices():
+            told = self._notices.tell(notice.kind, notice.peer, self.now())
+            if told is not None:
+                peer, left_out = told
+                log.warning(notice.kind, peer=peer, what=notice.what, left_out=left_out)
         while True:
             for hop, since in agent.silent():
                 if self._transports.give_up(hop, since):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -15,18 +15,19 @@ from prometheus_client import Counter, Gauge
 from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound
 from ivr.audio.speech import Speech
-from ivr.call import Call, CallOptions, CallResult, Effects
+from ivr.call import Call, CallResult
 from ivr.driver import Driver, GuardedAgent
-from ivr.flow import FAILED, Flow
+from ivr.flow import FAILED
 from ivr.listening import Ears
-from ivr.menu import Dialogue, Segment, Variable
+from ivr.menu import Dialogue, Segment
 from ivr.narrator import Narrator
+from ivr.orders import Conversation, EndpointConfig, Order
 from ivr.rtp.engine import MediaEngine, MediaPort, NoPortError
 from ivr.rtp.srtp import crypto_attributes, transform_of
 from ivr.rtp.stream import KeyHeard, MediaEvent, PlaybackEnded
 from ivr.rtp.telephone_event import Path
 from ivr.sip.agent import Doorkeeper, LocalSide, UserAgent
-from ivr.sip.digest import Authenticator, Credentials
+from ivr.sip.digest import Authenticator
 from ivr.sip.events import (
     Answered,
     CallEvent,
@@ -39,8 +40,7 @@ from ivr.sip.events import (
     Refused,
     Ringing,
 )
-from ivr.sip.headers import NameAddr
-from ivr.sip.hop import Hop, Transport
+from ivr.sip.hop import Hop
 from ivr.sip.incoming import IncomingCall
 from ivr.sip.layer import OverloadedError
 from ivr.sip.message import Request, Response
@@ -48,7 +48,7 @@ from ivr.sip.negotiation import Negotiation
 from ivr.sip.outgoing import Invitation, OutgoingCall
 from ivr.sip.sdp import CryptoAttribute
 from ivr.sip.session import Session
-from ivr.transports import TlsContexts, Trouble, own_address
+from ivr.transports import Trouble, own_address
 from ivr.turns import Turn, Turns
 
 log = structlog.get_logger(__name__)
@@ -61,55 +61,6 @@ UP = Gauge("tocsin_calls_up", "Calls that are answered and not over")
 
 Leg = OutgoingCall | IncomingCall
 """A call as SIP sees it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EndpointConfig:
-    """Where we are and how we speak; `host` and `port` are what we bind, `public_address` what we tell."""
-
-    host: str
-    port: int
-    transport: Transport = "udp"
-    tls: TlsContexts | None = None
-    public_address: str = ""
-    user: str = "tocsin"
-    rtp_ports: tuple[int, int] = (40_000, 40_999)
-    codecs: tuple[str, ...] = ("PCMA", "PCMU")
-    encrypted: bool = False
-    incoming_max: int = 100
-    calls_per_s: float = 10.0
-    credentials: Credentials | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Conversation:
-    """What is talked about in a call: a flow, and what performs its effects."""
-
-    flow: Flow
-    effects: Effects
-    languages: Sequence[str]
-    opening: Callable[[], Mapping[str, Variable]] = dict
-    """Gives the first variables once the call is answered: what is told is chosen then."""
-    options: CallOptions = field(default_factory=CallOptions)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Order:
-    """One call to be placed: whom, as whom, over which hops in order."""
-
-    target: str
-    to: NameAddr
-    from_: NameAddr
-    hops: tuple[Hop, ...]
-    headers: tuple[tuple[str, str], ...] = ()
-    urgent: bool = False
-    """Goes before others, where calls have to wait for their turn."""
-    ring_s: float = 35.0
-    first_response_s: float = 4.0
-    redirect: Callable[[str], tuple[Hop, ...]] = field(default=lambda _: ())
-    answering: Callable[[], None] = field(default=lambda: None)
-    """Called when it rings, or is answered."""
-    conversation: Conversation
 
 
 class Handle:

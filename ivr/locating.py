@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import dns.asyncresolver
@@ -67,6 +68,15 @@ async def hops_of(host: str, port: int | None, transport: Transport, dice: Calla
     if not found:
         raise failure or OSError(f"{host} has no address")
     return tuple(dict.fromkeys(found))[:HOPS_MAX]
+
+
+async def address_of(host: str, *, within_s: float) -> str:
+    """The numeric address of a host that a session description names; "" where it is not found in this time."""
+    with suppress(OSError, TimeoutError, UnicodeError):
+        async with asyncio.timeout(within_s):
+            found = await _addresses(host)
+            return next((one for one in found if not ipaddress.ip_address(one).is_multicast), "")
+    return ""
 
 
 async def _services(host: str, transport: Transport) -> list[Service]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from channels.conversation import Attendant, Caller, Line
 from channels.voice.phone import Agenda
 from ivr.call import CallOptions, Effects
-from ivr.endpoint import Conversation
 from ivr.flow import Flow, recording_for
 from ivr.menu import LANGUAGE, Variable
+from ivr.orders import Conversation
 from ivr.sip.headers import parse_name_addr
 from ivr.sip.incoming import IncomingCall
 from ivr.sip.message import Request

@@ -26,7 +26,8 @@ from channels.voice.settings import SipSettings
 from ivr.audio.prompts import Prompts
 from ivr.audio.speech import SpeechPlan, SpeechUnavailable
 from ivr.call import CallOptions, CallResult
-from ivr.endpoint import Conversation, Endpoint, Order
+from ivr.endpoint import Endpoint
+from ivr.orders import Conversation, Order
 from ivr.sip.events import Lost
 from ivr.sip.hop import Hop
 from ivr.sip.incoming import IncomingCall

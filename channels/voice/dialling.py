@@ -7,7 +7,7 @@ from dataclasses import replace
 from channels.voice.address import VoiceAddress, dialled
 from channels.voice.settings import SipSettings
 from channels.voice.tls import contexts
-from ivr.endpoint import EndpointConfig
+from ivr.orders import EndpointConfig
 from ivr.sip.digest import Credentials
 from ivr.sip.headers import NameAddr
 from ivr.sip.uri import SipUri, parse_uri

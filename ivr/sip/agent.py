@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ivr.sip import layer as transactions
+from ivr.sip import sdp
 from ivr.sip.abilities import ACCEPT, ALLOW, METHODS, OPTION_TAGS, SUPPORTED
-from ivr.sip.bodies import SDP_TYPE, understood
-from ivr.sip.events import Alarm, CallEvent, Lost, Offered
+from ivr.sip.bodies import SDP_TYPE, sdp_of, understood
+from ivr.sip.events import Alarm, CallEvent, Lost, Notice, Offered
 from ivr.sip.headers import Headers
 from ivr.sip.hop import Hop, Transport
 from ivr.sip.incoming import IncomingCall
@@ -26,6 +27,9 @@ from ivr.sip.uri import SipUri, parse_uri
 
 INCOMING_MAX = 1_000
 """Calls to us at once, whatever the trunk lets through: as many as one process can carry with audio."""
+
+NOTICES_MAX = 64
+"""Waiting for whoever writes the log; it takes them after each message."""
 
 BRANCH_COOKIE = "z9hG4bK"
 """RFC 3261, 8.1.1.7."""
@@ -145,12 +149,13 @@ class UserAgent:
         self._alarms: list[tuple[float, int, Alarm]] = []
         self._alarm_n = 0
         self._out: deque[tuple[Hop, bytes]] = deque()
+        self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
 
     # --- driving -----------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Hop, now: float) -> None:
         """One datagram, or one message of a stream, from the network: never raises for what is in it."""
-        message = parse(data)
+        message = parse(data, framed=source.reliable)
         match message:
             case KeepAlive():
                 return
@@ -160,8 +165,15 @@ class UserAgent:
             case Request():
                 if not self._may_come_in(message, source, now):
                     return
+        self._note_flaws(message, source)
         self._layer.receive(message, source, now)
         self._work(now)
+
+    def notices(self) -> list[Notice]:
+        """What was read with goodwill, refused or dropped since the last time: for the log."""
+        found = list(self._notices)
+        self._notices.clear()
+        return found
 
     def transport_failed(self, hop: Hop, now: float) -> None:
         """The hop cannot be reached, or its connection broke."""
@@ -340,12 +352,25 @@ class UserAgent:
     # --- arriving ----------------------------------------------------------------------------------------------------
 
     def _malformed(self, message: Malformed, source: Hop, now: float) -> None:
+        """A request of whoever may come in, or may prove that, gets an answer; others and broken answers leave a line of the log."""
         self.counts.malformed += 1
         request = message.request
-        if request is None or request.method == "ACK" or not isinstance(self._admit(request, source, now), Admitted):
-            return
-        # without a transaction: who repeats a broken request gets the same answer again
-        self._layer.send(self._answer(request, message.status), source)
+        if request is not None and request.method != "ACK":
+            if isinstance(self._admit(request, source, now), Dropped):
+                return  # the door has told of it
+            # without a transaction: who repeats a broken request gets the same answer again
+            self._layer.answer(request, source, lambda received: self._answer(received, message.status))
+            self._notices.append(Notice("sip_request_refused", source.host, message.reason))
+        else:
+            self._notices.append(Notice("sip_message_dropped", source.host, message.reason))
+
+    def _note_flaws(self, message: Request | Response, source: Hop) -> None:
+        """What was read with goodwill in a message and in its session description."""
+        for flaw in message.flaws:
+            self._notices.append(Notice("sip_read_with_goodwill", source.host, flaw))
+        body = sdp_of(message) if message.body else None
+        for flaw in sdp.flaws_of(body) if body else ():
+            self._notices.append(Notice("sdp_read_with_goodwill", source.host, flaw))
 
     def _may_come_in(self, request: Request, source: Hop, now: float) -> bool:
         """Requests of a dialog are known by its tags, repeated ones and CANCEL by their transaction; all others pass the door,

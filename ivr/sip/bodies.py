@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ivr.sip.headers import Headers
-from ivr.sip.message import Request, Response, fields, split
+from ivr.sip.message import HEADER_LINES_MAX, Request, Response, fields, split
 from ivr.sip.uri import parse_params
 
 SDP_TYPE = "application/sdp"
@@ -94,11 +94,11 @@ def _parts(part: _Part) -> list[_Part]:
 
 
 def _part(data: bytes) -> _Part:
-    """One part, from the line end behind its boundary. One without header fields, or with broken ones, is plain text."""
+    """One part, from the line end behind its boundary. One without header fields is plain text."""
     data = data.removeprefix(b"\r").removeprefix(b"\n")
     head, body = (b"", data) if data[:1] in (b"\r", b"\n") else split(data)
-    pairs = fields(head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n")) if head else []
-    headers = Headers(pairs) if isinstance(pairs, list) else Headers()
+    lines = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").split("\n") if head else []
+    headers = Headers(fields(lines[:HEADER_LINES_MAX])[0])
     if not headers.content_type:
         headers = headers.set("Content-Type", "text/plain")
     return _Part(headers, body)

@@ -29,6 +29,8 @@ class Dialog:
     local_cseq: int
     remote_cseq: int | None = None
     confirmed: bool = False
+    astray: bool = False
+    """Whether a Record-Route could not be read: then requests go back to where the dialog came from, which is the way that is left."""
 
     @property
     def id(self) -> tuple[str, str, str]:
@@ -36,35 +38,41 @@ class Dialog:
         return self.call_id, self.local.tag or "", self.remote.tag or ""
 
     def next_hop(self) -> str:
-        """The URI that the next request travels to first: the top of the route set, else the target (RFC 3261, 8.1.2)."""
+        """The URI that the next request travels to first: the top of the route set, else the target (RFC 3261, 8.1.2); "" where
+        that is not known."""
+        if self.astray:
+            return ""
         return _uri_of(self.routes[0]) if self.routes else self.target
 
 
 def answered(request: Request, response: Response) -> Dialog:
     """The dialog that a 1xx or 2xx answer to our INVITE makes (RFC 3261, 12.1.2)."""
-    routes = tuple(reversed(response.headers.elements("Record-Route")))
+    routes, astray = _recorded(response)
     return Dialog(
         call_id=request.call_id,
         local=request.from_,
         remote=response.to,
         target=contact_uri(response) or request.uri,
-        routes=routes,
+        routes=tuple(reversed(routes)),
         local_cseq=request.cseq.number,
         confirmed=response.status >= 200,
+        astray=astray,
     )
 
 
 def requested(request: Request, local_tag: str) -> Dialog:
     """The dialog that an INVITE to us makes once it is answered with `local_tag` (RFC 3261, 12.1.1)."""
+    routes, astray = _recorded(request)
     return Dialog(
         call_id=request.call_id,
         local=tagged(request.to, local_tag),
         remote=request.from_,
         target=contact_uri(request) or request.from_.uri,
-        routes=request.headers.elements("Record-Route"),
+        routes=routes,
         local_cseq=0,
         remote_cseq=request.cseq.number,
         confirmed=True,
+        astray=astray,
     )
 
 
@@ -124,16 +132,25 @@ def early_status(method: str) -> int:
 
 
 def contact_uri(message: Request | Response) -> str | None:
-    """The URI of the first Contact; None where there is none that a dialog can use."""
-    contact = parse_name_addr(next(iter(message.headers.elements("Contact")), ""))
-    return contact.uri if contact is not None and _usable(contact) else None
+    """The URI of the first Contact that a dialog can use; None where there is none."""
+    return next((contact.uri for contact in _contacts(message)), None)
 
 
 def contact_uris(message: Request | Response) -> list[str]:
     """The URIs of all Contacts that a request can go to, those with the highest q first, then as written (RFC 3261, 8.1.3.4)."""
+    return [contact.uri for contact in sorted(_contacts(message), key=_preference, reverse=True)]
+
+
+def _contacts(message: Request | Response) -> list[NameAddr]:
     found = [parse_name_addr(value) for value in message.headers.elements("Contact")]
-    usable = [contact for contact in found if contact is not None and _usable(contact)]
-    return [contact.uri for contact in sorted(usable, key=_preference, reverse=True)]
+    return [contact for contact in found if contact is not None and _usable(contact)]
+
+
+def _recorded(message: Request | Response) -> tuple[tuple[str, ...], bool]:
+    """The Record-Route values that can be read, and whether there are others."""
+    written = message.headers.elements("Record-Route")
+    read = tuple(value for value in written if (route := parse_name_addr(value)) is not None and _usable(route))
+    return read, len(read) < len(written)
 
 
 def _usable(contact: NameAddr) -> bool:

@@ -100,6 +100,15 @@ class MediaChanged:
 CallEvent = Ringing | Answered | Refused | Offered | Ended | KeySignalled | MediaChanged
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something for the log of whoever looks after the other side: what kind, which host, and what was wrong, in words."""
+
+    kind: str
+    peer: str
+    what: str
+
+
 @dataclass(slots=True, eq=False)
 class Alarm:
     """Something to be done at a time; `cancel` takes it back."""

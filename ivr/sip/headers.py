@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ivr.sip.uri import parse_host_port, parse_params, quoted, split_outside_quotes, unquoted, written_params
+from ivr.sip.uri import (
+    parse_host_port,
+    parse_params,
+    quoted,
+    split_outside_quotes,
+    unquoted,
+    without_blanks,
+    written_params,
+)
 
 COMPACT = {
     "a": "Accept-Contact",
@@ -35,7 +43,16 @@ CSEQ_MAX = 2**31 - 1
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _VIA = re.compile(r"SIP\s*/\s*2\.0\s*/\s*([A-Za-z0-9\-.!%*_+`'~]+)\s+(.+)", re.IGNORECASE | re.DOTALL)
-_CSEQ = re.compile(r"\s*([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)\s*")
+_CSEQ = re.compile(r"\s*0*([0-9]{1,10})\s+([A-Za-z0-9\-.!%*_+`'~]+)(?:\s.*)?", re.DOTALL)
+_BRACKETED = re.compile(r"<\s*([A-Za-z][A-Za-z0-9+.\-]{0,31}:[^<>]*)>")
+_BARE = re.compile(r"(?:sips?|tel):[^;<>]*", re.IGNORECASE)
+_TAG = re.compile(r";\s*tag\s*=\s*([^\s;,<>\"=]+)", re.IGNORECASE)
+ANONYMOUS = "sip:anonymous@anonymous.invalid"
+"""Who calls where nobody can be read (RFC 3323, 4.1.1.3)."""
+_METHODS = frozenset(
+    ("INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "PRACK", "UPDATE", "REGISTER", "SUBSCRIBE", "NOTIFY", "MESSAGE",
+     "REFER", "PUBLISH")
+)  # fmt: skip
 
 
 class Headers:
@@ -129,8 +146,9 @@ class Via:
 
     @property
     def branch(self) -> str | None:
-        """The transaction's name."""
-        return self.params.get("branch")
+        """The transaction's name, without a comment that RFC 2543 allowed behind it."""
+        branch = self.params.get("branch")
+        return branch.split()[0] if branch else branch
 
     @property
     def received(self) -> str | None:
@@ -172,17 +190,35 @@ class NameAddr:
 
     @property
     def tag(self) -> str | None:
-        """The tag of a From or To."""
-        return self.params.get("tag")
+        """The tag of a From or To; None where there is none, or an empty one."""
+        return self.params.get("tag") or None
 
     def __str__(self) -> str:
         display = f"{quoted(self.display)} " if self.display else ""
         return f"{display}<{self.uri}>{written_params(self.params)}"
 
 
+def parse_party(text: str) -> NameAddr:
+    """A From or To, of which only the tag is needed (RFC 3261, 12 and 8.2.6.2): where no address can be read it is nobody's."""
+    address = parse_name_addr(text)
+    tag = _TAG.search(text.rpartition(">")[2])
+    if address is None:
+        return NameAddr("", ANONYMOUS, {} if tag is None else {"tag": tag[1]})
+    written = address.tag
+    if written is not None and tag is not None and written.split()[:1] == [tag[1]] and written != tag[1]:
+        return NameAddr(address.display, address.uri, {**address.params, "tag": tag[1]})  # with a folded line behind it
+    return address
+
+
 def parse_name_addr(text: str) -> NameAddr | None:
-    """The address; None where it is broken. Without brackets, parameters belong to the header (RFC 3261, 20)."""
+    """The address; None where there is none. Without brackets, parameters belong to the header (RFC 3261, 20). What no grammar
+    allows is read as its sender meant it: quotes within a display name, blanks within the URI, a bracket that is not closed."""
     text = text.strip()
+    return _name_addr(text) or _meant_name_addr(text)
+
+
+def _name_addr(text: str) -> NameAddr | None:
+    """The address by the grammar (RFC 3261, 25.1)."""
     display = ""
     if text.startswith('"'):
         end = _end_of_quoted(text)
@@ -210,6 +246,23 @@ def parse_name_addr(text: str) -> NameAddr | None:
     return NameAddr(display, uri, params)
 
 
+def _meant_name_addr(text: str) -> NameAddr | None:
+    """The address where it keeps to no grammar: the last one in brackets is it, else whatever begins like one."""
+    display, uri, rest = "", "", ""
+    for found in _BRACKETED.finditer(text):
+        display, uri, rest = text[: found.start()], found[1], text[found.end() :]
+    if not uri:
+        bare = _BARE.search(text)
+        if bare is None:
+            return None
+        display, uri, rest = text[: bare.start()], bare[0], text[bare.end() :]
+    params = parse_params(rest.partition(";")[2])
+    uri = without_blanks(uri.strip().strip('"'))
+    if params is None or ":" not in uri:
+        return None
+    return NameAddr(display.strip("\"'< \t").replace('\\"', '"'), uri, params)
+
+
 def _end_of_quoted(text: str) -> int | None:
     """The place after the quoted string at the start."""
     skip = False
@@ -235,11 +288,16 @@ class CSeq:
 
 
 def parse_cseq(text: str) -> CSeq | None:
-    """The number and the method; None where it is broken or too large."""
+    """The number and the method; None where it is broken or too large. What is folded behind them by mistake is none of theirs."""
     found = _CSEQ.fullmatch(text)
     if found is None or int(found[1]) > CSEQ_MAX:
         return None
-    return CSeq(int(found[1]), found[2])
+    return CSeq(int(found[1]), known_method(found[2]))
+
+
+def known_method(name: str) -> str:
+    """The method. Case counts (RFC 3261, 7.1), but nobody has made one that differs from another in nothing else."""
+    return name.upper() if name.upper() in _METHODS else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ivr.sip.headers import Headers
 from ivr.sip.hop import Hop
@@ -22,7 +22,7 @@ from ivr.sip.transaction import (
     Timers,
     Transaction,
 )
-from ivr.sip.uri import PARAMS_MAX
+from ivr.sip.uri import PARAMS_MAX, split_outside_quotes
 
 TRANSACTIONS_MAX = 20_000
 """Live transactions: a thousand calls beginning and ending within half a minute have some six thousand. At 3 kB each 60 MB."""
@@ -384,29 +384,29 @@ def _server_key(request: Request, method: str) -> str:
 
 
 def _received(request: Request, source: Hop) -> Request:
-    """The request with what its top Via lacks: where it really came from (RFC 3261, 18.2.1; RFC 3581, 4)."""
-    via = request.via
-    params = dict(via.params)
-    if len(params) > PARAMS_MAX - 2:
+    """The request with what its top Via lacks: where it really came from (RFC 3261, 18.2.1; RFC 3581, 4). The rest of that Via goes
+    back as it was written, odd as it may be; one that cannot be read goes back as it is."""
+    via = request.top_via
+    if via is None or len(via.params) > PARAMS_MAX - 2:
         return request  # no room: where it came from is known anyhow, and nobody sane sends so many
-    if "rport" in params:
-        params["rport"] = str(source.port)
-        params["received"] = source.host
-    elif via.host != source.host:
-        params["received"] = source.host
-    if params == via.params:
+    asked = "rport" in via.params
+    if not asked and via.host == source.host:
         return request
-    rest = request.headers.elements("Via")[1:]
-    top = type(via)(via.transport, via.host, via.port, params)
-    pairs: list[tuple[str, str]] = [("Via", value) for value in (str(top), *rest)]
+    first, *rest = request.headers.elements("Via")
+    said = {"received": source.host, **({"rport": str(source.port)} if asked else {})}
+    if {**via.params, **said} == via.params:
+        return request
+    kept = [part for part in split_outside_quotes(first, ";") if part.partition("=")[0].strip().lower() not in said]
+    top = ";".join([*kept, *(f"{name}={value}" for name, value in said.items())])
+    pairs: list[tuple[str, str]] = [("Via", value) for value in (top, *rest)]
     others = [pair for pair in request.headers if pair[0].lower() != "via"]
-    return Request(method=request.method, uri=request.uri, headers=Headers([*pairs, *others]), body=request.body)
+    return replace(request, headers=Headers([*pairs, *others]))
 
 
 def _answered_at(request: Request, source: Hop) -> Hop:
     """Where answers go (RFC 3261, 18.2.2; RFC 3581, 4): back over the connection, or to the port that `rport` asks for."""
-    via = request.via
-    if source.reliable or "rport" in via.params:
+    via = request.top_via
+    if via is None or source.reliable or "rport" in via.params:
         return source
     return Hop(source.transport, source.host, via.port or 5060)
 

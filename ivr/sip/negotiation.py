@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 
-from ivr.sip import sdp
+from ivr.sip import offers, sdp
 from ivr.sip.sdp import AudioSession, CryptoAttribute, Rejected, SessionDescription
 
 
@@ -46,7 +46,7 @@ class Negotiation:
     def offer(self) -> bytes:
         """Our offer; the same again until it is answered or withdrawn."""
         if self._offered is None:
-            offer = sdp.offer(
+            offer = offers.offer(
                 address=self._address,
                 port=self._port,
                 session_id=self._session_id,
@@ -71,7 +71,7 @@ class Negotiation:
         remote = sdp.parse(body)
         if remote is None:
             return False
-        agreed = sdp.agreed(self._offered, remote)
+        agreed = offers.agreed(self._offered, remote)
         if isinstance(agreed, Rejected):
             return False
         self._local, self._offered = self._offered, None
@@ -83,7 +83,7 @@ class Negotiation:
         remote = sdp.parse(body)
         if remote is None:
             return None
-        answer = sdp.answer(
+        answer = offers.answer(
             remote,
             address=self._address,
             port=self._port,
@@ -95,7 +95,7 @@ class Negotiation:
         )
         if isinstance(answer, Rejected):
             return None
-        agreed = sdp.agreed(answer, remote)
+        agreed = offers.agreed(answer, remote)
         if isinstance(agreed, Rejected):
             return None
         self._local = self._told = self._numbered(answer)

@@ -1,12 +1,16 @@
-"""Session descriptions (RFC 8866) and what an offer and its answer agree on (RFC 3264), as far as a telephone call needs it. Pure."""
+"""Session descriptions (RFC 8866), read with goodwill and written, and what follows from two of them. How is another file's. Pure.
+
+Somebody has just picked up, or rings the alarm line: that call does not end for a line that nobody needs. Needed are an audio line and
+a codec in common; everything else is read as far as it can be (docs/reference/goodwill.md).
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict
 
 BYTES_MAX = 16 * 1024
 LINES_MAX = 500
@@ -16,28 +20,28 @@ MEDIA_MAX = 16
 STATIC = {"PCMU": 0, "PCMA": 8}
 """RFC 3551, table 4."""
 CLOCK = 8_000
-EVENT_PAYLOAD_TYPE = 101
-"""What everybody uses for telephone events (RFC 4733), and some expect without reading."""
-EVENTS = "0-15"
 NOWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 """How RFC 2543 said "on hold" (RFC 3264, 8.4)."""
+PLAIN, SECURE = ("RTP/AVP", "RTP/AVPF"), ("RTP/SAVP", "RTP/SAVPF")
+"""Feedback by RTCP (AVPF) is offered, not demanded: without any the audio is the same (RFC 4585, 3.1)."""
 SRTP_SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
 """RFC 4568, 6.2."""
 
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 _DIRECTIONS: tuple[Direction, ...] = ("sendrecv", "sendonly", "recvonly", "inactive")
-_MIRRORED: dict[Direction, Direction] = {
-    "sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive",
-}  # fmt: skip
-_MEDIA = re.compile(r"([a-zA-Z0-9.-]+) +([0-9]{1,5})(?:/([0-9]{1,3}))? +(\S+)((?: +\S+)*)")
-_RTPMAP = re.compile(r"([0-9]{1,3}) +([^/ ]+)/([0-9]{1,6})(?:/[0-9]+)?", re.IGNORECASE)
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_RTPMAP = re.compile(r"([0-9]{1,3})\s+([^/\s]{1,64})\s*/\s*([0-9]{1,6})(?:\s*/.*)?")
+_PTIME = re.compile(r"([0-9]{1,4})(?:\.[0-9]{0,9})?")
 _CRYPTO = re.compile(
     r"([0-9]{1,9}) +(\S+) +inline:([A-Za-z0-9+/]{40})(?:\|(?:2\^)?[0-9]++)?(?: +(?:WSH=[0-9]+|-\S+))*+", re.ASCII
 )
 """One key of 30 octets, perhaps its lifetime, and parameters that change no packet (a window's size, optional ones). With any other
 (RFC 4568, 6.1 and 6.3: an MKI, more keys, KDR, UNENCRYPTED_SRTP, what is mandatory and unknown) we could not open what comes: such
 a line is as good as not there (5.1.2)."""
-_ADDRESS = re.compile(r"IN +IP([46]) +([^ /]+)\S*", re.IGNORECASE)
+_HOST = re.compile(r"(?=.{1,253}\Z)(?=.*[A-Za-z])[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_-]{1,63})*\.?")
+"""A name, not a number that is written oddly: which address that means is anybody's guess."""
+FLAWS_MAX = 4
+"""Told of one description."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,20 +65,24 @@ class Media:
     parameters: Mapping[int, str] = field(default_factory=dict)
     address: str = ""
     direction: Direction | None = None
+    host: str = ""
+    """The name that stands where an address should."""
     ptime_ms: int | None = None
+    maxptime_ms: int | None = None
     crypto: tuple[CryptoAttribute, ...] = ()
 
     @property
     def secure(self) -> bool:
         """Whether it is SRTP."""
-        return self.protocol.upper() == "RTP/SAVP"
+        return self.protocol.upper() in SECURE
 
     @property
     def payload_types(self) -> tuple[int, ...]:
-        """The formats as numbers, in the order preferred."""
-        return tuple(
+        """The formats as numbers, in the order preferred; where none is listed, those that have a name."""
+        listed = tuple(
             int(one) for one in self.formats if one.isascii() and one.isdigit() and len(one) <= 3 and int(one) < 128
         )
+        return listed or tuple(one for one in self.names if one < 128)
 
     def codec_of(self, payload_type: int) -> str | None:
         """The codec that we know by this number: PCMA or PCMU at 8 kHz."""
@@ -91,13 +99,15 @@ class Media:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionDescription:
-    """A whole description. `address` is the session's, which media without one of their own share."""
+    """A whole description. `address` is the session's, which media without one of their own share, and `host` a name in its place.
+    `origin` is "" where no address stands there."""
 
     user: str = "-"
     session_id: int
     version: int
     origin: str
     address: str = ""
+    host: str = ""
     direction: Direction | None = None
     media: tuple[Media, ...]
 
@@ -114,7 +124,9 @@ class Rejected:
 class AudioSession:
     """What both ends will do. `codec` and `payload_type` are what we send; what may come is `accepts` (payload type to codec)
     and `events` (payload types of keys); `event_payload_type` None: they take no keys in RTP. `unlisted_events` are types that they
-    did not agree to and may use for keys all the same. `local_crypto` and `remote_crypto` are both there, or neither."""
+    did not agree to and may use for keys all the same. `local_crypto` and `remote_crypto`
+    are both there, or neither. `address` is "" where they name none: then it is learnt from what comes. `host`: the name that they
+    gave instead, to be looked up. `maxptime_ms`: what one packet may carry at most (RFC 8866, 6.4)."""
 
     address: str
     port: int
@@ -128,6 +140,8 @@ class AudioSession:
     may_receive: bool = True
     local_crypto: CryptoAttribute | None = None
     remote_crypto: CryptoAttribute | None = None
+    host: str = ""
+    maxptime_ms: int | None = None
 
     @property
     def held(self) -> bool:
@@ -138,95 +152,147 @@ class AudioSession:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
+Lines = list[tuple[str, str]]
+
+
 def parse(data: bytes) -> SessionDescription | None:
-    """The description; None where it is none, or beyond the bounds. Never raises."""
+    """The description; None where there is no media line in it. Never raises."""
+    return _read(data)[0]
+
+
+def flaws_of(data: bytes) -> tuple[str, ...]:
+    """What `parse` reads with goodwill in it, in words."""
+    return tuple(_read(data)[1][:FLAWS_MAX])
+
+
+def _read(data: bytes) -> tuple[SessionDescription | None, list[str]]:
+    flaws: list[str] = []
     if len(data) > BYTES_MAX:
-        return None
-    lines = data.decode("utf-8", "replace").splitlines()
-    if len(lines) > LINES_MAX:
-        return None
-    sections: list[list[tuple[str, str]]] = [[]]
-    for line in lines:
-        if not line.strip():
-            continue
-        kind, equals, value = line.partition("=")
-        if not equals or len(kind.strip()) != 1:
-            return None
-        if kind.strip() == "m":
-            if len(sections) > MEDIA_MAX:
-                return None
-            sections.append([])
-        sections[-1].append((kind.strip(), value.strip()))
+        flaws.append(f"more than {BYTES_MAX} bytes: the rest is not read")
+        data = data[: max(data.rfind(b"\n", 0, BYTES_MAX), data.rfind(b"\r", 0, BYTES_MAX), 0)]
+    if b"\0" in data:
+        flaws.append("a NUL")
+    sections = _sections(data.decode("utf-8", "replace").replace("\0", ""), flaws)
     head, *rest = sections
-    origin = next((value for kind, value in head if kind == "o"), None)
-    if not head or head[0][0] != "v" or origin is None:
-        return None
-    media = [_media(section) for section in rest]
-    if any(one is None for one in media):
-        return None
-    return _session(head, origin, tuple(one for one in media if one is not None))
-
-
-def _session(head: list[tuple[str, str]], origin: str, media: tuple[Media, ...]) -> SessionDescription | None:
-    parts = origin.split()
-    if len(parts) != 6:
-        return None
-    numbers = [int(part) if part.isascii() and part.isdigit() and len(part) <= 20 else 0 for part in parts[1:3]]
-    return SessionDescription(
-        user=parts[0],
+    if not rest:
+        return None, flaws
+    origin = next((value for kind, value in head if kind == "o"), "").split()
+    if len(origin) != 6:
+        flaws.append(f"o= of {len(origin)} words")
+    if not head or head[0][0] != "v":
+        flaws.append("it does not begin with v=")
+    numbers = [
+        int(part) if part.isascii() and part.isdigit() and len(part) <= 20 else 0 for part in (*origin[1:3], "", "")
+    ]
+    address, host = _connection(head)
+    description = SessionDescription(
+        user=origin[0] if origin else "-",
         session_id=numbers[0],
         version=numbers[1],
-        origin=parts[5],
-        address=_connection(head),
+        origin=next(filter(None, (_numeric(word) for word in reversed(origin[3:]))), ""),
+        address=address,
+        host=host,
         direction=_direction(head),
-        media=media,
+        media=tuple(_media(section, head, flaws) for section in rest),
+    )
+    if not all(media.address or address for media in description.media if media.port):
+        flaws.append("no c= with an address")
+    return description, flaws
+
+
+def _sections(text: str, flaws: list[str]) -> list[Lines]:
+    """The lines of the session, and of each m= line with what follows it. What is no line of SDP's is left out."""
+    sections: list[Lines] = [[]]
+    lines = _LINE_END.split(text)
+    if len(lines) > LINES_MAX:
+        flaws.append(f"more than {LINES_MAX} lines: the rest is not read")
+    for n, line in enumerate(lines[:LINES_MAX], 1):
+        kind, equals, value = line.partition("=")
+        kind = kind.strip().lower()
+        if not equals or len(kind) != 1:
+            if line.strip():
+                flaws.append(f"line {n} is none of SDP's")
+            continue
+        if kind == "m":
+            if len(sections) > MEDIA_MAX:
+                flaws.append(f"more than {MEDIA_MAX} media: the rest is not read")
+                break
+            sections.append([])
+        sections[-1].append((kind, value.strip()))
+    return sections
+
+
+def _media(section: Lines, head: Lines, flaws: list[str]) -> Media:
+    """One m= line. Where it cannot be read it keeps its place, with port 0: places tell which line answers which (RFC 3264, 6)."""
+    kind, port_text, *words = (*section[0][1].split(), "", "")[: max(2, len(section[0][1].split()))]
+    number = port_text.partition("/")[0]
+    port = int(number) if number.isascii() and number.isdigit() and len(number) <= 5 and int(number) < 65_536 else -1
+    if port < 0:
+        flaws.append("an m= line without a port")
+    named = bool(words) and not words[0].isdigit()
+    attributes = _attributes([*head, *section[1:]])  # those of the session are what the m= line does not say itself
+    address, host = _connection(section[1:])
+    return Media(
+        kind=kind.lower() or "unknown",
+        port=max(port, 0),
+        protocol=words[0] if named else "RTP/AVP",
+        formats=tuple(words[1:] if named else words),
+        address=address,
+        host=host,
+        direction=_direction(section[1:]),
+        **attributes,
     )
 
 
-def _media(section: list[tuple[str, str]]) -> Media | None:
-    line = _MEDIA.fullmatch(section[0][1])
-    if line is None or int(line[2]) > 65_535:
-        return None
-    names, parameters, crypto = dict[int, str](), dict[int, str](), list[CryptoAttribute]()
-    ptime_ms = None
-    for kind, value in section[1:]:
+class _Attributes(TypedDict):
+    names: dict[int, str]
+    parameters: dict[int, str]
+    ptime_ms: int | None
+    maxptime_ms: int | None
+    crypto: tuple[CryptoAttribute, ...]
+
+
+def _attributes(lines: Lines) -> _Attributes:
+    """What a= lines say; those that cannot be read say nothing."""
+    found = _Attributes(names={}, parameters={}, ptime_ms=None, maxptime_ms=None, crypto=())
+    for kind, value in lines:
         name, _, text = value.partition(":")
+        name, text = name.strip().lower(), text.strip()
         if kind != "a":
             continue
-        if name == "rtpmap" and (mapped := _RTPMAP.fullmatch(text.strip())):
-            names[int(mapped[1])] = f"{mapped[2]}/{mapped[3]}".upper()
+        if name == "rtpmap" and (mapped := _RTPMAP.fullmatch(text)):
+            found["names"][int(mapped[1])] = f"{mapped[2]}/{int(mapped[3])}".upper()
         elif name == "fmtp":
-            number, _, said = text.strip().partition(" ")
+            number, _, said = text.partition(" ")
             if number.isascii() and number.isdigit() and len(number) <= 3:
-                parameters[int(number)] = said.strip()
-        elif name == "crypto" and (found := _CRYPTO.fullmatch(text.strip())):
-            crypto.append(CryptoAttribute(tag=int(found[1]), suite=found[2], key=found[3]))
-        elif name == "ptime" and text.strip().isascii() and text.strip().isdigit() and len(text.strip()) <= 4:
-            ptime_ms = int(text)
-    return Media(
-        kind=line[1].lower(),
-        port=int(line[2]),
-        protocol=line[4],
-        formats=tuple(line[5].split()),
-        names=names,
-        parameters=parameters,
-        address=_connection(section[1:]),
-        direction=_direction(section[1:]),
-        ptime_ms=ptime_ms,
-        crypto=tuple(crypto),
-    )
+                found["parameters"][int(number)] = said.strip()
+        elif name == "crypto" and (line := _CRYPTO.fullmatch(text)):
+            one = CryptoAttribute(tag=int(line[1]), suite=line[2], key=line[3])
+            found["crypto"] = (*found["crypto"], one)
+        elif name == "ptime" and (time := _PTIME.fullmatch(text)):
+            found["ptime_ms"] = int(time[1])
+        elif name == "maxptime" and (time := _PTIME.fullmatch(text)) and int(time[1]):
+            found["maxptime_ms"] = int(time[1])
+    return found
 
 
-def _connection(lines: Sequence[tuple[str, str]]) -> str:
+def _connection(lines: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """(address, "") of the c= lines, or ("", name) where they give a name, which has to be looked up (RFC 8866, 5.7)."""
+    host = ""
     for kind, value in lines:
-        if kind == "c" and (found := _ADDRESS.fullmatch(value)) and (address := _numeric(found[2])):
-            return address
-    return ""
+        if kind != "c":
+            continue
+        words = [word.partition("/")[0].strip("[]") for word in value.split()]
+        for word in words:
+            if address := _numeric(word):
+                return address, ""
+        if words and not host and words[-1].upper() not in ("IN", "IP4", "IP6") and _HOST.fullmatch(words[-1]):
+            host = words[-1]
+    return "", host
 
 
 def _numeric(text: str) -> str:
-    """The address, spelt as the system spells that of a packet; "" for a name, which would have to be looked up while the call
-    waits, and none is ever sent."""
+    """The address, spelt as the system spells that of a packet; "" for anything else."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -237,7 +303,7 @@ def _direction(lines: Sequence[tuple[str, str]]) -> Direction | None:
     for kind, value in lines:
         if kind == "a":
             for direction in _DIRECTIONS:
-                if value == direction:
+                if value.lower() == direction:
                     return direction
     return None
 
@@ -276,192 +342,3 @@ def _media_lines(media: Media) -> list[str]:
 
 def _net(address: str) -> str:
     return f"IP6 {address}" if ":" in address else f"IP4 {address}"
-
-
-# --- offer and answer ------------------------------------------------------------------------------------------------
-
-
-def offer(
-    *,
-    address: str,
-    port: int,
-    session_id: int,
-    version: int,
-    codecs: Sequence[str],
-    crypto: Sequence[CryptoAttribute] = (),
-    events: bool = True,
-    before: SessionDescription | None = None,
-) -> SessionDescription:
-    """Our offer: these codecs in this order, keys as telephone events where `events`, 20 ms; SRTP where there is `crypto`.
-    In a call, `before` is our last description, offer or answer: its lines stay in their places (RFC 3264, 8)."""
-    types = [STATIC[codec] for codec in codecs]
-    names = {STATIC[codec]: f"{codec}/{CLOCK}" for codec in codecs}
-    parameters: dict[int, str] = {}
-    if events:
-        types.append(EVENT_PAYLOAD_TYPE)
-        names[EVENT_PAYLOAD_TYPE] = f"TELEPHONE-EVENT/{CLOCK}"
-        parameters[EVENT_PAYLOAD_TYPE] = EVENTS
-    media = Media(
-        port=port,
-        protocol="RTP/SAVP" if crypto else "RTP/AVP",
-        formats=tuple(str(one) for one in types),
-        names=names,
-        parameters=parameters,
-        crypto=tuple(crypto),
-        ptime_ms=20,
-        direction="sendrecv",
-    )
-    lines = (media,) if before is None else tuple(media if line.port else _refused(line) for line in before.media)
-    return SessionDescription(session_id=session_id, version=version, origin=address, address=address, media=lines)
-
-
-def _refused(media: Media) -> Media:
-    """The line with port 0 (RFC 3264, 6 and 8.2): no such stream."""
-    return Media(kind=media.kind, port=0, protocol=media.protocol, formats=media.formats or ("0",))
-
-
-def answer(
-    remote: SessionDescription,
-    *,
-    address: str,
-    port: int,
-    session_id: int,
-    version: int,
-    codecs: Sequence[str],
-    crypto: Sequence[CryptoAttribute] = (),
-    events: bool = True,
-) -> SessionDescription | Rejected:
-    """Our answer to an offer: its first audio that we can do, with its own numbers; every other line with port 0 (RFC 3264, 6)."""
-    lines: list[Media] = []
-    taken = False
-    for media in remote.media:
-        line = None if taken else _answer_line(remote, media, port, codecs, crypto, events=events)
-        taken = taken or line is not None
-        lines.append(line or _refused(media))
-    if not taken:
-        return Rejected("no audio with PCMA or PCMU at 8 kHz" + (" and SRTP" if crypto else ""))
-    return SessionDescription(
-        session_id=session_id, version=version, origin=address, address=address, media=tuple(lines)
-    )
-
-
-def _answer_line(
-    remote: SessionDescription,
-    media: Media,
-    port: int,
-    codecs: Sequence[str],
-    crypto: Sequence[CryptoAttribute],
-    *,
-    events: bool,
-) -> Media | None:
-    if media.kind != "audio" or media.port == 0 or media.secure != bool(crypto) or not _rtp(media):
-        return None
-    known = [one for one in media.payload_types if media.codec_of(one) in codecs]
-    if not known:
-        return None
-    keys: tuple[CryptoAttribute, ...] = ()
-    if crypto:
-        theirs = next((one for one in media.crypto if one.suite in SRTP_SUITES), None)
-        ours = next((one for one in crypto if theirs is not None and one.suite == theirs.suite), None)
-        if theirs is None or ours is None:
-            return None
-        keys = (replace(ours, tag=theirs.tag),)
-    keys_as = media.events()[:1] if events else ()
-    numbers = (known[0], *keys_as)
-    names = {known[0]: f"{media.codec_of(known[0])}/{CLOCK}", **dict.fromkeys(keys_as, f"TELEPHONE-EVENT/{CLOCK}")}
-    return Media(
-        port=port,
-        protocol=media.protocol,
-        formats=tuple(str(one) for one in numbers),
-        names=names,
-        parameters=dict.fromkeys(keys_as, EVENTS),
-        crypto=keys,
-        ptime_ms=20,
-        direction=_MIRRORED[_effective(remote, media)],
-    )
-
-
-def agreed(local: SessionDescription, remote: SessionDescription) -> AudioSession | Rejected:
-    """What follows for us from our description and theirs, whichever was the offer."""
-    found = _pair(local, remote)
-    if found is None:
-        return Rejected("the audio was refused")
-    ours, theirs = found
-    address = theirs.address or remote.address
-    if not address:
-        return Rejected("no address for the audio")
-    send = next((one for one in theirs.payload_types if theirs.codec_of(one) and _ours(ours, theirs, one)), None)
-    if send is None:
-        return Rejected("no codec in common")
-    codec = theirs.codec_of(send)
-    assert codec is not None
-    crypto = _crypto(ours, theirs)
-    if isinstance(crypto, Rejected):
-        return crypto
-    accepts = {
-        number: name for media in (ours, theirs) for number in media.payload_types if (name := media.codec_of(number))
-    }
-    events = _events(ours, theirs)
-    way = _effective(remote, theirs)
-    held = address in NOWHERE
-    return AudioSession(
-        address=address,
-        port=theirs.port,
-        codec=codec,
-        payload_type=send,
-        accepts=accepts,
-        event_payload_type=events[0] if events and ours.events() else None,
-        events=frozenset((*events, *ours.events())) if events else frozenset(),
-        unlisted_events=_unlisted(ours, theirs) - frozenset(accepts),
-        may_send=way in ("sendrecv", "recvonly") and not held,
-        may_receive=way in ("sendrecv", "sendonly"),
-        local_crypto=crypto[0],
-        remote_crypto=crypto[1],
-    )
-
-
-def _pair(local: SessionDescription, remote: SessionDescription) -> tuple[Media, Media] | None:
-    """The audio lines of both sides that belong together (RFC 3264, 6: by their place)."""
-    for ours, theirs in zip(local.media, remote.media, strict=False):
-        usable = ours.kind == "audio" and theirs.kind == "audio" and ours.port and theirs.port
-        if usable and _rtp(theirs) and ours.secure == theirs.secure:
-            return ours, theirs
-    return None
-
-
-def _events(ours: Media, theirs: Media) -> tuple[int, ...]:
-    """Their payload types of keys. Some answer with our own number alone: a dynamic type that they do not name again (RFC 3264, 6.1)
-    is what the offer says."""
-    unnamed = tuple(one for one in ours.events() if one in theirs.payload_types and one not in theirs.names)
-    return (*theirs.events(), *unnamed)
-
-
-def _unlisted(ours: Media, theirs: Media) -> frozenset[int]:
-    """The types that somebody uses for keys who has agreed to none: those of our offer, or what everybody uses. Not those that they
-    say are something else."""
-    types = ours.events() or (EVENT_PAYLOAD_TYPE,)
-    return frozenset(one for one in types if theirs.names.get(one, "TELEPHONE-EVENT").startswith("TELEPHONE-EVENT"))
-
-
-def _ours(ours: Media, theirs: Media, number: int) -> bool:
-    codec = theirs.codec_of(number)
-    return any(ours.codec_of(one) == codec for one in ours.payload_types)
-
-
-def _crypto(ours: Media, theirs: Media) -> tuple[CryptoAttribute | None, CryptoAttribute | None] | Rejected:
-    if not ours.secure:
-        return None, None
-    """The answer is to one of the offer's lines: it has its tag and its suite (RFC 4568, 5.1.3)."""
-    for remote in theirs.crypto:
-        for local in ours.crypto:
-            if (remote.tag, remote.suite) == (local.tag, local.suite) and remote.suite in SRTP_SUITES:
-                return local, remote
-    return Rejected("no way to encrypt in common")
-
-
-def _rtp(media: Media) -> bool:
-    return media.protocol.upper() in ("RTP/AVP", "RTP/SAVP")
-
-
-def _effective(session: SessionDescription, media: Media) -> Direction:
-    return media.direction or session.direction or "sendrecv"

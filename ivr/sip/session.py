@@ -74,6 +74,11 @@ class Session:
         """The dialog as it is now."""
         return self._side.dialog
 
+    @property
+    def peer(self) -> str:
+        """The host where requests of this call go: the likeliest one for audio, where they name none."""
+        return self._side.hop.host
+
     def start(self, message: Request | Response, now: float) -> None:
         """The call is up; `message` is the other side's part of the handshake, which tells what it can and asks for."""
         self._updates = "UPDATE" in {method.upper() for method in message.headers.elements("Allow")}

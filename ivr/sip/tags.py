@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+from ivr.sip.headers import parse_cseq
 from ivr.sip.message import Request
 
 
@@ -17,6 +18,8 @@ class Tags:
 
     def of(self, request: Request) -> str:
         """The tag of our answers to this request."""
-        names = (request.call_id, request.from_.tag or "", str(request.cseq.number), request.via.branch or "")
+        via, cseq = request.top_via, parse_cseq(request.headers.get("CSeq") or "")
+        number = "" if cseq is None else str(cseq.number)
+        names = (request.call_id, request.from_.tag or "", number, "" if via is None else via.branch or "")
         octets = "\n".join(names).encode("utf-8", "surrogateescape")
         return hmac.new(self._secret, octets, hashlib.sha256).hexdigest()[:16]

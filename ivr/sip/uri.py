@@ -100,6 +100,14 @@ def _sip(scheme: str, rest: str) -> SipUri | None:
     )
 
 
+def without_blanks(uri: str) -> str:
+    """The URI as its sender meant it: blanks within its user part are escaped, all others left out (RFC 4475, 3.1.2.8)."""
+    if not any(character.isspace() for character in uri):
+        return uri
+    user, at, rest = uri.rpartition("@")
+    return "%20".join(user.split()) + at + "".join(rest.split())
+
+
 def parse_host_port(text: str) -> tuple[str, int | None] | None:
     """(host without brackets, port) of ``host[:port]``; None where it is none."""
     text = text.strip()
@@ -146,7 +154,8 @@ def written_params(params: Mapping[str, str | None]) -> str:
     )
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~\[\]:/@$&()]+")
+_PLAIN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~\[\]:/@$&()#^{|}]+")
+"""Tokens, hosts, and what some write as one: a tag or a branch goes back as it came (RFC 3261, 8.2.6.2 and 12.2.1.1)."""
 
 
 def _plain(value: str) -> bool:

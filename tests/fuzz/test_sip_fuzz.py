@@ -38,11 +38,14 @@ def test_any_octets_are_parsed(data: bytes) -> None:
     assert isinstance(message, Request | Response | Malformed | KeepAlive)
     if isinstance(message, Malformed):
         assert 400 <= message.status < 600
-        message_to_answer = message.request
+        message_to_answer = None
+        if message.request is not None:  # what cannot be read goes back as it is
+            assert encode(response_to(message.request, message.status, to_tag="t"))
     else:
         message_to_answer = message if isinstance(message, Request) else None
     if isinstance(message, Request | Response):
-        assert all((message.via.host, message.call_id, message.from_.uri, message.to.uri, message.cseq.method))
+        assert all((message.via.host, message.from_.uri, message.to.uri, message.cseq.method))
+        assert message.call_id or isinstance(message, Response)
         again = parse(encode(message))
         assert isinstance(again, type(message))
         assert again.headers.without("Content-Length") == message.headers.without("Content-Length")

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from ivr.call import CallResult
-from ivr.endpoint import Endpoint, EndpointConfig, Order
+from ivr.endpoint import Endpoint
 from ivr.menu import Variable
+from ivr.orders import EndpointConfig, Order
 from ivr.rtp.packet import RtpPacket, written
 from ivr.sip import sdp
 from ivr.sip.agent import Admitted

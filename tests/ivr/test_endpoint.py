@@ -19,9 +19,10 @@ from ivr.audio.machine import GreetingListener
 from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound, silence
 from ivr.call import CallOptions, CallResult
-from ivr.endpoint import Conversation, Endpoint, EndpointConfig, Handle, IncomingHandler, Order
+from ivr.endpoint import Endpoint, Handle, IncomingHandler
 from ivr.flow import FAILED, parse_flow
 from ivr.menu import Dialogue, Event, HungUp, Variable
+from ivr.orders import Conversation, EndpointConfig, Order
 from ivr.phone import Behaviour, PhoneSimulator
 from ivr.rtp.srtp import transform_of
 from ivr.sip.agent import Admission, Admitted, Doorkeeper, Dropped

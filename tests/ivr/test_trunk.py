@@ -14,7 +14,8 @@ from ivr import trunk as module
 from ivr.audio.prompts import Prompts
 from ivr.audio.sound import Sound
 from ivr.audio.speech import SpeechUnavailable
-from ivr.endpoint import Conversation, Endpoint, EndpointConfig
+from ivr.endpoint import Endpoint
+from ivr.orders import Conversation, EndpointConfig
 from ivr.sip.agent import Dropped
 from ivr.sip.digest import Credentials
 from ivr.sip.headers import Headers

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ivr.sip import sdp
+from ivr.sip import offers, sdp
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.sdp import AudioSession, CryptoAttribute, Rejected, SessionDescription
 
@@ -29,12 +29,12 @@ def answered(
     events: bool = True,
 ) -> tuple[SessionDescription, AudioSession] | Rejected:  # fmt: skip
     """Our answer to their offer, and what follows."""
-    ours = sdp.answer(
+    ours = offers.answer(
         remote, address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=codecs, crypto=crypto, events=events
     )
     if isinstance(ours, Rejected):
         return ours
-    agreed = sdp.agreed(ours, remote)
+    agreed = offers.agreed(ours, remote)
     assert isinstance(agreed, AudioSession)
     return ours, agreed
 
@@ -44,10 +44,10 @@ def offered(
     events: bool = True,
 ) -> AudioSession | Rejected:  # fmt: skip
     """What follows from our offer and their answer."""
-    ours = sdp.offer(
+    ours = offers.offer(
         address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=codecs, crypto=crypto, events=events
     )
-    return sdp.agreed(ours, remote)
+    return offers.agreed(ours, remote)
 
 
 # --- codecs and payload types ----------------------------------------------------------------------------------------
@@ -85,16 +85,19 @@ def test_the_offerers_order_and_numbers_count(
 @pytest.mark.parametrize(
     "lines",
     [
-        [],
         ["m=audio 0 RTP/AVP 8"],
         ["m=audio 4000 RTP/AVP 9"],
         ["m=audio 4000 RTP/AVP 8", "a=rtpmap:8 PCMA/16000"],
         ["m=audio 4000 RTP/SAVP 8", f"a=crypto:1 {S80} inline:{THEIRS}"],
-        ["m=audio 4000 RTP/AVPF 8"],
+        ["m=audio 4000 RTP/SAVPF 8"],
         ["m=audio 4000 UDP/TLS/RTP/SAVPF 8"],
         ["m=video 4000 RTP/AVP 8"],
         ["m=image 4000 udptl t38"],
         ["m=audio 4000 RTP/AVP 101", MAPPED],
+        ["m=audio 4000 RTP/AVP 8", "c=IN IP4 224.2.1.1/127/3"],
+        ["m=audio 70000 RTP/AVP 8"],
+        ["m=audio"],
+        ["m="],
     ],
 )
 def test_what_we_cannot_do_is_rejected(lines: list[str]) -> None:
@@ -102,12 +105,28 @@ def test_what_we_cannot_do_is_rejected(lines: list[str]) -> None:
     assert isinstance(offered(description(*lines)), Rejected)
 
 
-def test_without_an_address_there_is_no_audio() -> None:
-    assert isinstance(offered(description("m=audio 4000 RTP/AVP 8", address="")), Rejected)
-    assert isinstance(offered(description("m=audio 4000 RTP/AVP 8", address="name.example")), Rejected)
-    found = offered(description("m=audio 4000 RTP/AVP 8", "c=IN IP6 2001:db8::9", address=""))
+@pytest.mark.parametrize(
+    ("lines", "address", "expected", "host"),
+    [
+        (["m=audio 4000 RTP/AVP 8"], "", "203.0.113.9", ""),  # that of o=
+        (["m=audio 4000 RTP/AVP 8"], "name.example", "203.0.113.9", "name.example"),  # that of o= until it is looked up
+        (["m=audio 4000 RTP/AVP 8", "c=IN IP4 other.example."], "203.0.113.7", "203.0.113.9", "other.example."),
+        (["m=audio 4000 RTP/AVP 8", "m=video 0 RTP/AVP 31", "c=IN IP4 203.0.113.8"], "", "203.0.113.8", ""),
+        (["m=audio 4000 RTP/AVP 8", "c=IN IP6 2001:db8::9"], "", "2001:db8::9", ""),
+        (["m=audio 4000 RTP/AVP 8", "c=IN IP6 [2001:db8::9]"], "", "2001:db8::9", ""),
+        (["m=audio 4000 RTP/AVP 8", "c=ip4 203.0.113.8/127"], "", "203.0.113.8", ""),
+        (["m=audio 4000 RTP/AVP 8", "c=203.0.113.8 "], "", "203.0.113.8", ""),
+        (["m=audio 4000 RTP/AVP 8", "c=IN IP4 999.1.2.3"], "", "203.0.113.9", ""),  # no name either
+        (["m=audio 4000 RTP/AVP 8", "c="], "", "203.0.113.9", ""),
+    ],
+)
+def test_where_the_audio_is(lines: list[str], address: str, expected: str, host: str) -> None:
+    found = offered(description(*lines, address=address))
     assert isinstance(found, AudioSession)
-    assert found.address == "2001:db8::9"
+    assert (found.address, found.host) == (expected, host)
+    nowhere = answered(description(*lines, address=address))
+    assert not isinstance(nowhere, Rejected)
+    assert nowhere[1].host == host
 
 
 def test_an_address_is_spelt_as_the_system_spells_that_of_a_packet() -> None:
@@ -304,21 +323,82 @@ def test_keys_are_in_no_representation() -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
-    [
-        b"", b"x", b"v=0\r\n", b"o=- 1 1 IN IP4 1.2.3.4\r\nv=0\r\n", b"v=0\r\no=- 1 1 IN IP4\r\n", b"v=0\no=a\n",
-        b"v=0\no=- 1 1 IN IP4 1.2.3.4\nm=audio\n", b"v=0\no=- 1 1 IN IP4 1.2.3.4\nm=audio 70000 RTP/AVP 0\n",
-        b"v=0\no=- 1 1 IN IP4 1.2.3.4\n" + b"m=audio 1 RTP/AVP 0\n" * 17, b"v=0\n" * 600, b"v" * 20_000,
-    ],
-)  # fmt: skip
+    "data", [b"", b"x", b"v=0\r\n", b"o=- 1 1 IN IP4 1.2.3.4\r\nv=0\r\n", b"v=0\n" * 600, b"v" * 20_000, b"\0" * 99]
+)
 def test_what_is_no_description(data: bytes) -> None:
     assert sdp.parse(data) is None
 
 
+GOOD = [
+    "v=0", "o=- 7 1 IN IP4 203.0.113.9", "s=-", "c=IN IP4 203.0.113.9", "t=0 0", "m=audio 4000 RTP/AVP 8 101",
+    "a=rtpmap:8 PCMA/8000", MAPPED, "a=fmtp:101 0-15", "a=sendrecv",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("v=0", ""), ("v=0", "v=1"), ("v=0", "no line of its"), ("o=- 7 1 IN IP4 203.0.113.9", ""),
+        ("o=- 7 1", "o=- - 7 1"), ("o=- 7 1 IN", "o=7 1 IN"), ("o=- 7 1 IN IP4 203.0.113.9", "o=My phone 2.0"),
+        ("o=- 7 1", "o=- 99999999999999999999999 x"), ("s=-", "s"), ("s=-", "s=\x00"), ("s=-", "sess=x"),
+        ("s=-", "s=\udcff"), ("t=0 0", "t=now"), ("t=0 0", "b=AS:x"), ("t=0 0", "t=0 0\0"), ("t=0 0", "=\n\n ="),
+        ("c=IN IP4 203.0.113.9", "c=IN IP4 203.0.113.9  "), ("c=IN IP4 203.0.113.9", "c = in ip4\t203.0.113.9"),
+        ("m=audio 4000", "M=audio 4000"), ("m=audio 4000", "m=audio  4000/2 "), ("RTP/AVP 8", "rtp/avp 8"),
+        ("RTP/AVP 8", "RTP/AVPF 8"), ("RTP/AVP 8 101", "8 101"), ("RTP/AVP 8 101", "RTP/AVP 8 8 101 8 101 x 999 -1"),
+        ("a=rtpmap:8 PCMA/8000", ""), ("a=rtpmap:8 PCMA/8000", "a=rtpmap:8 PCMA"), ("PCMA/8000", "pcma/08000/1"),
+        ("PCMA/8000", "PCMA / 8000 "), ("a=rtpmap:8", "a=RTPMAP: 8"), ("a=rtpmap:8 PCMA/8000", "a=rtpmap"),
+        ("a=fmtp:101 0-15", "a=fmtp"), ("a=fmtp:101 0-15", "a=fmtp:101"), ("a=fmtp:101", "a=fmtp:\u0661"),
+        ("a=sendrecv", "a=SendRecv"), ("a=sendrecv", "a=ptime:20.0\na=maxptime:x"), ("a=sendrecv", "a=sendrecv\0"),
+        ("a=sendrecv", "a=ice-ufrag:x\na=candidate:1 1 UDP 1 1.2.3.4 5 typ host\na=fingerprint:sha-1 00\na=setup:actpass"),
+        ("a=sendrecv", "a=sendrecv\nm=audio 4002 RTP/AVP 0\nm=video 0 RTP/AVP 31\nm=\nm=x"),
+        ("a=sendrecv", "z" * 17_000), ("a=sendrecv", "a=x\n" * 600), ("a=sendrecv", "m=audio 9 RTP/AVP 0\n" * 40),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["\r\n", "\n", "\r", " \r\n"])
+def test_a_line_that_nobody_needs_may_be_anything(old: str, new: str, end: str) -> None:
+    text = end.join(GOOD).replace(old, new.replace("\n", end), 1) + end
+    remote = sdp.parse(text.encode("utf-8", "surrogateescape"))
+    assert remote is not None
+    for found in (offered(remote), answered(remote)):
+        assert not isinstance(found, Rejected)
+        session = found if isinstance(found, AudioSession) else found[1]
+        assert (session.address, session.port, session.codec) == ("203.0.113.9", 4000, "PCMA")
+        assert (session.event_payload_type, session.may_send, session.may_receive) == (101, True, True)
+
+
+def test_what_is_read_with_goodwill_is_named() -> None:
+    text = "\n".join(GOOD)
+    assert sdp.flaws_of(text.encode()) == ()
+    for old, new, flaw in (
+        ("v=0\n", "", "it does not begin with v="), ("s=-", "s", "line 3 is none of SDP's"), ("s=-", "s=\0", "a NUL"),
+        ("o=-", "o=- -", "o= of 7 words"), ("c=", "b=", "no c= with an address"), ("4000", "x", "an m= line without a port"),
+        ("a=sendrecv", "a=x\n" * 500, "more than 500 lines: the rest is not read"),
+        ("a=sendrecv", "m=x 1\n" * 17, "more than 16 media: the rest is not read"),
+        ("a=sendrecv", "a" * 17_000, "more than 16384 bytes: the rest is not read"),
+    ):  # fmt: skip
+        assert flaw in sdp.flaws_of(text.replace(old, new, 1).encode())
+    assert len(sdp.flaws_of(b"x\n" * 400)) == sdp.FLAWS_MAX
+
+
+def test_lines_out_of_order_are_read() -> None:
+    text = "a=rtpmap:97 telephone-event/8000\na=rtpmap:96 PCMA/8000\nm=audio 4000 RTP/AVP 96 97\nc=IN IP4 203.0.113.9\nv=0\n"
+    found = offered(sdp.parse(text.encode()) or description())
+    assert isinstance(found, AudioSession)
+    assert (found.payload_type, found.event_payload_type, found.address) == (96, 97, "203.0.113.9")
+
+
+def test_an_answer_whose_audio_is_not_in_its_place_counts() -> None:
+    found = offered(description("m=audio 0 RTP/AVP 8", "m=audio 4002 RTP/AVP 0"))
+    assert isinstance(found, AudioSession)
+    assert (found.port, found.codec) == (4002, "PCMU")
+
+
 def test_a_description_is_written_as_it_is_read() -> None:
     for ours in (
-        sdp.offer(address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=("PCMA",), crypto=OURS),
-        sdp.offer(address="2001:db8::1", port=40_000, session_id=1, version=2, codecs=("PCMU", "PCMA"), events=False),
+        offers.offer(address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=("PCMA",), crypto=OURS),
+        offers.offer(
+            address="2001:db8::1", port=40_000, session_id=1, version=2, codecs=("PCMU", "PCMA"), events=False
+        ),
     ):
         assert sdp.parse(sdp.encode(ours)) == ours
 
@@ -335,11 +415,11 @@ def test_line_ends_and_blanks_of_the_field_are_taken() -> None:
 
 def offered_again(before: SessionDescription) -> SessionDescription:
     """Our next offer in the call."""
-    return sdp.offer(address="192.0.2.1", port=40_000, session_id=1, version=3, codecs=("PCMA",), before=before)
+    return offers.offer(address="192.0.2.1", port=40_000, session_id=1, version=3, codecs=("PCMA",), before=before)
 
 
 def test_an_offer_in_a_call_keeps_the_lines_of_the_one_before_in_their_places() -> None:
-    first = sdp.offer(address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=("PCMA",))
+    first = offers.offer(address="192.0.2.1", port=40_000, session_id=1, version=2, codecs=("PCMA",))
     assert [(line.kind, line.port) for line in offered_again(first).media] == [("audio", 40_000)]
     found = answered(description("m=video 5000 RTP/AVP 31", "m=audio 5004 RTP/AVP 8", "m=image 5008 udptl t38"))
     assert not isinstance(found, Rejected)
@@ -349,7 +429,7 @@ def test_an_offer_in_a_call_keeps_the_lines_of_the_one_before_in_their_places() 
     ]  # fmt: skip
     assert sdp.parse(sdp.encode(again)) == again
     theirs = description("m=video 0 RTP/AVP 31", "m=audio 5006 RTP/AVP 8", "m=image 0 udptl t38")
-    agreed = sdp.agreed(again, theirs)
+    agreed = offers.agreed(again, theirs)
     assert isinstance(agreed, AudioSession)
     assert agreed.port == 5006
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from ivr.sip.events import reasons_of, retry_after
-from ivr.sip.headers import CSeq, Headers, NameAddr, Reason, parse_cseq, parse_name_addr, parse_reason, parse_via
+from ivr.sip.headers import (
+    CSeq,
+    Headers,
+    NameAddr,
+    Reason,
+    parse_cseq,
+    parse_name_addr,
+    parse_party,
+    parse_reason,
+    parse_via,
+)
 from ivr.sip.message import Malformed, Request, Response, encode, parse
 from ivr.sip.session_timer import SessionTimer, min_se, session_expires
 from ivr.sip.uri import SipUri, TelUri, parse_host_port, parse_params, parse_uri, split_outside_quotes
@@ -111,11 +121,39 @@ def test_addresses(text: str, display: str, uri: str, tag: str | None) -> None:
     assert parse_name_addr(str(found)) == found
 
 
-@pytest.mark.parametrize(
-    "text", ["", "*", '"open <sip:a@b>', "<sip:a@b", "<sip:a@b> x", '"a" sip:a@b', "<sip:a b@c>", "nothing"]
-)
+@pytest.mark.parametrize("text", ["", "*", "nothing", "<>", "<nothing>;tag=1", '"open <a@b>', "a@b;tag=1", ";tag=1"])
 def test_addresses_that_are_none(text: str) -> None:
     assert parse_name_addr(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "display", "uri", "tag"),
+    [
+        ('"open <sip:a@b>;tag=1', "open", "sip:a@b", "1"),
+        ('""unknown"" <sip:a@b>;tag=1', "unknown", "sip:a@b", "1"),
+        ('"Joe "the boss" Hill" <sip:a@b>;tag=1', 'Joe "the boss" Hill', "sip:a@b", "1"),
+        ('"ends in \\" <sip:a@b>;tag=1', "ends in \\", "sip:a@b", "1"),
+        ("O'Neil, \"x <sip:a@b>;tag=1", "O'Neil, \"x", "sip:a@b", "1"),
+        ('"a" sip:a@b;tag=1', "a", "sip:a@b", "1"),
+        ("<sip:a@b;tag=1", "", "sip:a@b", "1"),
+        ("<sip:a@b> x;tag=1", "", "sip:a@b", "1"),
+        ("<sip:a b@c d>;tag=1", "", "sip:a%20b@cd", "1"),
+        ("sip:anna b@c;tag=1", "", "sip:anna%20b@c", "1"),
+        ("<tel:+1 202 555>;tag=1", "", "tel:+1202555", "1"),
+        ('"<sip:x@y>;tag=2" <sip:a@b>;tag=1', "<sip:x@y>;tag=2", "sip:a@b", "1"),
+        ("\udce9t\udce9 <sip:a@b>;tag=1", "\udce9t\udce9", "sip:a@b", "1"),
+        ("Unknown;tag=1", "", "sip:anonymous@anonymous.invalid", "1"),
+        ("<>;tag=1", "", "sip:anonymous@anonymous.invalid", "1"),
+        ("<sip:a@b>;" + "x;" * 10 + ";".join(f"p{n}" for n in range(80)) + ";tag=1", "", "sip:anonymous@anonymous.invalid", "1"),
+        ("<sip:a@b>;tag=1 Date: today", "", "sip:a@b", "1"),
+        ("<sip:a@b>;tag=", "", "sip:a@b", None),
+        ("", "", "sip:anonymous@anonymous.invalid", None),
+    ],
+)  # fmt: skip
+def test_of_a_from_only_the_tag_is_needed(text: str, display: str, uri: str, tag: str | None) -> None:
+    found = parse_party(text)
+    assert (found.display, found.uri, found.tag) == (display, uri, tag)
+    assert parse_party(str(found)).tag == tag
 
 
 @pytest.mark.parametrize(
@@ -142,7 +180,8 @@ def test_vias_that_are_none(text: str) -> None:
     ("text", "expected"),
     [
         ("1 INVITE", CSeq(1, "INVITE")), (" 0  BYE ", CSeq(0, "BYE")), ("2147483647 X", CSeq(2**31 - 1, "X")),
-        ("2147483648 X", None), ("-1 X", None), ("1", None), ("INVITE", None), ("1 A B", None), ("\u0661 X", None),
+        ("2147483648 X", None), ("-1 X", None), ("1", None), ("INVITE", None), ("1 A Date: x", CSeq(1, "A")), ("\u0661 X", None),
+        ("0000000000001 invite", CSeq(1, "INVITE")), ("1 Xy", CSeq(1, "Xy")),
     ],
 )  # fmt: skip
 def test_cseqs(text: str, expected: CSeq | None) -> None:
@@ -223,7 +262,7 @@ def test_nobody_can_put_a_header_into_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("Call-ID", "2"), ("CSeq", "2 BYE"), ("From", "<sip:x@y>"), ("Content-Length", "5")]
+    ("field", "value"), [("Call-ID", "2"), ("CSeq", "2 BYE"), ("From", "<sip:x@y>"), ("To", "<sip:a@b>;tag=1")]
 )
 def test_fields_that_may_come_once_and_come_twice_are_refused(field: str, value: str) -> None:
     text = (
