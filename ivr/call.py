@@ -200,7 +200,7 @@ class Call:
             self._background(self._look_up(agreed.host))
         known = self._looked_up[1] if agreed.host == self._looked_up[0] else ""
         agreed = replace(agreed, address=known or agreed.address or session.peer)
-        self._stream.configure(agreed, self._clock(), self._secured(agreed))
+        self._stream.configure(agreed, self._clock(), self._secured(agreed), peers=session.peers)
         self._look_for_keys(self._inband)
         self._stream.listening = self._inband or self._listening
 

@@ -126,7 +126,9 @@ class Endpoint:
         self._incoming = incoming
         self._admit = admit
         self._ears = Ears()
-        self._engine = MediaEngine(host=config.host, ports=config.rtp_ports, listeners=(self._ears,))
+        self._engine = MediaEngine(
+            host=config.host, ports=config.rtp_ports, listeners=(self._ears,), trusted=config.trusted
+        )
         self._driver = Driver(
             host=config.host, port=config.port, transport=config.transport, tls=config.tls, told=self._event
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ivr.call import CallOptions, Effects
 from ivr.flow import Flow
 from ivr.menu import Variable
+from ivr.rtp.sources import Network
 from ivr.sip.digest import Credentials
 from ivr.sip.headers import NameAddr
 from ivr.sip.hop import Hop, Transport
@@ -27,6 +28,8 @@ class EndpointConfig:
     rtp_ports: tuple[int, int] = (40_000, 40_999)
     codecs: tuple[str, ...] = ("PCMA", "PCMU")
     encrypted: bool = False
+    trusted: tuple[Network, ...] = ()
+    """Networks besides the agreed address from which a call's media may come."""
     incoming_max: int = 100
     calls_per_s: float = 10.0
     credentials: Credentials | None = None

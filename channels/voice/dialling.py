@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import replace
 
 from channels.voice.address import VoiceAddress, dialled
@@ -57,6 +58,7 @@ def endpoint_config(settings: SipSettings, *, port: int | None = None) -> Endpoi
         host=settings.listen_host, port=settings.listen_port if port is None else port, transport=settings.transport,
         tls=tls, public_address=settings.public_address, user=settings.username or NOBODY,
         rtp_ports=settings.rtp_port_range, codecs=settings.codecs, encrypted=settings.srtp == "required",
+        trusted=tuple(ipaddress.ip_network(network, strict=False) for network in settings.trusted),
         incoming_max=settings.incoming_max, calls_per_s=settings.calls_per_s, credentials=credentials_of(settings),
     )  # fmt: skip
 

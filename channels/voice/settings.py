@@ -222,7 +222,9 @@ class SipSettings(BaseModel):
     )
 
     trusted: tuple[Network, ...] = Field(
-        default=(), max_length=100, description="Addresses besides the trunk's own from which calls to us are taken."
+        default=(),
+        max_length=100,
+        description="Networks besides the trunk's own from which calls to us, and the sound of calls, are taken.",
     )
     inbound_username: str = Field(
         default="", max_length=128, pattern=_PRINTABLE, description="Who calls us from elsewhere proves with this"

@@ -14,6 +14,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from ivr.rtp.packet import PACKET_BYTES_MAX
+from ivr.rtp.sources import Network
 from ivr.rtp.stream import MediaEvent, MediaStream
 
 log = structlog.get_logger(__name__)
@@ -75,8 +76,12 @@ class MediaPort:
 class MediaEngine:
     """All audio of one endpoint. Its schedule is absolute: a late tick does not make the next ones late."""
 
-    def __init__(self, *, host: str, ports: tuple[int, int], listeners: Sequence[Listener] = ()) -> None:
+    def __init__(
+        self, *, host: str, ports: tuple[int, int], listeners: Sequence[Listener] = (), trusted: Sequence[Network] = ()
+    ) -> None:
+        """`trusted`: networks from which the other side's media may come, whatever was agreed."""
         self._host = host
+        self._trusted = tuple(trusted)
         self._first, self._last = ports[0] + ports[0] % 2, ports[1]
         # not at the first one: after a crash, people whom nobody told still send to the ports of their calls
         self._next_port = self._first + 2 * (random.getrandbits(16) % max(1, self._pairs))
@@ -124,7 +129,7 @@ class MediaEngine:
         sock = self._bind()
         stream = MediaStream(
             ssrc=random.getrandbits(32), sequence=random.getrandbits(15), timestamp=random.getrandbits(32),
-            on_event=on_event, secret=secret,
+            on_event=on_event, secret=secret, trusted=self._trusted,
         )  # fmt: skip
         port = MediaPort(self, sock, stream)
         self._ports[sock.fileno()] = port

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Protocol
 
 from ivr.audio import tones
 from ivr.audio.g711 import SILENCE
 from ivr.audio.sound import FRAME_SAMPLES, Sound
 from ivr.rtp.packet import HEADER, MARKER, VERSION_BYTE, RtpPacket, parse_rtp
-from ivr.rtp.sources import Address, Sources
+from ivr.rtp.sources import Address, Network, Sources
 from ivr.rtp.telephone_event import END_PACKETS, EVENT_BYTES, MISORDER_MAX, EventReceiver, event_payloads
 from ivr.sip.sdp import AudioSession
 
@@ -43,6 +44,14 @@ class PlaybackEnded:
 MediaEvent = KeyHeard | PlaybackEnded
 
 
+class _Kind(Enum):
+    """What a packet may be."""
+
+    AUDIO = auto()
+    EVENT = auto()
+    NOISE = auto()
+
+
 class Transform(Protocol):
     """What encrypts and decrypts packets (SRTP)."""
 
@@ -72,16 +81,23 @@ class MediaStream:
     """One call's audio. `tick` gives the packets of each 20 ms; `receive` takes what came; events go to `on_event`."""
 
     __slots__ = (
-        "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last", "_locked", "_marker", "_may_send",
+        "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last", "_marker", "_may_send",
         "_playback", "_receiver", "_remote", "_rest", "_secret", "_sequence", "_silence", "_sounds", "_sources", "_ssrc", "_steps",
         "_timestamp", "_transform", "_unlisted", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event",
         "payload_type", "suppresses_silence",
     )  # fmt: skip
 
     def __init__(
-        self, *, ssrc: int, sequence: int, timestamp: int, on_event: Callable[[MediaEvent], None], secret: bool = False
+        self,
+        *,
+        ssrc: int,
+        sequence: int,
+        timestamp: int,
+        on_event: Callable[[MediaEvent], None],
+        secret: bool = False,
+        trusted: Sequence[Network] = (),
     ) -> None:
-        """`secret`: nobody knows the port yet."""
+        """`secret`: nobody knows the port yet. `trusted`: networks in which the other side's media may be."""
         self.on_event = on_event
         self.counts = StreamCounts()
         self.listening = False
@@ -98,9 +114,8 @@ class MediaStream:
         self._sequence = sequence & 0xFFFF
         self._timestamp = timestamp & 0xFFFFFFFF
         self._remote: Address | None = None
-        self._sources = Sources()
+        self._sources = Sources(trusted)
         self._secret = secret
-        self._locked = False
         self._codec = "PCMA"
         self._silence = SILENCE["PCMA"] * FRAME_SAMPLES
         self._event_pt: int | None = None
@@ -128,10 +143,14 @@ class MediaStream:
     @property
     def locked(self) -> bool:
         """Whether the source is known from packets that came."""
-        return self._locked
+        return self._sources.speaker is not None
 
-    def configure(self, session: AudioSession, now: float, transform: Transform | None = None) -> None:
-        """Takes what offer and answer agreed, at any time again; with another address the source is to be learnt anew."""
+    def configure(
+        self, session: AudioSession, now: float, transform: Transform | None = None, *, peers: Collection[str] = ()
+    ) -> None:
+        """Takes what offer and answer agreed, at any time again; with another address the source is to be learnt anew. `peers`: the
+        hosts that the call's SIP comes from."""
+        self._sources.signalled_with(peers)
         codec = session.codec
         if codec != self._codec:
             self._codec = codec
@@ -146,7 +165,6 @@ class MediaStream:
         agreed = (session.address, session.port)
         if self._sources.agree(agreed, now, self._remote):
             self._remote = agreed
-            self._locked = False
             self.suppresses_silence = False
         if transform is not None and self._transform is not None:
             transform.follow(self._transform)
@@ -241,14 +259,10 @@ class MediaStream:
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
-        """One packet that came. The first valid one of a source that may be the other side fixes that source (symmetric RTP); those
-        from elsewhere are dropped. What proves its key (SRTP) and what comes from the agreed address is taken at any time."""
+        """One packet that came. Whoever is likely to be the other side and sends audio fixes the source (symmetric RTP); see
+        `Sources`. What comes from elsewhere is dropped. What proves its key (SRTP) is taken from anywhere."""
         if self._secret:
             self._sources.came_unasked(source)
-        settled = self._locked and source == self._remote
-        if not settled and not self._may_be_theirs(source, now):
-            self.counts.foreign += 1
-            return
         if self._transform is not None:
             opened = self._transform.unprotect(data)
             if opened is None:
@@ -256,42 +270,43 @@ class MediaStream:
                 return
             data = opened
         packet = parse_rtp(data)
-        if packet is None:
+        kind = None if packet is None else self._kind_of(packet)
+        if packet is None or kind is None:
             self.counts.broken += 1
             return
-        number = packet.payload_type
-        is_event = number in self._events or (number in self._unlisted and len(packet.payload) == EVENT_BYTES)
-        codec = self.accepts.get(packet.payload_type)
-        is_noise = packet.payload_type == COMFORT_NOISE and (settled or self._sources.is_agreed(source))
-        if codec is None and not is_event and not is_noise:
-            self.counts.broken += 1
+        audio = kind is _Kind.AUDIO
+        if self._transform is None and not self._sources.admits(source, packet.ssrc, packet.sequence, now, audio=audio):
+            self.counts.foreign += 1
             return
-        if not settled:
-            self._locked = True
-            self._remote = source
+        self._sources.believe(source, packet.ssrc, now)
+        self._remote = source
         self.counts.received += 1
         self.last_received_at = now
-        if is_event:
+        if kind is _Kind.EVENT:
             key = self._receiver.receive(
                 packet.ssrc, packet.timestamp, packet.payload, sequence=packet.sequence, now=now, marker=packet.marker
             )
             if key is not None:
                 self.on_event(KeyHeard(key))
             return
-        if codec is None:
+        if kind is _Kind.NOISE:
             self.suppresses_silence = True
         if self.listening:
-            self._hear(codec, packet)
+            self._hear(self.accepts[packet.payload_type] if audio else None, packet)
+
+    def _kind_of(self, packet: RtpPacket) -> _Kind | None:
+        """What a packet is; None for what was not agreed."""
+        number = packet.payload_type
+        if number in self._events or (number in self._unlisted and len(packet.payload) == EVENT_BYTES):
+            return _Kind.EVENT
+        if number in self.accepts:
+            return _Kind.AUDIO
+        return _Kind.NOISE if number == COMFORT_NOISE else None
 
     def take_heard(self) -> list[tuple[str, bytes]]:
         """The sound since the last time, which begins anew."""
         taken, self.frames_heard = self.frames_heard, []
         return taken
-
-    def _may_be_theirs(self, source: Address, now: float) -> bool:
-        if self._transform is not None or self._sources.is_agreed(source):
-            return True
-        return not self._locked and self._sources.may_latch(source, now)
 
     def _hear(self, codec: str | None, packet: RtpPacket) -> None:
         """Sound for whoever listens: repeated packets and late ones are left out, silence that was not sent is put in. `codec` None:

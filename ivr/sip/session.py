@@ -193,6 +193,11 @@ class Session:
 
     # --- their side --------------------------------------------------------------------------------------------------
 
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The hosts that its requests go to: the next one, and where the call came from or was sent first."""
+        return self._side.hop.host, self._side.home.host
+
     def owns(self, request: Request) -> bool:
         """Whether the request is of this dialog."""
         return (request.call_id, request.to.tag or "", request.from_.tag or "") == self.dialog.id

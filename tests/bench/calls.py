@@ -24,6 +24,7 @@ from tests.peers.sipp import Sipp, answers_to, dials, expects, invited, pause, p
 RAMP_PER_S = 100
 SETTLED_S = 8.0
 """All calls are up for so long before the first key."""
+WORD_S = 0.3
 SAMPLED = 20
 """Calls whose packets are timed, by the kernel."""
 CPU_MAX = 0.40
@@ -133,7 +134,9 @@ def rival_cpu(folder: Path, calls: int, settled_s: float) -> float:
 def _callee(folder: Path, audio_port: int, wait_ms: int, *, inband: bool) -> list[str]:
     """A phone that answers, is told, and presses 1. In-band it talks all the time, and the key is in what it says."""
     if not inband:
-        key = [pause(wait_ms), dials("1", folder)]
+        # a word before the key: who has never sent sound, from another port than his own, is nobody whose keys count
+        word = plays(pcap_of([silence(WORD_S)], folder / f"word-{audio_port}.pcap"))
+        key = [word, pause(wait_ms), dials("1", folder)]
     else:
         said = Prompts().sound("alert_unreadable", "en")
         talk: list[Sound] = []

@@ -47,13 +47,17 @@ class Effects(Nothing):
 
 
 class Presser(asyncio.DatagramProtocol):
-    """Sends a 1 again and again once it is told where to."""
+    """Sends sound, and a 1 again and again, once it is told where to."""
 
     async def send(self, port: int) -> None:
         """For ever."""
         for n in itertools.count():
-            packet = RtpPacket(101, True, n & 0xFFFF, 8_000 * n & 0xFFFFFFFF, 7, event(1, 800, end=True))
-            self.transport.sendto(written(packet), (LOCAL, port))
+            at, number = 8_000 * n & 0xFFFFFFFF, 2 * n & 0xFFFF
+            for packet in (
+                RtpPacket(8, False, number, at, 7, b"\xd5" * 160),
+                RtpPacket(101, True, number + 1, at, 7, event(1, 800, end=True)),
+            ):
+                self.transport.sendto(written(packet), (LOCAL, port))
             await asyncio.sleep(KEY_EVERY_S)
 
     def connection_made(self, transport: Any) -> None:

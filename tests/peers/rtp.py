@@ -28,6 +28,7 @@ class RtpSocket:
         self.far: tuple[str, int] | None = None
         """Where the other side sends from."""
         self.came: list[RtpPacket] = []
+        self.ssrc = self.port
         self._sequence = 0
         self._timestamp = 0
 
@@ -89,7 +90,7 @@ class RtpSocket:
         """The next packet of sound."""
         self._sequence = (self._sequence + 1) & 0xFFFF
         self._timestamp += len(frame)
-        return written(RtpPacket(payload_type, False, self._sequence, self._timestamp & 0xFFFFFFFF, self.port, frame))
+        return written(RtpPacket(payload_type, False, self._sequence, self._timestamp & 0xFFFFFFFF, self.ssrc, frame))
 
     @asynccontextmanager
     async def talking(self, to: tuple[str, int]) -> AsyncIterator[None]:

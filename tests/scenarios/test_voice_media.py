@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.pins import SALT_BYTES, hashed
-from tests.ivr.rtp.presses import GATEWAYS, Gateway
+from ivr.rtp.packet import written
+from tests.ivr.rtp.presses import GATEWAYS, Gateway, Press
+from tests.peers.ports import LOOPBACK
 from tests.peers.rtp import RtpSocket
 from tests.peers.sipp import Sipp, answers_to, expects, invited, reply
 from tests.scenarios.installation import sip
@@ -21,6 +24,9 @@ ANNA = "voice:+33612345678"
 URGENT: dict[str, Any] = {"priority": "emergency", "acknowledgement": {"rule": "any"}}
 PIN = "4711"
 PEOPLE = [{"name": "Anna", "language": "en", "addresses": [ANNA], "pin": hashed(PIN, b"s" * SALT_BYTES)}]
+OTHER_HOST = "127.0.0.2"
+SPRAYED = 8
+"""Keys that a stranger presses: enough for a greeting to be cut short, and for the alert to be acknowledged."""
 AGAIN_S = 1.5
 """Between two presses of a key by somebody who does not know when they are asked."""
 
@@ -43,6 +49,35 @@ async def called(
             async with serving(folder, sip("pbx", sipp.port, **provider), **more) as gateway:
                 alert = await gateway.alert(ANNA, "Fire in hall three", **URGENT)
                 yield gateway, alert, phone, await phone.heard()
+
+
+async def test_case_3_8_a_phone_whose_sound_comes_from_elsewhere_in_mid_call_is_heard_there(tmp_path: Path) -> None:
+    async with called(tmp_path) as (gateway, alert, phone, far):
+        await phone.says([b"\xff" * 160] * 25, far)
+        with RtpSocket() as moved, RtpSocket(OTHER_HOST) as elsewhere:
+            moved.ssrc = elsewhere.ssrc = phone.ssrc
+            for one in (moved, elsewhere):  # another port, then another host
+                async with one.talking(far):
+                    await one.heard(5)
+            async with elsewhere.talking(far):
+                await acknowledges(gateway, alert, elsewhere, far, Gateway())
+
+
+@pytest.mark.parametrize("host", [OTHER_HOST, LOOPBACK], ids=["another host", "the phone's host"])
+async def test_case_7_1_who_was_not_named_acknowledges_nothing_and_locks_nobody_out(tmp_path: Path, host: str) -> None:
+    async with called(tmp_path) as (gateway, alert, phone, far):
+        with RtpSocket(host) as stranger:
+            for press in range(SPRAYED):
+                for one in Gateway().sends([Press(key="1")])[-4:]:
+                    packet = replace(
+                        one.packet, timestamp=8_000 * press, sequence=one.packet.sequence + 50 * press & 0xFFFF
+                    )
+                    for port in range(far[1] - far[1] % 200, far[1] + 200, 2):
+                        stranger.send(written(packet), (far[0], port))
+                await phone.heard(20)
+            assert (await gateway.shown(f"/v1/alerts/{alert}"))["status"] == "active"
+            assert stranger.hush() == 0
+        await acknowledges(gateway, alert, phone, far, Gateway())  # it has never sent any sound: its address was agreed
 
 
 async def acknowledges(gateway: Served, alert: str, phone: RtpSocket, to: tuple[str, int], kind: Gateway) -> None:

@@ -10,6 +10,11 @@ from ivr.rtp.stream import KeyHeard, MediaEvent, MediaStream
 from ivr.sip.sdp import AudioSession
 
 FAR, STRANGER = ("203.0.113.9", 30_000), ("198.51.100.66", 666)
+OTHER_PORT = (FAR[0], 31_500)
+HOME = "192.168.1.20"
+"""A phone behind a NAT says that it is there."""
+BEHIND_NAT = ("203.0.113.200", 61_000)
+"""And sends from here."""
 TONE = Sound(struct.pack("<h", 8_000) * FRAME_SAMPLES * 3)
 
 
@@ -55,6 +60,22 @@ class Line:
     ) -> None:  # fmt: skip
         """A packet comes."""
         self.stream.receive(written(RtpPacket(payload_type, marker, sequence, timestamp, ssrc, payload)), source, now)
+
+    def talk(
+        self,
+        source: tuple[str, int] = FAR,
+        *,
+        packets: int = 30,
+        now: float = 5.0,
+        sequence: int = 1_000,
+        ssrc: int = 9,
+    ) -> float:
+        """Sound comes, a packet every 20 ms; the time after the last one."""
+        for n in range(packets):
+            self.hear(
+                8, source=source, now=now + n * 0.02, sequence=sequence + n & 0xFFFF, timestamp=160 * n, ssrc=ssrc
+            )
+        return now + packets * 0.02
 
     @property
     def keys(self) -> str:
