@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from gateway.backoff import BackoffPolicy
 from gateway.destinations import PHONE_CHANNELS, DestinationPolicy, countries_of_prefixes
+from gateway.durations import Turn, contradictions, life_of
 from gateway.routing import Route, Routes
 from gateway.settings_formats import (
     Address,
@@ -243,6 +244,12 @@ class StepSettings(Section):
     repeat: int = Field(default=0, ge=0, le=100, description="how often the step is repeated")
     every_s: int | None = Field(default=None, ge=10, le=_DAY_S, description="seconds between repeats")
 
+    @property
+    def turn(self) -> Turn:
+        """When it begins, and how often."""
+        rest = {} if self.every_s is None else {"every_s": self.every_s}
+        return Turn(after_s=self.after_s, repeat=self.repeat, **rest)
+
 
 class AcknowledgementSettings(Section):
     """When an alert counts as acknowledged, as in POST /v1/alerts."""
@@ -405,9 +412,24 @@ def load(path: Path, provider_kinds: ProviderKinds, environ: Mapping[str, str] =
     providers = _providers(examination, tables, provider_kinds)
     settings = examination.validated(Settings, raw, ())
     check_references(examination, raw, tables)
+    if settings is not None:
+        _check_durations(examination, settings)
     if examination.problems or settings is None:
         raise SettingsError(str(path), examination.problems)
     return settings.model_copy(update={"providers": tuple(providers)})
+
+
+def _check_durations(examination: Examination, settings: Settings) -> None:
+    """Adds what the rules promise for a time after the end of their alerts."""
+    for n, rule in enumerate(settings.rules):
+        asked = rule.acknowledgement
+        for found in contradictions(
+            [step.turn for step in rule.steps],
+            lasts_s=rule.expires_after_s or settings.delivery.expires_after_s.of(rule.priority),
+            confirm_within_s=None if asked is None else asked.confirm_within_s,
+            life=life_of(rule.priority, rule.expires_after_s),
+        ):
+            examination.add(("rules", n, *found.field), found.detail)
 
 
 def _parsed(path: Path) -> tuple[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ from gateway.alert import Alert, Priority, Rule, default_rule
 from gateway.broker import Broker
 from gateway.clock import rfc3339
 from gateway.dispatcher import Reservation
+from gateway.durations import Turn, contradictions, life_of
 from gateway.escalation import (
     Occurrence,
     Recipient,
@@ -36,6 +37,7 @@ from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
 from gateway.planning import PlannedDelivery
 from gateway.rendering import TemplateError, render_named
+from gateway.settings_location import written
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +90,11 @@ class StepIn(Section):
     recipients: Recipients | None = None
     repeat: int = Field(default=0, ge=0, le=100)
     every_s: int = Field(default=60, ge=10, le=DAY_S)
+
+    @property
+    def turn(self) -> Turn:
+        """When it begins, and how often."""
+        return Turn(after_s=self.after_s, repeat=self.repeat, every_s=self.every_s)
 
 
 class AcknowledgementIn(Section):
@@ -192,6 +199,7 @@ class Submissions:
         if len(request.recipients) > limits.recipients_max:
             raise FieldError("recipients", "too_many", f"expected at most {limits.recipients_max} recipients")
         recipients = self._recipients(request.recipients, "recipients")
+        lasts_s = self._lasts_s(request, source)
         plan = self._plan(request)
         self._bound(recipients, plan)
         if request.callback_url is not None:
@@ -199,7 +207,7 @@ class Submissions:
             if wrong is not None:
                 raise FieldError("callback_url", "invalid_url", wrong)
         said = (request.subject or subject, text)
-        alert = self._alert(request, said, recipients, plan, account_id, key_id, source, group_key)
+        alert = self._alert(request, said, recipients, plan, lasts_s, account_id, key_id, source, group_key)
         return Submission(alert=alert, plan=plan, recipients=recipients, attachments=_attachments(request))
 
     def _recipients(self, given: Sequence[RecipientIn], field: str) -> tuple[Recipient, ...]:
@@ -230,6 +238,22 @@ class Submissions:
                 "steps", "too_many", f"expected at most {DELIVERIES_MAX} deliveries, steps and repeats included"
             )
 
+    def _lasts_s(self, request: AlertRequest, source: str) -> int:
+        """How long the alert lives. Raises FieldError where one of its durations goes beyond; what an intake asks for was examined
+        when the settings were read, and an alarm is never refused."""
+        lasts_s = request.expires_after_s or self._settings.delivery.expires_after_s.of(request.priority)
+        asked = request.acknowledgement
+        for found in contradictions(
+            [step.turn for step in request.steps],
+            lasts_s=lasts_s,
+            confirm_within_s=None if asked is None else asked.confirm_within_s,
+            life=life_of(request.priority, request.expires_after_s),
+        ):
+            if source == SOURCE:
+                raise FieldError(written(found.field), "too_late", found.detail)
+            log.error("duration_never_kept", source=source, field=written(found.field), detail=found.detail)
+        return lasts_s
+
     def _plan(self, request: AlertRequest) -> tuple[Occurrence, ...]:
         steps = []
         for n, step in enumerate(request.steps):
@@ -254,6 +278,7 @@ class Submissions:
         said: tuple[str, str],
         recipients: Sequence[Recipient],
         plan: Sequence[Occurrence],
+        lasts_s: int,
         account_id: str,
         key_id: str,
         source: str,
@@ -262,7 +287,6 @@ class Submissions:
         now = self._broker.clock.now()
         priority = Priority[request.priority.upper()]
         start_at = self._start(request, now)
-        lasts_s = request.expires_after_s or self._settings.delivery.expires_after_s.of(request.priority)
         asked = request.acknowledgement
         people = len(deciding(plan, recipients, self._broker.names))
         return Alert(
