@@ -385,6 +385,7 @@ ENGLISH: Final = Language(
         Ti = tebi
         """
     ),
+    dot="dot",
     per="per",
     date=date,
     clock=clock,
@@ -392,6 +393,11 @@ ENGLISH: Final = Language(
     groups_with=",",
     ordinal=ordinal,
     ordinal_endings=re.compile(r"(?:st|nd|rd|th)(?!\w)", re.IGNORECASE),
+    short_words=words(
+        """
+        in on at of to is it no or by an as go up do if me my we he us so be am ok
+        """
+    ),
     acronyms=words(
         """
         AED ETD FAQ ER

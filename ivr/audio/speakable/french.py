@@ -133,8 +133,8 @@ _UNITS: Final = nouns(
     A = ampère, ampères
     W = watt, watts
     Wh = wattheure, wattheures
-    VA = volt-ampère, volts-ampères
-    var = var réactif, vars réactifs
+    VA = voltampère, voltampères
+    var = voltampère réactif, voltampères réactifs
     Ah = ampère-heure, ampères-heures
     F = farad, farads
     Ω = ohm, ohms
@@ -293,7 +293,7 @@ _PICTURES: Final = table(
 
 _ABBREVIATIONS: Final = table(
     """
-    temp., temp, tempér. = température
+    temp., temp, tempér., t° = température
     press. = pression
     env. = environ
     approx. = approximativement
@@ -410,6 +410,11 @@ FRENCH: Final = Language(
     ordinal=ordinal,
     ordinal_endings=re.compile(r"(?:ers?|[èe]res?|res?|nde?s?|i?[èe]mes?|es?)(?!\w)"),
     letters={"Y": "i grec", "W": "double vé"},
+    short_words=words(
+        """
+        le la de du et en un au ou où il si se ce ne on tu je ma sa va vu pu eu as es ni
+        """
+    ),
     acronyms=words(
         """
         SSI ECS SAV CHU SNCF EDF CVC VMC GTB GTC TGBT ARI EPI CTA AES IDE PCA PRA ETI IRM UPS BAES ASI RIA

@@ -17,7 +17,7 @@ CARDINAL_DIGITS_MAX: Final = 15
 EVERYWHERE: Final = words(
     """
     API UPS CPU GPU USB URL SMS MMS SIP DNS DHCP VPN LAN WAN VLAN IP UDP TCP HTTP HTTPS SSH SNMP SQL HVAC AC DC OS
-    IT ID IO NVR DVR IOT ISO EN IEC UV IR CO NO OEE AHU UHT SMTP IMAP SSL TLS MPLS RTU HMI OPC EEG ECG ICU CEO ETA
+    ID IO NVR DVR IOT ISO IEC UV IR CO OEE AHU UHT SMTP IMAP SSL TLS MPLS RTU HMI OPC EEG ECG ICU CEO ETA
     EU USA UK
     """
 )
@@ -63,6 +63,8 @@ class Language:
     """One for each of `units.NAMES`."""
     prefixes: Mapping[str, str]
     """Kilo and the like, by symbol: `units.PREFIXES`."""
+    dot: str = ""
+    """Between the parts of a name, where it is not called as in a number."""
     per: str
     """Between the units of a ratio."""
     date: Callable[[int, int, str], str]
@@ -86,6 +88,8 @@ class Language:
     """The same for letters that are words only where something follows."""
     vowels: str = "aeiouyàáâäãåæèéêëìíîïòóôöõøœùúûüýÿ"
     """A word without any of these is spelled; with none here, no word is."""
+    short_words: frozenset[str] = frozenset()
+    """Words of two letters; two other letters in capitals are spelled."""
     acronyms: frozenset[str] = frozenset()
     abbreviations: Mapping[str, str] = field(default_factory=dict)
     """Small letters; for those in capitals only, write them so."""

@@ -16,7 +16,7 @@ _ISO: Final = re.compile(
     r"(?![\w]|[-/]\d)"
 )
 _BASIC: Final = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)?(Z)?(?!\w)")
-_DAY_FIRST: Final = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?![\w]|[-/.]\d)")
+_DAY_FIRST: Final = re.compile(r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d\d)(?!\w|[/.]\d|-(?!\d{1,2}[/.]\d{1,2}[/.])\d)")
 _SHORT: Final = re.compile(r"(\d{1,2})/(\d{1,2})(?![\w/]|[.,]\d)")
 _SHORT_GERMAN: Final = re.compile(r"(\d{1,2})\.(\d{1,2})\.(?!\d)")
 _TIME_FOLLOWS: Final = re.compile(r"(?:,? (?:à|at|um|a las|alle(?: ore)?|ore))? ?\d{1,2}(?::\d\d|[hH]\d{0,2}(?!\w))")

@@ -42,7 +42,7 @@ _CODE: Final = re.compile(r"[^\W_²³]+(?:(?:[-_]+|\.(?=\w))[^\W_²³]+|_+)*")
 _WORD: Final = re.compile(r"[^\W\d_²³]+(?:['-][^\W\d_²³]+)*")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?!\w)")
 _RUNS: Final = re.compile(r"[^\W\d_]+|\d+|[-_.]")
-_JOINTS: Final = {"-": "dash", "_": "underscore", ".": "point"}
+_JOINTS: Final = {"-": "dash", "_": "underscore", ".": "dot"}
 _CAMEL: Final = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])|(?<=[A-ZÀ-Þ])(?=[A-ZÀ-Þ][a-zà-ÿ])")
 _DIGIT: Final = re.compile(r"\d")
 _LETTER: Final = re.compile(r"[^\W\d_]")
@@ -54,6 +54,8 @@ def is_spelled(word: str, language: Language) -> bool:
         return False
     if word.isupper() and (word in EVERYWHERE or word in language.acronyms):
         return True
+    if word.isupper() and len(word) == 2:
+        return word.isascii() and word.lower() not in language.short_words
     lowered = word.lower()
     return word.isascii() and word.isalpha() and not any(one in language.vowels for one in lowered)
 
@@ -61,7 +63,10 @@ def is_spelled(word: str, language: Language) -> bool:
 def part(word: str, language: Language) -> list[Piece]:
     """Letters of a name: a word, an acronym, or words that only capitals divide."""
     pieces: list[Piece] = []
-    for one in _CAMEL.split(word):
+    pieces_of = _CAMEL.split(word)
+    if len(pieces_of) > 1 and max(map(len, pieces_of)) <= 2 and language.vowels:
+        return [Spelled(word)]  # NOx
+    for one in pieces_of:
         if len(one) == 1 or is_spelled(one, language):
             pieces.append(Spelled(one))
         elif one.isupper() and language.vowels:
@@ -74,7 +79,7 @@ def part(word: str, language: Language) -> list[Piece]:
 def _reads(run: str, language: Language) -> bool:
     """Whether a run of letters inside a code is a word."""
     return (
-        len(run) >= 3
+        len(run) >= (4 if run.isupper() else 3)
         and not is_spelled(run, language)
         and (not language.vowels or any(c in language.vowels for c in run.lower()))
     )
@@ -107,7 +112,7 @@ def host(name: str, language: Language) -> list[Piece]:
     pieces: list[Piece] = []
     for label in name.rstrip(".").split("."):
         if pieces:
-            pieces.append(Symbol("point"))
+            pieces.append(Symbol("dot"))
         if _DIGIT.search(label):
             pieces += (
                 [Number(label)]
@@ -145,7 +150,7 @@ def _local(name: str, language: Language) -> list[Piece]:
         if not one:
             continue
         if one in ".+_-%":
-            pieces.append(Symbol({".": "point", "+": "plus", "_": "underscore", "-": "dash", "%": "sign"}[one]))
+            pieces.append(Symbol({".": "dot", "+": "plus", "_": "underscore", "-": "dash", "%": "sign"}[one]))
         else:
             pieces += code(one, language) if _DIGIT.search(one) else part(one, language)
     return pieces
@@ -178,7 +183,7 @@ def dotted_at(text: str, pos: int) -> Read | None:
         return None  # 1.234.567 is one number
     pieces: list[Piece] = []
     for one in numbers:
-        pieces += [Symbol("point")] if pieces else []
+        pieces += [Symbol("dot")] if pieces else []
         pieces += [Number(one)] if len(one) <= 3 and (one == "0" or one[0] != "0") else by_digit(one)
     if match[1]:
         pieces += [Symbol("port"), *by_digit(match[1][1:])]
@@ -289,6 +294,7 @@ def _compound(word: str, language: Language) -> list[Piece]:
     pieces: list[Piece] = []
     held = ""
     for n, one in enumerate(words):
+        joint_before = parts[2 * n - 1] if n else ""
         joint = parts[2 * n + 1] if 2 * n + 1 < len(parts) else ""
         if joint == "'" and len(one) <= 2:
             held += one.lower() + "'"
@@ -297,6 +303,8 @@ def _compound(word: str, language: Language) -> list[Piece]:
             pieces[-1:] = [_possessive(pieces[-1])]
             continue
         said = part(one, language) if one else []
+        if said and pieces and joint_before == "-" and isinstance(pieces[-1], Spelled) and isinstance(said[0], Spelled):
+            pieces.append(Symbol("dash"))
         if held and said:
             first = said[0]
             assert isinstance(first, Word | Spelled)

@@ -44,7 +44,7 @@ _ENTITY: Final = re.compile(
 )
 _FRACTION: Final = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _WIDE: Final = re.compile(
-    "[\uff01-\uffee\u2100-\u2121\u2123-\u218f\u2460-\u24ff\u3250-\u33ff\U0001d400-\U0001d7ff\ufb00-\ufb06⅐-⅞]"
+    "[\uff01-\uffee\u2100-\u2121\u2123-\u218f\u2460-\u24ff\u3250-\u33ff\U0001d400-\U0001d7ff\ufb00-\ufb06¼-¾]"
 )
 """Characters that are another spelling of ordinary ones (NFKC)."""
 _REGIONAL: Final = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
@@ -52,6 +52,11 @@ _SHY: Final = re.compile(r"(?<![^\s(\[{=<>:;,\"'])\xad(?=[.,]?\d)")
 """A soft hyphen before a number where nothing is to be divided: somebody's minus."""
 _TIMES: Final = re.compile(r"(?<=[\d°)])( ?)(?<!\b0)[xX]\1(?=\d)")
 _CELSIUS: Final = re.compile(r"°[ \xa0](?=[CFK]\b)")
+
+
+def _narrow(char: str) -> str:
+    roman = "\u2160" <= char <= "\u2188"
+    return str(int(unicodedata.numeric(char))) if roman else unicodedata.normalize("NFKC", char)
 
 
 def _visible(char: str) -> str:
@@ -75,12 +80,10 @@ def normal(text: str) -> tuple[str, bool]:
         return _ascii(text), whole
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
     text = _SHY.sub("-", text)
-    text = _REGIONAL.sub(lambda flag: " " + "".join(chr(ord(one) - 0x1F1E6 + 65) for one in flag[0]) + " ", text)
-    text = _SQUARED.sub(lambda one: "\ue002" if one[0] == "²" else "\ue003", _FRACTION.sub(" ", text))
+    text = _REGIONAL.sub(lambda flag: " " + " ".join(chr(ord(one) - 0x1F1E6 + 65) for one in flag[0]) + " ", text)
+    text = _SQUARED.sub(lambda one: "\ue002" if one[0] == "²" else "\ue003", _FRACTION.sub(" + ", text))
     text = _RAISED.sub(lambda run: "^" + run[0].translate(_SUPERSCRIPT), text)
-    text = _WIDE.sub(
-        lambda one: _CHARS.get(ord(one[0])) or unicodedata.normalize("NFKC", one[0]), text.translate(_CHARS)
-    )
+    text = _WIDE.sub(lambda one: _CHARS.get(ord(one[0])) or _narrow(one[0]), text.translate(_CHARS))
     text = text.replace("\ue002", "²").replace("\ue003", "³")
     if not text.isascii():
         text = "".join([one if (one.isascii() and one >= " ") or one.isalpha() else _visible(one) for one in text])

@@ -22,9 +22,7 @@ _NUMBER: Final = re.compile(
     r"|(?P<whole>\d+)(?:(?P<mark>[.,])(?P<dec>\d+))?"
 )
 _UNIT: Final = re.compile(r"[ \xa0]?(" + units.PATTERN + r")(?!\w|[-/]\w|'\w)")
-_UNIT_SHORT: Final = re.compile(
-    r"[ \xa0]?(" + units.PATTERN.removesuffix(r"(?:/[A-Za-zµ]{1,4}[²³23]?)*)") + r"))(?![\w²³])"
-)
+_UNIT_SHORT: Final = re.compile(rf"[ \xa0]?({units.ATOM})(?![\w²³])")
 _POWER: Final = re.compile(r"[eE]([+-]?)(\d{1,3})(?![\w.,]*\w)")
 _RAISED: Final = re.compile(r"[\^]\(?([+\-−]?)(\d{1,4})\)?|\*\*([+\-−]?)(\d{1,4})(?!\d)")
 _CURRENCY: Final = re.compile(r"([€$£¥])[ \xa0]?(?=\d)")
@@ -32,6 +30,8 @@ _RANGE: Final = re.compile(r"[-–](?=\d)|\.{2,3}(?=[-−]?\d)")
 SIGNS: Final = {"-": "minus", "–": "minus", "—": "minus", "−": "minus", "+": "plus", "±": "plus_or_minus"}
 _LETTER_UNITS: Final = frozenset("AVWKLlmhgts")
 _JOINED_ONLY: Final = frozenset({"d", "j", "in"})
+_SPACED_ONLY: Final = frozenset({"K"})
+"""`300 K` is a temperature, `4K` a kind of screen."""
 
 
 def by_digit(digits: str) -> list[Piece]:
@@ -87,6 +87,8 @@ def unit_at(text: str, pos: int, language: Language, before: str) -> tuple[str, 
             or (spaced and written in _JOINED_ONLY and language.tag[:2] != "fr")
             or (spaced and written == "in")
         ):
+            continue
+        if not spaced and written in _SPACED_ONLY:
             continue
         if len(written) == 1 and written in _LETTER_UNITS and written.isupper() and before in language.places:
             continue

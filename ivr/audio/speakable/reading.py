@@ -11,7 +11,20 @@ from typing import Final
 from ivr.audio.speakable import moments, names, numbers, units
 from ivr.audio.speakable.language import Language
 from ivr.audio.speakable.normal import normal
-from ivr.audio.speakable.pieces import Number, Ordinal, Pause, Picture, Piece, Quantity, Spelled, Symbol, Unit, Word
+from ivr.audio.speakable.pieces import (
+    Clock,
+    Date,
+    Number,
+    Ordinal,
+    Pause,
+    Picture,
+    Piece,
+    Quantity,
+    Spelled,
+    Symbol,
+    Unit,
+    Word,
+)
 from ivr.audio.speakable.symbols import ALIKE, WRITTEN
 
 Read = tuple[list[Piece], int]
@@ -19,14 +32,18 @@ Read = tuple[list[Piece], int]
 _SIGNS: Final = re.compile("|".join(re.escape(one) for one in sorted(WRITTEN, key=len, reverse=True)))
 _RULE: Final = re.compile(r"([-–—=_*#~.+|/\\])[ ]?(?:\1[ ]?){3,}(?!\w)|(?:---|===|\*\*\*|___|###|~~~)(?=\s|$)")
 """A line drawn with characters."""
-_BULLET: Final = re.compile(r"[ \t]*(?:[-–—*+•‣▪●○◦·►▶■□◆>]|\d{1,3}[.)])(?=[ \xa0\t])")
-_EMPHASIS: Final = re.compile(r"(\*{1,3}|__?|~~|`+)(?=\S)|(?<=\S)(\*{1,3}|__|~~|`+)(?=\W|$)")
+_BULLET: Final = re.compile(r"[ \t]*(?:[-–—*+•‣▪●○◦·►▶■□◆>]|#{1,6}|\d{1,3}[.)])(?=[ \xa0\t])")
+_EMPHASIS: Final = re.compile(r"(\*{1,3}|__?|~~|`+)(?=\S)|(?<=\S)(\*{1,3}|__?|~~|`+)(?=\W|$)")
+_LETTERED: Final = re.compile("[A-Z]( [A-Z])+")
+_LINE_ENDS: Final = re.compile(r"[ \xa0\t]*(?:\n|$)")
 _DASHES: Final = "-–—−"
 _OPENS: Final = re.compile(r"[:=<>≤≥≈≠(\[~×]\s*$|(?:>=|<=|==|!=)\s*$")
 """Behind these, even a dash with a blank behind it is a sign."""
 _SIGNED: Final = re.compile(r"(\+/-|\+-|-/\+|[-–—−+±])[ \xa0]?(?=[€$£¥]?[ \xa0]?\.?\d)")
 _FRACTIONAL: Final = re.compile(r"[.,](?=\d)")
 _FRACTION: Final = re.compile(r"([123])⁄([24])(?!\d)")
+_COMMAS: Final = re.compile(r"\d+(?:,\d+){2,}(?![\w]|[.,]\d)")
+_GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
 _FRACTIONS: Final = {("1", "2"): "half", ("1", "4"): "quarter", ("3", "4"): "three_quarters"}
 _HASHED: Final = re.compile(r"#(?=[^\W_])([^\W_]+(?:[-_.][^\W_]+)*)")
 _NUMBER_SIGN: Final = re.compile(r"(?:[nN][°º]|№)[ \xa0]?(?=\w)")
@@ -88,8 +105,12 @@ class Reader:
     def _add(self, pieces: list[Piece]) -> None:
         if not pieces:
             return
-        if isinstance(pieces[0], Spelled) and self._pieces and isinstance(self._pieces[-1], Spelled):
-            self._pieces.append(Pause(","))  # two acronyms side by side
+        if (
+            isinstance(pieces[0], Spelled | Number | Quantity)
+            and self._pieces
+            and isinstance(self._pieces[-1], Spelled)
+        ):
+            self._pieces.append(Pause(","))  # two acronyms side by side, or a detector of CO with its number
         self._pieces += pieces
         self._begins = isinstance(pieces[-1], Pause) and pieces[-1].mark != ","
 
@@ -102,7 +123,11 @@ class Reader:
         mark, rest = match[0].strip(), text[match.end() :].lstrip(" \xa0\t")
         if mark[0].isdigit():
             return pos
-        if mark == ">" or (rest[:1].isdigit() or rest[:1] in ".,€$£" if mark in "-–—+" else False):
+        if (
+            mark == ">"
+            or (mark[0] == "#" and rest[:1].isdigit())
+            or (rest[:1].isdigit() or rest[:1] in ".,€$£" if mark in "-–—+" else False)
+        ):
             return pos  # it may be a sign
         self._add([Pause(",")])
         return match.end()
@@ -110,7 +135,7 @@ class Reader:
     # --- one piece ---------------------------------------------------------------------------------------------------
 
     def _next(self, pos: int, char: str) -> Read:
-        after_word = pos > 0 and (self._text[pos - 1].isalnum() or self._text[pos - 1] == "_")
+        after_word = pos > 0 and (self._text[pos - 1].isalnum() or self._text[pos - 1] in "_\\")
         if not after_word:
             known = self._abbreviations.at(self._text, pos)
             if known is not None:
@@ -130,7 +155,9 @@ class Reader:
         before = self._word_before(pos)
         if not after_word:
             found = (
-                moments.moment_at(text, pos, language, before)
+                self._fraction_at(pos)
+                or self._list_at(pos)
+                or moments.moment_at(text, pos, language, before)
                 or names.phone_at(text, pos)
                 or names.dotted_at(text, pos)
                 or (names.colons_at(text, pos) if ":" in text[pos : pos + 5] else None)
@@ -139,8 +166,17 @@ class Reader:
                 or self._dashed_at(pos)
             )
             if found is not None:
-                return found
+                return self._until(found)
         return self._amount(pos, before, "") or self._code_or_number(pos)
+
+    def _until(self, found: Read) -> Read:
+        """A time or a day that another one follows behind a dash is the begin of a range."""
+        pieces, end = found
+        if isinstance(pieces[0], Clock | Date) and self._text[end : end + 1] in ("-", "–"):
+            other = moments.moment_at(self._text, end + 1, self._language, "")
+            if other is not None and isinstance(other[0][0], Clock | Date):
+                return [*pieces, Symbol("to"), *other[0]], other[1]
+        return found
 
     def _amount(self, start: int, before: str, sign: str, currency: str = "") -> Read | None:
         """A number with unit or range from `start`, if no code begins there."""
@@ -170,6 +206,21 @@ class Reader:
         found = numbers.number_at(self._text, pos, self._language)
         assert found is not None
         return numbers.value(found[0], grouped=found[2]), found[1]
+
+    def _fraction_at(self, pos: int) -> Read | None:
+        match = _FRACTION.match(self._text, pos)
+        name = match and _FRACTIONS.get((match[1], match[2]))
+        return ([Symbol(name)], match.end()) if match and name else None
+
+    def _list_at(self, pos: int) -> Read | None:
+        """Numbers between commas: three or more are a list, unless they are groups of one number."""
+        match = _COMMAS.match(self._text, pos)
+        if match is None or (_GROUPED.fullmatch(match[0]) and match[0][0] != "0"):
+            return None
+        pieces: list[Piece] = []
+        for one in match[0].split(","):
+            pieces += [Pause(","), *numbers.value(Number(one))]
+        return pieces[1:], match.end()
 
     def _ordinal_at(self, pos: int) -> Read | None:
         pattern = self._language.ordinal_endings
@@ -203,6 +254,8 @@ class Reader:
         token = _TOKEN.match(text, pos)
         assert token is not None
         whole = token[0]
+        if near[0] in "Øø" and _NUMBER_FOLLOWS.match(text, pos + 1):
+            return [Symbol("diameter")], pos + 1
         found: Read | None = None
         if "://" in whole or whole[:4].lower() == "www.":
             found = names.link_at(text, pos, language)
@@ -230,6 +283,8 @@ class Reader:
             or match[0] in units.FRENCH_BYTES
         ):
             return None
+        if "/" in match[0] and not match[0].islower() and max(map(len, match[0].split("/"))) == 1:
+            return None  # A/B
         name = units.named(match[0])
         return None if name is None else ([Unit(name)], match.end())
 
@@ -256,7 +311,7 @@ class Reader:
 
     def _between_numbers(self, pos: int, end: int) -> bool:
         text = self._text
-        before, after = text[:pos].rstrip()[-1:], text[end : end + 8].lstrip()[:1]
+        before, after = text[max(0, pos - 8) : pos].rstrip()[-1:], text[end : end + 8].lstrip(" -−+")[:1]
         return before.isdigit() and after.isdigit()
 
     def _signed_at(self, pos: int, char: str) -> Read | None:
@@ -267,6 +322,8 @@ class Reader:
             return self._dash(pos) if char in _DASHES else None
         written, start = match[1], match.end()
         before = text[pos - 1 : pos]
+        if before == "°" and text[pos - 2 : pos - 1].isalpha():
+            before = ""  # T°-18
         name = numbers.SIGNS.get(written) or WRITTEN[written]
         if before and (
             before.isalnum() or before in "°%)]}_." or (before in "'\"" and text[pos - 2 : pos - 1].isalnum())
@@ -324,7 +381,9 @@ class Reader:
             if char == "–" and before.isalpha() and after.isalpha():
                 return self._joined(pos)
             return [Symbol("dash")], pos + 1
-        if char == "-" and (after.isalnum() or before.isdigit()):
+        if before and before not in f"{_DASHES}\n" and _LINE_ENDS.match(text, pos + 1):
+            return [Symbol("dash")], pos + 1  # the pole of a battery: V-
+        if char == "-" and (after.isalnum() or before.isalnum()):
             return [Symbol("dash")], pos + 1
         return [Pause(",")], pos + 1
 
@@ -352,6 +411,8 @@ class Reader:
             return [Symbol("number" if match[1][0].isdigit() else "hash"), *named], match.end()
         if char == "№" and (match := _NUMBER_SIGN.match(text, pos)) is not None:
             return [Symbol("number")], match.end()
+        if char == "(" and (phone := names.phone_at(text, pos)) is not None:
+            return phone
         if char == ":":
             return self._colon(pos)
         if (
@@ -403,6 +464,8 @@ class Reader:
             name = "times" if written == "*" else "power"
         if written == "_" and text[pos - 1 : pos].isalpha() and text[end : end + 1].isalpha():
             return [], end
+        if written == "<-" and text[end : end + 1].isdigit():
+            return [Symbol("less")], pos + 1  # and the sign of the number
         if written in ("=>", "<=>") and re.match(r"\s*[-−]?\d", text[end : end + 4]) and written == "=>":
             return [Symbol("equals"), Symbol("more")], end
         if written == "<" and (closing := _ANGLED.match(text, pos)):
@@ -478,7 +541,7 @@ class Abbreviations:
             text[match.end() : match.end() + 1] == "-" and not re.match(r"-[\d.]", text[match.end() : match.end() + 2])
         ):
             return None
-        return [Word(said)], match.end()
+        return [Spelled(said.replace(" ", "")) if _LETTERED.fullmatch(said) else Word(said)], match.end()
 
 
 @lru_cache(maxsize=200)

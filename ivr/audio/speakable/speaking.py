@@ -29,6 +29,7 @@ CLAUSE_WORDS_MAX: Final = 24
 """Some ten seconds: then there is a breath, whether somebody wrote a comma or not."""
 SPOKEN_CHARS_MAX: Final = 3_000
 """Some three minutes at the usual pace."""
+_ENDS: Final = ".!?"
 _STRENGTH: Final = {",": 0, ".": 1, "!": 2, "?": 3}
 _DIGITS: Final = "0123456789"
 _UNSAID: Final = re.compile(r"[^\w' -]+")
@@ -51,6 +52,10 @@ def spoken(pieces: Sequence[Piece], language: Language, *, whole: bool) -> str:
         if size + len(said) > SPOKEN_CHARS_MAX:
             whole = False
             break
+        if pause and pause in _ENDS:
+            said = (
+                said[0].upper() + said[1:]
+            )  # in front of a small letter an engine takes a full stop for an abbreviation's
         clause = 0 if pause else clause
         parts.append((pause + " " if parts else "") + said if pause else (" " + said if parts else said))
         size, clause, pause = size + len(parts[-1]), clause + said.count(" ") + 1, ""
@@ -81,6 +86,8 @@ def _words(piece: Piece, language: Language, *, followed: bool) -> Iterator[str]
             yield _clean(text)
         case Spelled(text, leaning):
             yield leaning + " ".join(_spelled(text, language, followed=followed))
+        case Symbol("dot"):
+            yield language.dot or language.symbols["point"]
         case Symbol(name):
             yield language.symbols[name]
         case Picture(char):

@@ -213,11 +213,14 @@ def _known() -> dict[str, tuple[str, str]]:
 SPLIT: Final[Mapping[str, tuple[str, str]]] = _known()
 """Prefix and base of every unit, by its symbol."""
 
-PATTERN: Final = (
+_PER: Final = r"(?:/[A-Za-zµ]{1,4}[²³23]?)*"
+ATOM: Final = (
     r"(?:%[ \xa0]?(?:HR|RH|rH|LIE|LEL|UEG|LII|[Vv]ol)(?!\w)|(?:°|º)[CFKcf](?!\w)|[°º%‰](?![A-Za-z])"
-    r"|(?:dB\(A\)|bar\([ag]\)|k?N[.·]m(?!\w)|min(?:-1|⁻¹)|[kKM]?[€$£¥]|[A-Za-zµΩ]{1,4}[²³23]?)(?:/[A-Za-zµ]{1,4}[²³23]?)*)"
+    r"|dB\(A\)|bar\([ag]\)|k?N[.·]m(?!\w)|min(?:-1|\^-1)|[kKM]?[€$£¥]|[A-Za-zµΩ]{1,4}[²³23]?)"
 )
-"""What may be a unit; `named` says whether it is one."""
+"""What may be a unit that is no ratio; `named` says whether it is one."""
+PATTERN: Final = rf"(?:{ATOM}{_PER}|/(?:min|mn|h|s|d|j|l|L|m[²³23]|k?g|day)(?![\w/]))"
+"""The same with ratios, and what is counted by the hour without a unit of its own."""
 NEEDS_NUMBER: Final = words(
     """
     bar bars psi min mins day deg sec secs hr hrs mol lux Lux Bar BAR var in ft mi lb lbs gal tpm To Go Mo Ko Mio
@@ -233,12 +236,13 @@ def named(written: str) -> str | None:
     """The name of a unit as it may be written: `m3/h` is `m³/h`. Nothing for what is no unit."""
     written = written.replace("μ", "µ").replace(" ", "").replace("\xa0", "")
     written = _ALSO.get(written, written)
-    if written == "/min":
-        return written
+    if written.startswith("/"):
+        below = named(written[1:])
+        return f"/{below}" if below else None
     parts = [_ALSO.get(part, part) for part in written.split("/")]
     if len(parts) == 1:
-        ok = parts[0] in SPLIT and parts[0] not in ("B", "bit", "U", "tr", "rev")
-        return parts[0] if ok else None
+        ok = parts[0] in SPLIT and parts[0] not in ("B", "bit", "U", "rev")
+        return ("rev" if parts[0] == "tr" else parts[0]) if ok else None
     if not all(part in SPLIT for part in parts) or len(parts) > 3:
         return None
     return "/".join("rev" if part in ("tr", "U") else part for part in parts)

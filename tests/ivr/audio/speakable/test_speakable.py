@@ -44,16 +44,6 @@ def test_any_text_becomes_words_without_a_sign(text: str, tag: str) -> None:
     assert not re.match(r"[ ,.]", said), said
 
 
-@given(TEXTS, st.sampled_from(OF_A_LANGUAGE))
-@settings(max_examples=300, deadline=None)
-def test_words_stay_as_they_are(text: str, tag: str) -> None:
-    said = speakable(text, tag)
-    if (
-        not re.search(r"\b[A-Z]\b", said) and len(said.split()) < CLAUSE_WORDS_MAX
-    ):  # letters come one by one, breaths anywhere
-        assert speakable(said, tag) == said
-
-
 ENDLESS = [
     "9",
     "a",
