@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,25 +117,17 @@ class ReceiptEnded:
 ReceiptResult = ReceiptDelivered | ReceiptFailed | ReceiptIntermediate | ReceiptEnded
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Receipt:
-    """A provider's later word on one part of an attempt.
+class Spelling(StrEnum):
+    """In what an id in a receipt may differ from the id that the message was taken under, and mean it all the same."""
 
-    `provider_message_ids`  candidates for the id, best first: the first that is known wins. Several, because some
-                            providers name a message in hexadecimal when they take it and in decimal in the receipt.
-    `address`               the recipient's address as the provider wrote it, for telling re-used ids apart; "" unknown.
-    `code`                  stable and lower case: ``delivrd``, ``undeliv``, ``5.1.1``.
-    `raw`                   the receipt's own text, at most 500 characters, kept as evidence.
-    """
-
-    provider_message_ids: tuple[str, ...]
-    result: ReceiptResult
-    code: str
-    detail: str = ""
-    address: str = ""
-    raw: str = ""
-    at: datetime | None = None
-    """When the provider says it happened (UTC), if that can be trusted; the time of arrival is stored anyway."""
+    EXACT = "exact"
+    CASE = "case"
+    ZEROS = "zeros"
+    """Leading zeros."""
+    FORM = "form"
+    """Case and leading zeros."""
+    LIKELY = "likely"
+    """Case and leading zeros, where the address fits as well: the provider's ways are not known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,6 +138,31 @@ class Inbound:
     destination: str
     text: str
     provider_message_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """A provider's later word on one part of an attempt.
+
+    `provider_message_ids`  candidates for the id, best first: the first that is known wins. Several, because some
+                            providers name a message in hexadecimal when they take it and in decimal in the receipt.
+    `spelling`              how far each of them may differ from the id that the message was taken under.
+    `address`               the recipient's address as the provider wrote it, for telling re-used ids apart; "" unknown.
+    `code`                  stable and lower case: ``delivrd``, ``undeliv``, ``5.1.1``.
+    `raw`                   the receipt's own text, at most 500 characters, kept as evidence.
+    `otherwise`             nothing marks it as a receipt: unless it names a message of ours to that address, it is this one.
+    """
+
+    provider_message_ids: tuple[str, ...]
+    result: ReceiptResult
+    code: str
+    detail: str = ""
+    address: str = ""
+    raw: str = ""
+    spelling: Spelling = Spelling.EXACT
+    otherwise: Inbound | None = None
+    at: datetime | None = None
+    """When the provider says it happened (UTC), if that can be trusted; the time of arrival is stored anyway."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

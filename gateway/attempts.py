@@ -13,6 +13,7 @@ from gateway.outcomes import event_of, learn, record, take
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
 from gateway.reports import apply_early
+from gateway.spelling import normal_form
 from gateway.store.rows import Attempt
 from gateway.store.unit import Unit, Wants
 
@@ -108,7 +109,7 @@ class RecordOutcome:
     def prefetch(self, wants: Wants) -> None:
         wants.deliveries.add(self.claim.delivery.id)
         wants.early.setdefault(self.claim.attempt.provider, set()).update(
-            part.provider_message_id for part in self.outcome.parts
+            normal_form(part.provider_message_id) for part in self.outcome.parts
         )
 
     def apply(self, unit: Unit) -> Delivery:

@@ -13,6 +13,7 @@ from gateway.frozen import replace
 from gateway.patience import COSTS, trouble_of
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
+from gateway.spelling import normal_form
 from gateway.store.rows import Attempt, Part
 from gateway.store.unit import Unit
 
@@ -98,6 +99,7 @@ def _write(unit: Unit, attempt: Attempt, outcome: Outcome, sent_parts: Iterable[
             epoch=attempt.epoch,
             provider=attempt.provider,
             provider_message_id=sent.provider_message_id,
+            receipt_id=normal_form(sent.provider_message_id),
             units=sent.units,
             sent_at=unit.now,
             **delivered,

@@ -20,6 +20,7 @@ from channels.outcome import (
     ReceiptIntermediate,
     ReceiptResult,
     Report,
+    Spelling,
 )
 from gateway import delivery as machine
 from gateway.clock import to_micros
@@ -29,6 +30,7 @@ from gateway.ids import new_id
 from gateway.outcomes import learn
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
+from gateway.spelling import alike, by_itself, likest, normal_form
 from gateway.store import tables
 from gateway.store.rows import Part
 from gateway.store.unit import EarlyReceipt, Unit, Wants
@@ -61,11 +63,11 @@ class ApplyReports:
         named = wants.named.setdefault(self.provider, set())
         for report in self.reports:
             if isinstance(report, Receipt):
-                named.update(report.provider_message_ids[:1])
+                named.update(map(normal_form, report.provider_message_ids[:1]))
             elif isinstance(report, LateOutcome):
                 wants.deliveries.add(report.reference)
                 early = wants.early.setdefault(self.provider, set())
-                early.update(part.provider_message_id for part in report.outcome.parts)
+                early.update(normal_form(part.provider_message_id) for part in report.outcome.parts)
 
     def apply(self, unit: Unit) -> None:
         for report in self.reports:
@@ -94,9 +96,10 @@ class ApplyReports:
     def _look_for_other_forms(self, unit: Unit, receipts: Sequence[Receipt]) -> None:
         """Ids that are not known as they are written may be in another form: these are read together."""
         others = {
-            name
+            normal_form(name)
             for receipt in receipts
-            if not unit.parts_named(self.provider, next(iter(receipt.provider_message_ids), ""))
+            if len(receipt.provider_message_ids) > 1
+            and not unit.parts_named(self.provider, normal_form(receipt.provider_message_ids[0]))
             for name in receipt.provider_message_ids[1:]
         }
         if others:
@@ -107,6 +110,8 @@ class ApplyReports:
             code, detail, raw = (_stored(text) for text in (receipt.code, receipt.detail, receipt.raw))
             receipt = replace(receipt, code=code, detail=detail, raw=raw)
         part = self._named(unit, receipt)
+        if part is None and receipt.otherwise is not None:
+            self._inbound(unit, receipt.otherwise.source, receipt.otherwise.destination, receipt.otherwise.text)
         if part is None or part.state != "accepted":
             # not ours, or faster than the answer, perhaps with an id that is used again: the answer will tell
             self._keep(unit, receipt)
@@ -115,21 +120,38 @@ class ApplyReports:
         apply_receipt(unit, part, receipt.result, receipt.code, receipt.raw, self.policy, self.tariffs)
 
     def _named(self, unit: Unit, receipt: Receipt) -> Part | None:
-        """The part that the receipt means. The id as written counts by itself, the address telling re-used ids apart; any
-        other form of it (decimal for hexadecimal, say) may be another message's, so the address has to fit as well."""
+        """The part that the receipt means. The id as written counts by itself, the address telling re-used ids apart, and so
+        does any spelling of it that the provider's rule allows. Any other form of it (decimal for hexadecimal, say) may be
+        another message's, so the address has to fit as well; and where nothing marks a receipt as one, it always has to."""
         for n, name in enumerate(receipt.provider_message_ids):
-            named = unit.parts_named(self.provider, name)
-            fitting = [part for part in named if addressed(unit, part, receipt.address)]
-            if named and not fitting:
-                named = unit.parts_hidden(self.provider, name)
-                fitting = [part for part in named if addressed(unit, part, receipt.address)]
+            named, fitting = self._fitting(unit, receipt, name)
             if fitting:
-                return fitting[0]
+                return likest(fitting, name)
+            if n > 0 or receipt.otherwise is not None:
+                continue
             # a part that awaits no word any more and went elsewhere is not meant: this one's answer is still to come
-            meant = [part for part in named if part.state == "accepted" or not elsewhere(unit, part, receipt.address)]
-            if meant and n == 0:
-                return meant[0]
+            meant = [
+                part
+                for part in named
+                if by_itself(name, part.provider_message_id, receipt.spelling)
+                and (part.state == "accepted" or not elsewhere(unit, part, receipt.address))
+            ]
+            if meant:
+                return likest(meant, name)
         return None
+
+    def _fitting(self, unit: Unit, receipt: Receipt, name: str) -> tuple[list[Part], list[Part]]:
+        """The parts that an id in the receipt may mean, and those of them that went to its address; the latest first."""
+        form = normal_form(name)
+        found = unit.parts_named(self.provider, form)
+        named, fitting = self._meant(unit, receipt, name, found)
+        if found and not fitting:
+            named, fitting = self._meant(unit, receipt, name, unit.parts_hidden(self.provider, form))
+        return named, fitting
+
+    def _meant(self, unit: Unit, receipt: Receipt, name: str, found: list[Part]) -> tuple[list[Part], list[Part]]:
+        named = [part for part in found if alike(name, part.provider_message_id, receipt.spelling)]
+        return named, [part for part in named if addressed(unit, part, receipt.address)]
 
     def _keep(self, unit: Unit, receipt: Receipt) -> None:
         """Nothing is known of the id yet: the receipt overtook the answer, or is not ours. It is kept and matched later."""
@@ -140,7 +162,9 @@ class ApplyReports:
                     id=kept_id,
                     provider=self.provider,
                     provider_message_id=name,
-                    exact=int(n == 0),
+                    receipt_id=normal_form(name),
+                    spelling=receipt.spelling.value,
+                    exact=int(n == 0 and receipt.otherwise is None),
                     address=receipt.address,
                     result=_WORDS[type(receipt.result)],
                     code=receipt.code,
@@ -288,22 +312,26 @@ class MatchEarly:
     """Command: looks once more at early receipts whose answers were committed beside them, by another process."""
 
     provider: str
-    provider_message_ids: tuple[str, ...]
+    receipt_ids: tuple[str, ...]
     policy: RetryPolicy
     tariffs: Tariffs
 
     @property
     def weight(self) -> int:
-        return 4 * len(self.provider_message_ids)
+        return 4 * len(self.receipt_ids)
 
     def prefetch(self, wants: Wants) -> None:
-        wants.named.setdefault(self.provider, set()).update(self.provider_message_ids)
-        wants.early.setdefault(self.provider, set()).update(self.provider_message_ids)
+        wants.named.setdefault(self.provider, set()).update(self.receipt_ids)
+        wants.early.setdefault(self.provider, set()).update(self.receipt_ids)
 
     def apply(self, unit: Unit) -> None:
-        for name in self.provider_message_ids:
-            awaited = [part for part in unit.parts_named(self.provider, name) if part.state == "accepted"]
-            for part in awaited[:1]:  # the latest: ids are used again
+        for form in self.receipt_ids:
+            # the latest of each spelling: ids are used again
+            latest: dict[str, Part] = {}
+            for part in unit.parts_named(self.provider, form):
+                if part.state == "accepted":
+                    latest.setdefault(part.provider_message_id, part)
+            for part in latest.values():
                 attempt = unit.attempt(part.delivery_id, part.epoch)
                 apply_early(
                     unit, [part], part.sent_at if attempt is None else attempt.started_at, self.policy, self.tariffs
@@ -312,15 +340,26 @@ class MatchEarly:
 
 def apply_early(unit: Unit, parts: Sequence[Part], since: datetime, policy: RetryPolicy, tariffs: Tariffs) -> None:
     """Matches receipts that overtook the answers naming these parts. Those from before the attempt began (`since`) are about
-    an earlier message with the same id."""
+    an earlier message with the same id; one that may still mean another message is left for its answer."""
     oldest = to_micros(since)
     for part in parts:
-        for early in unit.early(part.provider, part.provider_message_id):
-            if early.at < oldest:
+        seen = set()
+        for early in unit.early(part.provider, part.receipt_id):
+            spelling = Spelling(early.spelling)
+            if not alike(early.provider_message_id, part.provider_message_id, spelling):
                 continue
             current = unit.part(part.delivery_id, part.chain, part.n)
             if current is None:
                 continue
-            meant = early.exact and not elsewhere(unit, current, early.address)
-            if meant or addressed(unit, current, early.address):
-                apply_receipt(unit, current, _RESULTS[early.result], early.code, early.raw, policy, tariffs)
+            likely = early.exact and by_itself(early.provider_message_id, part.provider_message_id, spelling)
+            fits = addressed(unit, current, early.address)
+            if likely or fits:
+                unit.use_up(early)
+            if (
+                early.at < oldest
+                or early.id in seen
+                or not (fits or (likely and not elsewhere(unit, current, early.address)))
+            ):
+                continue
+            seen.add(early.id)
+            apply_receipt(unit, current, _RESULTS[early.result], early.code, early.raw, policy, tariffs)

@@ -166,9 +166,9 @@ class Rescuer:
     async def _match_early(self) -> None:
         """Receipts that another process stored while this one, or a third, was committing the answer that names them."""
         found = await self._store.read(_early_with_parts)
-        for provider, names in found.items():
+        for provider, forms in found.items():
             command = MatchEarly(
-                provider=provider, provider_message_ids=tuple(names), policy=self._policy, tariffs=self._tariffs
+                provider=provider, receipt_ids=tuple(forms), policy=self._policy, tariffs=self._tariffs
             )
             await self._journal.do(command)
 
@@ -202,14 +202,14 @@ def _due_alerts(connection: Connection, now: datetime) -> list[str]:
 
 
 def _early_with_parts(connection: Connection) -> dict[str, list[str]]:
-    """By provider, the ids of early receipts whose answers are stored by now."""
+    """By provider, the forms of the ids of early receipts whose answers are stored by now."""
     early, part = tables.early_receipts.c, tables.parts.c
     found = connection.execute(
-        select(early.provider, early.provider_message_id)
+        select(early.provider, early.receipt_id)
         .distinct()
         .join(
             tables.parts,
-            (part.provider == early.provider) & (part.provider_message_id == early.provider_message_id),
+            (part.provider == early.provider) & (part.receipt_id == early.receipt_id),
         )
         .where(part.state == "accepted")
         .limit(PAGE)

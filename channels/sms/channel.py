@@ -139,7 +139,12 @@ class SmsChannel:
         return LinkHealth(up=True, detail=f"bound as {mode.name.lower()}", links=1, links_up=1)
 
     def _read(self, request: Request) -> Report:
-        return report_of(request, id_rule=self._settings.id_rule, default_alphabet=self._settings.default_alphabet)
+        return report_of(
+            request,
+            id_rule=self._settings.id_rule,
+            default_alphabet=self._settings.default_alphabet,
+            unmarked_receipts=self._settings.unmarked_receipts,
+        )
 
     def _freest(self) -> Connection | None:
         """The usable connection with the least to do."""

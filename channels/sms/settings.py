@@ -83,6 +83,10 @@ class SmppSettings(BaseModel):
     id_rule: IdRule = Field(
         default=IdRule.ANY, description="How the ids of receipts relate to those of answers; any: all forms are tried."
     )
+    unmarked_receipts: bool = Field(
+        default=False,
+        description="Also read messages in the form of a receipt as one, where they name a text of ours to that number.",
+    )
 
     concatenation: Concatenating = Field(
         default="udh", description="How long texts travel: udh, sar (TLVs) or payload (one submit, the SMSC cuts)."

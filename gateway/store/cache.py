@@ -25,7 +25,8 @@ class OpenRows:
     def __init__(self) -> None:
         self.alerts: dict[str, Alert] = {}
         self.deliveries: dict[str, Delivery] = {}
-        self.parts: dict[tuple[str, str], Part] = {}
+        self.parts: dict[tuple[str, str], tuple[Part, ...]] = {}
+        """By provider and the form of the id that receipts are looked up by; several have one where ids are used again."""
 
     def keep(self, alerts: Iterable[Alert], deliveries: dict[str, Delivery], parts: Iterable[Part]) -> None:
         """Takes over what a committed unit knew."""
@@ -36,7 +37,14 @@ class OpenRows:
         for part in parts:
             owner = deliveries.get(part.delivery_id)
             awaited = owner is not None and owner.settled_at is None
-            _keep(self.parts, (part.provider, part.provider_message_id), part, awaited)
+            key = (part.provider, part.receipt_id)
+            others = tuple(other for other in self.parts.get(key, ()) if not _same(other, part))
+            kept = (*others, part) if awaited else others
+            _keep(self.parts, key, kept, bool(kept))
+
+
+def _same(one: Part, other: Part) -> bool:
+    return (one.n, one.chain, one.delivery_id) == (other.n, other.chain, other.delivery_id)
 
 
 def _keep(rows: dict[K, V], key: K, value: V, is_open: bool) -> None:

@@ -37,7 +37,8 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """One part of a message that a provider took. `chain` is the epoch at which this run over the parts began."""
+    """One part of a message that a provider took. `chain` is the epoch at which this run over the parts began. `receipt_id` is
+    the provider's id in the form that receipts are looked up by."""
 
     delivery_id: str
     chain: int
@@ -45,6 +46,7 @@ class Part:
     epoch: int
     provider: str
     provider_message_id: str
+    receipt_id: str
     units: int = 1
     state: str = "accepted"
     code: str = ""
@@ -155,5 +157,5 @@ alerts = Mapper(
                "exercise": (int, bool), "sensitive": (int, bool)},
 )  # fmt: skip
 attempts = Mapper(tables.attempts, Attempt, fixed=("chain", "provider", "started_at"))
-parts = Mapper(tables.parts, Part, fixed=("provider", "provider_message_id", "units", "epoch", "sent_at"))
+parts = Mapper(tables.parts, Part, fixed=("provider", "provider_message_id", "receipt_id", "units", "epoch", "sent_at"))
 callbacks = Mapper(tables.callbacks, Callback, fixed=("account_id", "url", "body", "created_at"))

@@ -259,6 +259,7 @@ parts = Table(
     Column("epoch", Integer, nullable=False),
     Column("provider", Text, nullable=False),
     Column("provider_message_id", Text, nullable=False),
+    Column("receipt_id", Text, nullable=False, server_default=""),
     Column("units", Integer, nullable=False),
     Column("state", Text, nullable=False),
     Column("code", Text, nullable=False),
@@ -267,7 +268,7 @@ parts = Table(
     Column("at", BigInteger),
     PrimaryKeyConstraint("delivery_id", "chain", "n"),
     CheckConstraint("state in ('accepted', 'delivered', 'failed')", name="a part has a known state"),
-    Index("parts_provider_message", "provider", "provider_message_id"),
+    Index("parts_receipt", "provider", "receipt_id"),
     sqlite_with_rowid=False,
 )
 
@@ -277,6 +278,8 @@ early_receipts = Table(
     Column("id", Text, nullable=False),
     Column("provider", Text, nullable=False),
     Column("provider_message_id", Text, nullable=False),
+    Column("receipt_id", Text, nullable=False, server_default=""),
+    Column("spelling", Text, nullable=False, server_default="exact"),
     _flag("exact"),
     Column("address", Text, nullable=False),
     Column("result", Text, nullable=False),
@@ -286,6 +289,7 @@ early_receipts = Table(
     Column("at", BigInteger, nullable=False),
     PrimaryKeyConstraint("provider", "provider_message_id", "id"),
     Index("early_receipts_at", "at"),
+    Index("early_receipts_receipt", "provider", "receipt_id"),
     Index("early_receipts_id", "id"),
 )
 

@@ -30,6 +30,7 @@ _LOCK_NAMES = (
     "SELECT pg_advisory_xact_lock(h) FROM"
     " (SELECT DISTINCT hashtextextended(name, 0) AS h FROM unnest($1::text[]) AS name ORDER BY h) AS locks"
 )
+_sent_at = attrgetter("sent_at")
 _LAST = object()  # in the undo log: the last item of a list, or a key that was not there
 _EARLY_USED = delete(tables.early_receipts).where(tables.early_receipts.c.id.in_(bindparam("ids", expanding=True)))
 
@@ -54,12 +55,15 @@ class Wants:
 class EarlyReceipt:
     """A receipt that came before the answer that names its id; one row for each id it may mean, all with the same `id`.
 
-    `exact` is 1 for the id as it was written; another form of it counts only together with the address.
+    `exact` is 1 for the likeliest of them; another counts only together with the address. `receipt_id` is the form that it is
+    looked up by, `spelling` how far the answer's id may differ from `provider_message_id`.
     """
 
     id: str
     provider: str
     provider_message_id: str
+    receipt_id: str
+    spelling: str
     exact: int
     address: str
     result: str
@@ -211,12 +215,13 @@ class Unit:
                 cached = self._cache.parts.get((provider, name))
                 if cached is not None:
                     missing.remove(name)
-                    self._know_child("parts", cached)
-                    self._named[provider, name].append((cached.delivery_id, cached.chain, cached.n))
+                    for part in sorted(cached, key=_sent_at, reverse=True):
+                        self._know_child("parts", part)
+                        self._named[provider, name].append((part.delivery_id, part.chain, part.n))
         for row in self._lookups.named.rows(self.connection, missing, provider):
             part = rows.parts.from_row(row)
             self._know_child("parts", part)
-            self._named[provider, part.provider_message_id].append((part.delivery_id, part.chain, part.n))
+            self._named[provider, part.receipt_id].append((part.delivery_id, part.chain, part.n))
 
     def _load_same(self, column: str, names: Collection[str]) -> None:
         missing = [name for name in names if (column, name) not in self._same]
@@ -248,7 +253,7 @@ class Unit:
             self._early[provider, name] = []
         for row in self._lookups.early.rows(self.connection, missing, provider):
             receipt = EarlyReceipt(*row)
-            self._early[provider, receipt.provider_message_id].append(receipt)
+            self._early[provider, receipt.receipt_id].append(receipt)
 
     def _load_balances(self, accounts: Iterable[str]) -> None:
         missing = [account for account in accounts if account not in self._balances]
@@ -294,31 +299,32 @@ class Unit:
         found: Part | None = self._known["parts"].get((delivery_id, chain, n))
         return found
 
-    def parts_named(self, provider: str, provider_message_id: str) -> list[Part]:
-        """The parts that this id of this provider names, the latest first (ids are used again after weeks)."""
-        self._load_named(provider, [provider_message_id])
+    def parts_named(self, provider: str, receipt_id: str) -> list[Part]:
+        """The parts whose id at this provider has this form, the latest first (ids are used again after weeks)."""
+        self._load_named(provider, [receipt_id])
         known = self._known["parts"]
-        return [known[key] for key in self._named[provider, provider_message_id]]
+        return [known[key] for key in self._named[provider, receipt_id]]
 
-    def parts_hidden(self, provider: str, provider_message_id: str) -> list[Part]:
-        """As `parts_named`, with those that the remembered part of the same id hides."""
+    def parts_hidden(self, provider: str, receipt_id: str) -> list[Part]:
+        """As `parts_named`, with those that a remembered part of the same form hides."""
         if self._cache is not None:
-            named = self._named[provider, provider_message_id]
-            for row in self._lookups.named.rows(self.connection, [provider_message_id], provider):
+            named = self._named[provider, receipt_id]
+            for row in self._lookups.named.rows(self.connection, [receipt_id], provider):
                 part = rows.parts.from_row(row)
                 self._know_child("parts", part)
                 key = (part.delivery_id, part.chain, part.n)
                 if key not in named:
                     named.append(key)
-        return self.parts_named(provider, provider_message_id)
+        return self.parts_named(provider, receipt_id)
 
-    def early(self, provider: str, provider_message_id: str) -> list[EarlyReceipt]:
-        """The receipts that came before this id was known, oldest first; from now on they are used up."""
-        self._load_early(provider, [provider_message_id])
-        found = self._early[provider, provider_message_id]
-        for receipt in found:
-            self._append(self._early_used, receipt.id)
-        return found
+    def early(self, provider: str, receipt_id: str) -> list[EarlyReceipt]:
+        """The receipts that came before an id of this form was known, oldest first."""
+        self._load_early(provider, [receipt_id])
+        return self._early[provider, receipt_id]
+
+    def use_up(self, receipt: EarlyReceipt) -> None:
+        """An early receipt is matched, or will never be."""
+        self._append(self._early_used, receipt.id)
 
     def attempts_of(self, delivery_id: str) -> list[Attempt]:
         """All attempts of a delivery, in order."""
@@ -368,12 +374,12 @@ class Unit:
 
     def name_part(self, part: Part) -> None:
         """Makes a new part known by its provider's id within this unit."""
-        named = self._named.setdefault((part.provider, part.provider_message_id), [])
+        named = self._named.setdefault((part.provider, part.receipt_id), [])
         self._append(named, (part.delivery_id, part.chain, part.n))
 
     def keep_early(self, receipt: EarlyReceipt) -> None:
         """Keeps a receipt that nothing is known of yet."""
-        self._append(self._early.setdefault((receipt.provider, receipt.provider_message_id), []), receipt)
+        self._append(self._early.setdefault((receipt.provider, receipt.receipt_id), []), receipt)
         self.insert("early_receipts", *_EARLY_FIELDS(receipt))
 
     def insert(self, table: str, *values: Any) -> None:

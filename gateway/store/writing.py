@@ -19,6 +19,8 @@ PLAIN = {
         "id",
         "provider",
         "provider_message_id",
+        "receipt_id",
+        "spelling",
         "exact",
         "address",
         "result",
@@ -69,7 +71,7 @@ class Lookups:
             dialect,
             lambda v: (
                 select(*rows.parts.columns)
-                .where(part.provider == bindparam("provider"), part.provider_message_id.in_(v))
+                .where(part.provider == bindparam("provider"), part.receipt_id.in_(v))
                 .order_by(part.sent_at.desc())
             ),
             extra=("provider",),
@@ -78,7 +80,7 @@ class Lookups:
             dialect,
             lambda v: (
                 select(tables.early_receipts)
-                .where(early.provider == bindparam("provider"), early.provider_message_id.in_(v))
+                .where(early.provider == bindparam("provider"), early.receipt_id.in_(v))
                 .order_by(early.at, early.id)
             ),
             extra=("provider",),

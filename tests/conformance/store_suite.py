@@ -84,6 +84,7 @@ PART: dict[str, Any] = {
     "epoch": 1,
     "provider": "a",
     "provider_message_id": "id-1",
+    "receipt_id": "id-1",
     "units": 1,
     "state": "accepted",
     "code": "",

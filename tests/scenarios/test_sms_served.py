@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from tests.peers.smsc import NodeSmsc
 from tests.peers.waiting import eventually
@@ -74,6 +78,84 @@ async def test_case_4_3_a_sender_goes_with_the_type_and_plan_that_the_provider_w
     assert {(bind["addr_ton"], bind["addr_npi"]) for bind in await smsc.binds()} == {
         (n % 7, n) for n in range(len(SENDERS))
     }
+
+
+FORMS = ["dec", "dec0", "hex", "HEX", "hex0", "HEX0"]
+
+
+@pytest.mark.parametrize("early", [False, True], ids=["after the answer", "before the answer"])
+async def test_case_4_1_receipts_find_their_texts_in_whatever_form_both_sides_spell_the_id(
+    start_smsc: StartSmsc, tmp_path: Path, early: bool
+) -> None:
+    smsc = start_smsc(receipt_first=early, answer_delay_ms=50 if early else 0)
+    async with serving(tmp_path, smpp("carrier-a", smsc.port)) as gateway:
+        for answer in FORMS:
+            for receipt in FORMS:
+                await smsc.behave(answer_form=answer, receipt_form=receipt)
+                alert = await gateway.alert([f"sms:+3361234567{n}" for n in range(5)], text=f"{answer} {receipt}")
+                await gateway.became(alert, "completed")
+                assert {one["state"] for one in await gateway.deliveries(alert)} == {"delivered"}, (answer, receipt)
+
+
+@pytest.mark.parametrize(
+    ("id_rule", "answer", "receipt"),
+    [
+        ("exact", "HEX", "HEX"),
+        ("casefold", "HEX", "hex"),
+        ("strip_zeros", "dec0", "dec"),
+        ("hex_to_dec", "dec0", "HEX"),
+        ("dec_to_hex", "HEX", "dec0"),
+    ],
+)
+async def test_case_4_1_under_a_rule_of_its_own_the_next_provider_is_asked_when_the_text_was_not_delivered(
+    start_smsc: StartSmsc, tmp_path: Path, id_rule: str, answer: str, receipt: str
+) -> None:
+    sick, well = start_smsc(undelivered=1000, answer_form=answer, receipt_form=receipt), start_smsc()
+    providers = smpp("carrier-a", sick.port, id_rule=id_rule), smpp("carrier-b", well.port)
+    both = {"channel": "sms", "prefix": "+33", "providers": ["carrier-a", "carrier-b"]}
+    async with serving(tmp_path, *providers, routes=[both]) as gateway:
+        delivery = await gateway.only(await gateway.alert(ANNA), "delivered")
+        assert [attempt["provider"] for attempt in delivery["attempts"]] == ["carrier-a", "carrier-b"]
+
+
+async def test_case_4_9_receipts_that_nothing_marks_are_read_where_the_provider_is_known_to_send_them(
+    start_smsc: StartSmsc, tmp_path: Path
+) -> None:
+    smsc = start_smsc(receipt_esm_class=0, receipt_tlvs=False)
+    async with serving(tmp_path, smpp("carrier-a", smsc.port, unmarked_receipts=True)) as gateway:
+        await gateway.only(await gateway.alert(ANNA), "delivered")
+        (sent,) = await smsc.messages()
+        await smsc.behave(receipts=False)
+        alert = await gateway.alert(ANNA, text="Door open")
+        second = (await smsc.received(2))[-1].message_id
+        forged = f"id:{second} sub:001 dlvrd:001 stat:DELIVRD err:000 text:"
+        for source, text in (
+            ("33698765432", forged),  # somebody else, who has heard of the id
+            ("33612345678", "id:4711 stat:DELIVRD"),  # an id that we never got
+            ("33612345678", "On my way"),
+        ):
+            await smsc.send_mo(source=source, destination="33700000001", text=text)
+
+        await eventually(lambda: _inbound(tmp_path) == 3, what="three messages")
+        assert [one["state"] for one in await gateway.deliveries(alert)] == ["accepted"]
+        await smsc.send_mo(source="33612345678", destination="33700000001", text=forged)
+        await gateway.only(alert, "delivered")
+        assert _inbound(tmp_path) == 3
+        assert sent.message_id != second
+
+
+async def test_without_the_setting_such_a_receipt_is_a_message(start_smsc: StartSmsc, tmp_path: Path) -> None:
+    smsc = start_smsc(receipt_esm_class=0, receipt_tlvs=False)
+    async with serving(tmp_path, smpp("carrier-a", smsc.port)) as gateway:
+        alert = await gateway.alert(ANNA)
+        await eventually(lambda: _inbound(tmp_path) == 1, what="the message")
+        assert [one["state"] for one in await gateway.deliveries(alert)] == ["accepted"]
+
+
+def _inbound(folder: Path) -> int:
+    """How many messages from phones are stored."""
+    with closing(sqlite3.connect(f"file:{folder}/tocsin.db?mode=ro", uri=True)) as database:
+        return int(database.execute("select count(*) from inbound_messages").fetchone()[0])
 
 
 async def _confirmed(smsc: NodeSmsc, count: int) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from channels.outcome import Inbound, InboundPart, Report
 from channels.sms.address import from_smpp
 from channels.sms.concatenation import Concatenation, split_udh
 from channels.sms.encoding import Alphabet, decode
 from channels.sms.smpp.pdu import DataSm, DeliverSm, SubmitSm
-from channels.sms.smpp.receipt import IdRule, parse_receipt
+from channels.sms.smpp.receipt import IdRule, parse_receipt, parse_unmarked_receipt
 from channels.sms.smpp.wire import (
     ESM_UDH,
     TLV_MESSAGE_PAYLOAD,
@@ -18,8 +20,11 @@ from channels.sms.smpp.wire import (
 )
 
 
-def report_of(request: DeliverSm | DataSm, *, id_rule: IdRule, default_alphabet: Alphabet) -> Report:
-    """The report that this PDU carries. Never raises."""
+def report_of(
+    request: DeliverSm | DataSm, *, id_rule: IdRule, default_alphabet: Alphabet, unmarked_receipts: bool = False
+) -> Report:
+    """The report that this PDU carries. With `unmarked_receipts` a whole message in the form of a receipt may be one, which
+    whoever knows our messages decides. Never raises."""
     source = from_smpp(request.source_addr_ton, request.source_addr_npi, request.source_addr)
     concatenation, octets = user_data(request)
     receipt = parse_receipt(esm_class=request.esm_class, text=octets, tlvs=request.tlvs, source=source, id_rule=id_rule)
@@ -28,7 +33,9 @@ def report_of(request: DeliverSm | DataSm, *, id_rule: IdRule, default_alphabet:
     destination = from_smpp(request.dest_addr_ton, request.dest_addr_npi, request.destination_addr)
     text = decode(octets, request.data_coding, default_alphabet=default_alphabet)
     if concatenation is None or concatenation.total == 1:
-        return Inbound(source=source, destination=destination, text=text)
+        message = Inbound(source=source, destination=destination, text=text)
+        unmarked = parse_unmarked_receipt(text=text, source=source, id_rule=id_rule) if unmarked_receipts else None
+        return message if unmarked is None else replace(unmarked, otherwise=message)
     return InboundPart(
         source=source,
         destination=destination,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from channels.outcome import Receipt, ReceiptDelivered, ReceiptFailed, ReceiptIntermediate, ReceiptResult
+from channels.outcome import Receipt, ReceiptDelivered, ReceiptFailed, ReceiptIntermediate, ReceiptResult, Spelling
 
 TLV_RECEIPTED_MESSAGE_ID = 0x001E
 TLV_NETWORK_ERROR_CODE = 0x0423
@@ -29,15 +29,25 @@ class IdRule(StrEnum):
 
     EXACT = "exact"
     CASEFOLD = "casefold"
-    """The same but for case."""
+    """The same but for case, on either side."""
     STRIP_ZEROS = "strip_zeros"
-    """The receipt fills up with leading zeros."""
+    """The same but for leading zeros, on either side."""
     HEX_TO_DEC = "hex_to_dec"
-    """The receipt names it in hexadecimal, the response did in decimal."""
+    """The receipt names it in hexadecimal, the response did in decimal. Numbers count, not letters of either case or zeros."""
     DEC_TO_HEX = "dec_to_hex"
-    """The receipt names it in decimal, the response did in hexadecimal (as SMPP 3.3 prescribes)."""
+    """The receipt names it in decimal, the response did in hexadecimal (as SMPP 3.3 prescribes). Numbers count."""
     ANY = "any"
     """Unknown: everything that it could be, likeliest first."""
+
+
+_SPELLINGS = {
+    IdRule.EXACT: Spelling.EXACT,
+    IdRule.CASEFOLD: Spelling.CASE,
+    IdRule.STRIP_ZEROS: Spelling.ZEROS,
+    IdRule.HEX_TO_DEC: Spelling.FORM,
+    IdRule.DEC_TO_HEX: Spelling.FORM,
+    IdRule.ANY: Spelling.LIKELY,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,7 +126,26 @@ def parse_receipt(
     if kind is None:
         return None
     written = _readable(text) or _readable(tlvs.get(TLV_MESSAGE_PAYLOAD, b""))
+    return _receipt(kind, written, _fields(written), tlvs, source, id_rule)
+
+
+def parse_unmarked_receipt(*, text: str, source: str, id_rule: IdRule) -> Receipt | None:
+    """What an ordinary message says if it has the form of a receipt (appendix B): an id, and a stat that is known.
+
+    Anybody with a phone can write such a text, so this is for providers that are known to mark none, and the id must be one
+    of ours to that number. Never raises.
+    """
+    written = _readable(text)
     fields = _fields(written)
+    stat = fields.get("stat", "").upper()
+    if not fields.get("id") or not any(stat.startswith(prefix) for prefix, _ in _RESULTS_BY_PREFIX):
+        return None
+    return _receipt(_Kind.RECEIPT, written, fields, {}, source, id_rule)
+
+
+def _receipt(
+    kind: _Kind, written: str, fields: Mapping[str, str], tlvs: Mapping[int, bytes], source: str, id_rule: IdRule
+) -> Receipt:
     stat, result, remark = _verdict(_state(tlvs), fields.get("stat", ""))
     return Receipt(
         provider_message_ids=tuple(_candidates(tlvs, fields.get("id", ""), id_rule)),
@@ -125,6 +154,7 @@ def parse_receipt(
         detail=" ".join(filter(None, (_error(fields, tlvs), remark))),
         address=source,
         raw=written[:RAW_MAX],
+        spelling=_SPELLINGS[id_rule],
     )
 
 
@@ -205,40 +235,24 @@ def _candidates(tlvs: Mapping[int, bytes], written: str, rule: IdRule) -> dict[s
 
 
 _DECIMAL = re.compile(r"[0-9]+")
-_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
-_HEX_DIGITS = 8  # SMPP 3.3 ids are at most eight hexadecimal digits, by some written with all of them
+_HEXADECIMAL = re.compile(r"(?:0[xX])?[0-9A-Fa-f]+")
 
 
 def _forms(name: str, rule: IdRule) -> Iterator[str]:
-    """The ids in a response that a receipt with this id may mean, best first.
+    """The ids in a response that a receipt with this id may mean, best first; `Receipt.spelling` says how loosely.
 
     Under a rule that changes the base the id itself is no candidate unless it cannot be converted: as it stands it
     may well be that of another message.
     """
-    hexadecimal = list(_as_hexadecimal(name))
-    decimal = list(_as_decimal(name))
-    if rule is IdRule.DEC_TO_HEX:
-        yield from hexadecimal or [name]
-        return
-    if rule is IdRule.HEX_TO_DEC:
-        yield from decimal or [name]
-        return
-    yield name
-    if rule in (IdRule.CASEFOLD, IdRule.ANY):
-        yield from (name.lower(), name.upper())
-    if rule in (IdRule.STRIP_ZEROS, IdRule.ANY):
-        yield name.lstrip("0") or "0"
-    if rule is IdRule.ANY:
-        yield from hexadecimal
-        yield from decimal
-
-
-def _as_hexadecimal(name: str) -> Iterator[str]:
-    if _DECIMAL.fullmatch(name):
-        value = int(name)
-        yield from (f"{value:x}", f"{value:X}", f"{value:0{_HEX_DIGITS}x}", f"{value:0{_HEX_DIGITS}X}")
-
-
-def _as_decimal(name: str) -> Iterator[str]:
-    if _HEXADECIMAL.fullmatch(name):
-        yield str(int(name, 16))
+    hexadecimal = f"{int(name):x}" if _DECIMAL.fullmatch(name) else ""
+    decimal = str(int(name, 16)) if _HEXADECIMAL.fullmatch(name) else ""
+    match rule:
+        case IdRule.DEC_TO_HEX:
+            yield hexadecimal or name
+        case IdRule.HEX_TO_DEC:
+            yield decimal or name
+        case IdRule.ANY:
+            yield name
+            yield from filter(None, (hexadecimal, decimal))
+        case _:
+            yield name
