@@ -1,4 +1,4 @@
-"""Reads returned mail, pure: delivery reports (RFC 3464) into receipts, anything else into an inbound message.
+"""Reads returned mail, pure: delivery reports (RFC 3464, 6533) and plain bounces into receipts, the rest into inbound messages.
 
 Nothing here opens a socket, and nothing raises for what a mail contains.
 """
@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email import message_from_bytes
+from email import message_from_bytes, message_from_string
 from email.header import decode_header
 from email.message import Message as Mail
+from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
 
+from channels.email.bounce import read_plain
 from channels.email.envelope import tag_of, xtext_decoded
 from channels.email.status import DETAIL_MAX, printable
 from channels.outcome import (
@@ -26,6 +28,7 @@ from channels.outcome import (
     ReceiptIntermediate,
     ReceiptResult,
     Report,
+    Spelling,
 )
 
 READ_BYTES_MAX = 1024 * 1024
@@ -39,6 +42,20 @@ RECIPIENTS_MAX = 50
 TEXT_MAX = 10_000
 """Characters of an inbound text that are kept."""
 
+# The standard parser reads what is inside a message part as a message, and that of a status part as one header after another,
+# whatever its transfer encoding (RFC 6533 allows base64 there). As texts they are decoded first, and read here.
+_STATUS_TYPE = re.compile(
+    rb"(?im)^(content-type:[ \t]*(?:\r?\n[ \t]+)?)(?:message|text|application)/(?:x-|global-)*delivery-status"
+)
+_RETURNED_TYPE = re.compile(
+    rb"(?im)^(content-type:[ \t]*(?:\r?\n[ \t]+)?)(?:message|text)/(?:global-headers|rfc822-headers?|global|rfc822)(?![\w-])"
+)
+_STATUS_PART, _RETURNED_PART = "text/x-delivery-status", "text/x-returned"
+_STATUS_FIELDS = (
+    re.compile(r"^(?:Original|Final|X-Actual)-Recipient[ \t]*:", re.I | re.M),
+    re.compile(r"^(?:Action|Status)[ \t]*:", re.I | re.M),
+)
+_RELAYED_WORD = re.compile(r"\brelayed\b", re.I)
 _COMPOSITE = re.compile(rb"(?:multipart|message)/", re.I)
 _STATUS = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
 _ADDRESS = re.compile(r"[^\s<>@,;:()\"]{1,64}@[^\s<>@,;:()\"]{1,255}")
@@ -64,6 +81,8 @@ class DeliveryReport:
     """Original-Envelope-Id (RFC 3464 2.2.1); "" where missing."""
     message_id: str
     """Left side of the Message-ID in the returned headers; "" where missing."""
+    text: str
+    """The part for people."""
     recipients: tuple[RecipientReport, ...]
 
 
@@ -75,51 +94,105 @@ _RESULTS: dict[str, ReceiptResult] = {
     "relayed": ReceiptEnded(),
     "expanded": ReceiptEnded(),
 }
+# What servers write for these; the standard has just the five.
+_ACTIONS = {
+    **{action: action for action in _RESULTS},
+    **dict.fromkeys(
+        ("failure", "fail", "fails", "undeliverable", "undelivered", "bounced", "rejected", "error"), "failed"
+    ),
+    **dict.fromkeys(("delay", "deferred", "warning"), "delayed"),
+    **dict.fromkeys(("relay", "forwarded"), "relayed"),
+}
+_ACTION_OF_CLASS = {"5": "failed", "4": "delayed"}
+"""What a status without a known action says (RFC 3463 2); success without one proves nothing."""
 
 
 def read_mail(content: bytes, *, sender: str, recipients: Sequence[str], bounce_address: str) -> tuple[Report, ...]:
     """What one mail to the bounce address says: receipts, or else one Inbound; empty if not addressed to it.
 
     `sender` and `recipients` are those of the envelope. The candidates for a receipt's id are, best first, the
-    envelope id as given and decoded, the tag of the recipient address, and the returned Message-ID. Never raises,
-    whatever the octets.
+    envelope id as given and decoded, the tag of the recipient address, and the returned Message-ID. A mail without a
+    sender that names a message of ours and is no report is judged by its words; if they do not say that it failed, or is
+    delayed, it is an Inbound and a receipt that decides nothing. Never raises, whatever the octets.
     """
     tags = [tag for r in recipients if (tag := tag_of(r, bounce_address)) is not None]
     if not tags:
         return ()
-    source = "" if sender == "<>" else printable(sender)
+    bounced = sender in ("", "<>")
+    source = "" if bounced else printable(sender)
     destination = printable(recipients[0])
     head = content[:READ_BYTES_MAX]
     if len(_COMPOSITE.findall(head)) <= NESTING_MAX:
         with contextlib.suppress(
             Exception
         ):  # the library promises little about damaged mail; some of it recurses too deep
-            mail = message_from_bytes(head)
+            mail = message_from_bytes(_as_texts(head))
+            named = [tag for tag in tags if tag]
             report = parse_report(mail)
-            receipts = () if report is None else _receipts(report, [tag for tag in tags if tag])
-            return receipts or (_inbound(mail, source, destination),)
+            receipts = () if report is None else _receipts(report, named)
+            if receipts:
+                return receipts
+            return _plain(mail, named, source, destination) if bounced else (_inbound(mail, source, destination),)
     return (Inbound(source=source, destination=destination, text=""),)
 
 
 def parse_report(mail: Mail) -> DeliveryReport | None:
     """The delivery report in a mail; None if it is none. A returned original is never mistaken for one."""
-    status: Mail | None = None
+    status = text = ""
     message_id = ""
+    is_report = mail.get_content_type() == "multipart/report"
     for part in _parts(mail):
         kind = part.get_content_type()
-        if kind == "message/delivery-status" and status is None:
-            status = part
-        elif kind in ("message/rfc822", "text/rfc822-headers", "message/rfc822-headers") and not message_id:
-            message_id = _returned_message_id(part)
-    blocks = status.get_payload() if status is not None else None
-    if not isinstance(blocks, list) or not blocks or not isinstance(blocks[0], Mail):
+        if kind == _RETURNED_PART:
+            message_id = message_id or _returned_message_id(part)
+        elif kind == _STATUS_PART or (is_report and kind.startswith("text/") and _has_status_fields(part)):
+            status = status or _text(part)
+        elif kind == "text/plain":
+            text = text or _text(part)
+    # some put a blank line too many, or none between the fields of the message and those of the recipient
+    blocks = [message_from_string(block.strip("\n")) for block in re.split(r"\n[ \t]*\n", status) if block.strip()]
+    if not blocks:
         return None
-    per_recipient = (_recipient(block) for block in blocks[: RECIPIENTS_MAX + 1] if isinstance(block, Mail))
+    per_recipient = (_recipient(block) for block in blocks[: RECIPIENTS_MAX + 1])
     return DeliveryReport(
         envelope_id=_field(blocks[0], "Original-Envelope-Id"),
         message_id=message_id,
+        text=text,
         recipients=tuple(recipient for recipient in per_recipient if recipient is not None),
     )
+
+
+def _as_texts(octets: bytes) -> bytes:
+    """The mail with its status and returned parts declared as texts."""
+    texts = _STATUS_TYPE.sub(rb"\g<1>" + _STATUS_PART.encode(), octets)
+    return _RETURNED_TYPE.sub(rb"\g<1>" + _RETURNED_PART.encode(), texts)
+
+
+def _has_status_fields(part: Mail) -> bool:
+    text = _text(part)
+    return all(fields.search(text) for fields in _STATUS_FIELDS)
+
+
+def _plain(mail: Mail, tags: list[str], source: str, destination: str) -> tuple[Report, ...]:
+    """A mail without a sender that is no report: what its words say of a message of ours, if it names one."""
+    inbound = _inbound(mail, source, destination)
+    text = next((_text(part) for part in _parts(mail) if part.get_content_type() == "text/plain"), "")
+    named = (_returned_message_id(part) for part in _parts(mail) if part.get_content_type() == _RETURNED_PART)
+    quoted = re.search(r"^[ \t>]*Message-ID:[ \t]*<([^<>@\s]{1,200})@", text, re.I | re.M)
+    ids = dict.fromkeys(filter(None, (*tags, *named, quoted[1] if quoted else "")))
+    if not ids:
+        return (inbound,)
+    read = read_plain(lambda name: _words(_field(mail, name)), text)
+    receipt = Receipt(
+        provider_message_ids=tuple(ids),
+        result=read.result,
+        code=read.code,
+        detail=printable(read.words),
+        address=read.recipient,
+        raw=printable(read.words),
+        spelling=Spelling.CASE,
+    )
+    return (receipt,) if isinstance(read.result, ReceiptFailed) else (receipt, inbound)
 
 
 def _receipts(report: DeliveryReport, tags: list[str]) -> tuple[Receipt, ...]:
@@ -127,21 +200,25 @@ def _receipts(report: DeliveryReport, tags: list[str]) -> tuple[Receipt, ...]:
     candidates = tuple(dict.fromkeys(candidate for candidate in found if candidate))
     if not candidates:
         return ()
-    receipts = [_receipt(recipient, candidates) for recipient in report.recipients]
+    relayed = _RELAYED_WORD.search(report.text) is not None
+    receipts = [_receipt(recipient, candidates, relayed=relayed) for recipient in report.recipients]
     # An alias may expand one recipient into several: proof of a delivery comes before somebody else's failure.
     return tuple(sorted(receipts, key=lambda receipt: not isinstance(receipt.result, ReceiptDelivered)))
 
 
-def _receipt(recipient: RecipientReport, candidates: tuple[str, ...]) -> Receipt:
-    failed = recipient.action == "failed"
+def _receipt(recipient: RecipientReport, candidates: tuple[str, ...], *, relayed: bool) -> Receipt:
+    action = recipient.action
+    if action == "delivered" and (relayed or _RELAYED_WORD.search(recipient.diagnostic)):
+        action = "relayed"  # Exim says `delivered` of what it only passed on, and in words what it did
     words = (f"{name}: {value}" for name, value in _evidence(recipient) if value)
     return Receipt(
         provider_message_ids=candidates,
-        result=_RESULTS[recipient.action],
-        code=(recipient.status or "failed") if failed else recipient.action,
+        result=_RESULTS[action],
+        code=(recipient.status or "failed") if action == "failed" else action,
         detail=printable(f"{recipient.status} {recipient.diagnostic}"),
         address=recipient.recipient,
         raw="; ".join(words)[:DETAIL_MAX],
+        spelling=Spelling.CASE,
         at=recipient.last_attempt_at,
     )
 
@@ -154,18 +231,26 @@ def _evidence(recipient: RecipientReport) -> Iterator[tuple[str, str]]:
 
 
 def _recipient(block: Mail) -> RecipientReport | None:
-    action = _field(block, "Action").split(" ", 1)[0].lower()  # RFC 3464 2.3.3; some add a comment
-    if action not in _RESULTS:
+    status = _STATUS.search(_field(block, "Status"))
+    action = _action(_field(block, "Action"), status[1] if status else "")
+    if not action:
         return None
-    status = _STATUS.match(_field(block, "Status"))
     address = _field(block, "Original-Recipient") or _field(block, "Final-Recipient")
     return RecipientReport(
         action=action,
         status=status[0] if status else "",
-        recipient=xtext_decoded(address.rpartition(";")[2].strip())[:320],
+        recipient=xtext_decoded(address.rpartition(";")[2].strip(" <>"))[:320],
         diagnostic=_field(block, "Diagnostic-Code"),
         last_attempt_at=_time(_field(block, "Last-Attempt-Date")),
     )
+
+
+def _action(written: str, status_class: str) -> str:
+    """One of the five actions (RFC 3464 2.3.3; some add a comment, some use another word), else what the status says, else "".
+    A delivery whose own status denies it is still under way for all that is known."""
+    word = re.match(r"[a-z]*", written.strip().lower())
+    action = _ACTIONS.get(word[0] if word else "", "") or _ACTION_OF_CLASS.get(status_class, "")
+    return "delayed" if action == "delivered" and status_class in _ACTION_OF_CLASS else action
 
 
 def _time(text: str) -> datetime | None:
@@ -189,12 +274,8 @@ def _parts(mail: Mail) -> Iterator[Mail]:
 
 
 def _returned_message_id(part: Mail) -> str:
-    payload = part.get_payload()
-    if isinstance(payload, list):
-        returned = payload[0] if payload and isinstance(payload[0], Mail) else None
-    else:
-        returned = message_from_bytes(_octets(part).lstrip(b"\r\n"))
-    match = _MESSAGE_ID.search(_field(returned, "Message-ID")) if returned is not None else None
+    returned = BytesHeaderParser().parsebytes(_octets(part).lstrip(b"\r\n"))
+    match = _MESSAGE_ID.search(_field(returned, "Message-ID"))
     return match[1] if match else ""
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import smtplib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.peers.ports import free_port
 from tests.peers.smtp_script import SmtpSession, scripted_smtp
 from tests.scenarios.installation import smtp
 from tests.scenarios.served import serving
@@ -77,3 +81,58 @@ async def test_case_4_4_a_bare_security_status_at_rcpt_counts_as_an_ordinary_ref
                 ("mail-a", "refused_by_policy")
             ]
             assert delivery["attempts"][-1]["provider"] == "mail-b"
+
+
+async def handed_in(port: int, to: str, content: bytes) -> None:
+    """A mail without a sender, as a mail server hands it to the listener."""
+
+    def hand_in() -> None:
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as server:
+            server.sendmail("", [to], content)
+
+    await asyncio.to_thread(hand_in)
+
+
+PLAIN = (
+    b"From: MAILER-DAEMON@mx.example\r\nTo: %b\r\nSubject: failure notice\r\n\r\nHi. This is the qmail-send program\r\n"
+    b"I'm afraid I wasn't able to deliver your message to these addresses.\r\nThis is a permanent error; I've given up.\r\n\r\n"
+    b"<duty@test.example>:\r\nSorry, no mailbox here by that name. (#5.1.1)\r\n\r\n--- Below this line is a copy of the message.\r\n"
+)
+REPORTED = (
+    b"From: MAILER-DAEMON@mx.example.net\r\nTo: %b\r\nSubject: Undelivered\r\nMIME-Version: 1.0\r\n"
+    b'Content-Type: multipart/report; report-type=global-delivery-status; boundary="b"\r\n\r\n--b\r\n'
+    b"Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: base64\r\n\r\n%b\r\n--b--\r\n"
+)
+FIELDS = (
+    b"Reporting-MTA: dns; mx\r\n\r\nFinal-Recipient: utf-8; duty@test.example\r\nAction: failure\r\nStatus: 5.1.1\r\n"
+)
+
+
+@pytest.mark.parametrize("kind", ["plain", "report"])
+async def test_case_4_5_a_bounce_through_the_listener_fails_the_delivery(kind: str, tmp_path: Path) -> None:
+    async with scripted_smtp(offers=["DSN"]) as (_, port):
+        listen = free_port()
+        keys = {"bounce_listen": f"127.0.0.1:{listen}", "bounce_address": "bounces@test.example", "verp": True}
+        async with serving(tmp_path, smtp("mail", port, **keys)) as gateway:
+            alert = await gateway.alert(DUTY)
+            delivery = await gateway.only(alert, "accepted")
+            to = f"bounces+{delivery['id']}@test.example"
+            filled = PLAIN % to.encode() if kind == "plain" else REPORTED % (to.encode(), base64.b64encode(FIELDS))
+            await handed_in(listen, to, filled)
+            failed = await gateway.only(alert, "failed")
+            assert failed["code"] == "5.1.1"
+            await gateway.became(alert, "failed")
+
+
+async def test_case_4_5_what_is_no_bounce_is_a_line_on_the_timeline(tmp_path: Path) -> None:
+    async with scripted_smtp(offers=["DSN"]) as (_, port):
+        listen = free_port()
+        keys = {"bounce_listen": f"127.0.0.1:{listen}", "bounce_address": "bounces@test.example", "verp": True}
+        async with serving(tmp_path, smtp("mail", port, **keys)) as gateway:
+            alert = await gateway.alert(DUTY)
+            delivery = await gateway.only(alert, "accepted")
+            to = f"bounces+{delivery['id']}@test.example"
+            await handed_in(listen, to, b"From: duty@test.example\r\nSubject: Out of office\r\n\r\nBack on Monday.\r\n")
+            line = await gateway.line(alert, "receipt", delivery=delivery["id"])
+            assert line["detail"].startswith("auto_reply Out of office")
+            await gateway.only(alert, "accepted")

@@ -100,6 +100,14 @@ def receipt(content: bytes, recipient: str = BOUNCES) -> Receipt:
         ("failed", "5.1.1", ReceiptFailed(), "5.1.1"),
         ("FAILED", "4.4.7 (expired)", ReceiptFailed(), "4.4.7"),
         ("failed", "unknown", ReceiptFailed(), "failed"),
+        ("failure", "5.1.1", ReceiptFailed(), "5.1.1"),
+        ("Failed(permanent)", "5.1.1", ReceiptFailed(), "5.1.1"),
+        ("undeliverable", "5.4.4", ReceiptFailed(), "5.4.4"),
+        ("", "5.1.1", ReceiptFailed(), "5.1.1"),
+        ("", "#5.1.1", ReceiptFailed(), "5.1.1"),
+        ("", "4.4.7", ReceiptIntermediate(), "delayed"),
+        ("exploded", "5.0.0", ReceiptFailed(), "5.0.0"),
+        ("delivered", "5.1.1", ReceiptIntermediate(), "delayed"),
     ],
 )
 def test_every_action_of_the_standard(action: str, status: str, result: object, code: str) -> None:
@@ -165,7 +173,10 @@ def test_a_report_that_names_nothing_is_handed_over_as_mail() -> None:
     "text", ["", "Status: 2.0.0", PER_MESSAGE, PER_MESSAGE + "\nAction: exploded\nStatus: 9.9.9\n"]
 )
 def test_a_report_without_a_known_action_is_handed_over_as_mail(text: str) -> None:
-    assert isinstance(read(report(text))[0], Inbound)
+    line, message = read(report(text))  # the returned headers name a message of ours
+    assert isinstance(line, Receipt)
+    assert (line.result, line.provider_message_ids) == (ReceiptIntermediate(), ("dlv_09",))
+    assert isinstance(message, Inbound)
 
 
 def test_an_answer_by_a_person_is_inbound() -> None:
@@ -181,7 +192,12 @@ def test_an_answer_by_a_person_is_inbound() -> None:
         provider_message_id="abc@example.com",
     )
     assert read(content, "bounces+dlv_01@example.org", sender="duty@example.com") == (expected,)
-    assert read(content, "bounces+dlv_01@example.org") == (expected,)
+    line, message = read(
+        content, "bounces+dlv_01@example.org"
+    )  # no sender, but a message of ours: its timeline tells it
+    assert message == expected
+    assert isinstance(line, Receipt)
+    assert (line.result, line.code, line.provider_message_ids) == (ReceiptIntermediate(), "unread_report", ("dlv_01",))
 
 
 def test_an_inbound_text_is_bounded() -> None:
