@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from gateway.large_notification import MEMBERS_MAX, with_first_members
 from gateway.rendering import on_one_line, shortened
 from gateway.settings import RuleSettings
 
 SOURCE = "alertmanager"
 """The `source` of its alerts and of the rules for them."""
 
-MEMBERS_MAX = 10_000
-"""Members of one group; Alertmanager's `max_alerts` keeps it lower, and the request is bounded in bytes as well."""
 LABELS_MAX = 500
-"""Labels or annotations of one set; Prometheus is content with some thirty."""
-GROUP_KEY_CHARS_MAX = 100_000
-"""Characters of a group's key as it is posted: the matchers of its routes and the labels of the group."""
+"""Labels or annotations of one set that are read; Prometheus is content with some thirty."""
 KEY_CHARS_MAX = 500
 """Characters of a group's key as it is stored; PostgreSQL indexes up to 2,700 bytes."""
 
@@ -35,9 +33,13 @@ TOLD_CHARS_MAX = 80
 """Characters of one label's value, or of one member's line."""
 
 NAME = "alertname"
+UNREAD = "This notification of Alertmanager is too large and was not read to its end: look there."
+"""Said of a group of which only the first members are known."""
 
 
-def _nothing_is_empty(value: Any) -> Any:
+def _labels(value: Any) -> Any:
+    if isinstance(value, dict) and len(value) > LABELS_MAX:
+        return dict(islice(value.items(), LABELS_MAX))  # whoever posts them reads no answer: the first will do
     return {} if value is None else value  # an empty map of Go may be written as null
 
 
@@ -56,8 +58,7 @@ Count = Annotated[int, BeforeValidator(_number)]
 Text = Annotated[str, AfterValidator(_unicode)]
 Labels = Annotated[
     dict[Text, Text],
-    Field(max_length=LABELS_MAX),
-    BeforeValidator(_nothing_is_empty, json_schema_input_type=dict[Text, Text] | None),
+    BeforeValidator(_labels, json_schema_input_type=dict[Text, Text] | None),
 ]
 
 
@@ -73,7 +74,7 @@ class Member(_Posted):
     status: Literal["firing", "resolved"]
     labels: Labels = {}
     annotations: Labels = {}
-    fingerprint: Text = Field(default="", max_length=200)
+    fingerprint: Text = ""
 
     @property
     def key(self) -> str:
@@ -85,16 +86,22 @@ class Notification(_Posted):
     """The body that Alertmanager posts, version 4 (Alertmanager's documentation, `webhook_config`)."""
 
     version: Literal["4"] = Field(description="of the payload, as Alertmanager posts it")
-    group_key: Text = Field(
-        min_length=1, max_length=GROUP_KEY_CHARS_MAX, description="the same for every notification of a group"
-    )
-    truncated_alerts: Count = Field(default=0, ge=0, le=10**9, description="members left out because of max_alerts")
+    group_key: Text = Field(min_length=1, description="the same for every notification of a group")
+    truncated_alerts: Count = Field(default=0, ge=0, description="members left out because of max_alerts")
     status: Literal["firing", "resolved"] = Field(description="firing while at least one member is")
     receiver: Text = Field(default="", description="the name of the receiver in alertmanager.yml")
     group_labels: Labels = Field(default={}, description="the labels that group_by names")
     common_labels: Labels = Field(default={}, description="the labels that all members share")
     common_annotations: Labels = Field(default={}, description="the annotations that all members share")
-    alerts: tuple[Member, ...] = Field(max_length=MEMBERS_MAX, description="the members")
+    alerts: tuple[Member, ...] = Field(description=f"the members; beyond {MEMBERS_MAX} they are counted")
+    unread: bool = Field(
+        default=False, exclude=True, description="set here where it was too large to be read to its end"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_members(cls, posted: Any) -> Any:
+        return with_first_members(posted) if isinstance(posted, dict) else posted
 
     @property
     def key(self) -> str:
@@ -142,7 +149,7 @@ def group_values(notification: Notification) -> dict[str, object]:
     """The values of the template `alertmanager` for a group that fires."""
     firing = notification.firing
     count = len(firing) + notification.truncated_alerts
-    if count == 1 and firing:
+    if count == 1 and firing and not notification.unread:
         return member_values(firing[0])
     labels = notification.labels
     annotations = notification.common_annotations
@@ -151,7 +158,7 @@ def group_values(notification: Notification) -> dict[str, object]:
         "firing": count,
         "title": _title(labels, annotations, notification.receiver),
         "summary": _line(annotations, "summary", SUMMARY_CHARS_MAX),
-        "description": _line(annotations, "description", DESCRIPTION_CHARS_MAX),
+        "description": UNREAD if notification.unread else _line(annotations, "description", DESCRIPTION_CHARS_MAX),
         "labels": _labels_told(labels),
         "members": told,
         "more": count - len(told) if told else 0,

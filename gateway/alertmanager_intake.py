@@ -210,7 +210,10 @@ def _troubles(notification: Notification, rule: RuleSettings) -> list[tuple[str,
     """(key, values of the template) of every alert that the notification is."""
     if rule.per == "group":
         return [(notification.key, group_values(notification))]
-    return [(member.key, member_values(member)) for member in notification.firing]
+    troubles = [(member.key, member_values(member)) for member in notification.firing]
+    if notification.truncated_alerts or notification.unread or not troubles:  # nobody would be told of the rest
+        troubles.append((notification.key, group_values(notification)))
+    return troubles
 
 
 def _said(values: Values, language: str, chars_max: int = TEXT_CHARS_MAX) -> tuple[str, str]:
@@ -223,4 +226,4 @@ def _all(ids: Sequence[str], outcome: Outcome) -> tuple[Concerned, ...]:
 
 
 def _truncated(notification: Notification) -> str:
-    return f"{notification.truncated_alerts} members were left out by Alertmanager's max_alerts: they have no alert"
+    return f"{notification.truncated_alerts} members were left out: the alert of the group stands for them"

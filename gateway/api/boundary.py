@@ -13,7 +13,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.context import CALLER, ApiContext
+from gateway.api.large_bodies import READ_IN_PART, read_in_part
 from gateway.api.problems import Problem, problem_of
+from gateway.api.roles import Permission
 from gateway.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -67,8 +69,12 @@ class Boundary:
             limit = self._api.settings.http.max_body_bytes
             if path != "/v1/alerts" and not path.startswith("/v1/intake/"):
                 limit = min(limit, BODY_BYTES_MAX)
-            _check_headers(scope, limit)
-            receive = _bounded(receive, limit)
+            if path in READ_IN_PART and scope[CALLER].may(Permission.SUBMIT):
+                _check_headers(scope, None)
+                receive = read_in_part(receive, limit)
+            else:
+                _check_headers(scope, limit)
+                receive = _bounded(receive, limit)
         if path == "/v1/alerts" and method == "POST":
             response = await self._hot(scope, receive)
             await response(scope, receive, send)
@@ -94,11 +100,11 @@ class _Exchange:
         await self._send(message)
 
 
-def _check_headers(scope: Scope, limit: int) -> None:
-    """Refuses a body by what is said of it. Raises Problem (413, 415)."""
+def _check_headers(scope: Scope, limit: int | None) -> None:
+    """Refuses a body by what is said of it; None is any length. Raises Problem (413, 415)."""
     for name, value in scope["headers"]:
         if name == b"content-length":
-            if int(value) > limit:  # the server has seen that it is a number
+            if limit is not None and int(value) > limit:  # the server has seen that it is a number
                 raise too_large(limit)
         elif name == b"content-type":
             kind = value.partition(b";")[0].strip().lower()

@@ -14,7 +14,6 @@ from pydantic import ValidationError
 from gateway.alertmanager import (
     KEY_CHARS_MAX,
     LABELS_MAX,
-    MEMBERS_MAX,
     TEXT_CHARS_MAX,
     Notification,
     group_values,
@@ -22,6 +21,7 @@ from gateway.alertmanager import (
     member_values,
     stored_key,
 )
+from gateway.large_notification import MEMBERS_MAX
 from gateway.rendering import render_alertmanager, shortened
 from gateway.settings import RuleSettings
 
@@ -89,12 +89,9 @@ def test_what_it_may_gain_is_passed_over_and_what_go_leaves_out_is_empty() -> No
         ({"status": "unknown"}, "status"),
         ({"alerts": "none"}, "alerts"),
         ({"alerts": [{}]}, "alerts.0.status"),
-        ({"alerts": [member()] * (MEMBERS_MAX + 1)}, "alerts"),
         ({"commonLabels": {"a": 1}}, "commonLabels.a"),
         ({"truncatedAlerts": "3"}, "truncatedAlerts"),
         ({"truncatedAlerts": True}, "truncatedAlerts"),
-        ({"groupKey": "x" * 100_001}, "groupKey"),
-        ({"commonLabels": {f"l{n}": "x" for n in range(LABELS_MAX + 1)}}, "commonLabels"),
         ({"truncatedAlerts": -1}, "truncatedAlerts"),
     ],
 )
@@ -110,8 +107,19 @@ def test_what_must_be_there_is_named() -> None:
     assert {error["loc"][0] for error in refused.value.errors()} == {"version", "groupKey", "status", "alerts"}
 
 
+def test_no_size_refuses_what_nobody_would_hear_of() -> None:
+    """Whoever posts it reads no answer: the first of all is read, the rest counted."""
+    many = read(posted(*[member()] * (MEMBERS_MAX + 5), *[member("resolved")] * 7, truncatedAlerts=3))
+    assert (len(many.alerts), many.truncated_alerts) == (MEMBERS_MAX, 8)
+    assert group_values(many)["firing"] == MEMBERS_MAX + 8
+    assert len(read(posted(commonLabels={f"l{n}": "x" for n in range(LABELS_MAX + 1)})).common_labels) == LABELS_MAX
+    assert len(read(posted(groupKey="x" * 1_000_000)).key) <= KEY_CHARS_MAX
+    assert len(read(posted(member() | {"fingerprint": "f" * 10_000})).alerts[0].key) <= KEY_CHARS_MAX
+    assert read(posted(truncatedAlerts=10**12)).truncated_alerts == 10**12
+
+
 def test_half_a_character_is_refused_before_it_reaches_a_database() -> None:
-    """JSON can write half of a surrogate pair, which no UTF-8 holds."""
+    """JSON can write half of a surrogate pair, which no UTF-8 holds. Go writes none."""
     with pytest.raises(ValidationError):
         Notification.model_validate(posted(groupKey="\ud800"))
     with pytest.raises(ValidationError):

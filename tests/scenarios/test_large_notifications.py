@@ -1,0 +1,93 @@
+"""The largest outages: Alertmanager's notifications beyond every bound are heard of by the people of their rule."""
+
+from __future__ import annotations
+
+import json
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+
+from gateway.large_notification import MEMBERS_MAX
+from tests.peers.smsc import NodeSmsc
+from tests.scenarios import test_alertmanager as scenarios
+from tests.scenarios.test_alertmanager import ON_CALL, Server, StartServer, texts
+
+start_server = scenarios.start_server
+LIMIT = 10 * 1024 * 1024
+"""`max_body_bytes`, unless the settings say otherwise."""
+
+
+def member(n: int, status: str = "firing", **annotations: str) -> dict[str, Any]:
+    labels = {"alertname": "InstanceDown", "team": "database", "instance": f"db{n}"}
+    return {"status": status, "labels": labels, "annotations": annotations, "fingerprint": f"{n:016x}"}
+
+
+def group(members: list[dict[str, Any]], status: str = "firing", key: str = "{}:{alertname=InstanceDown}") -> bytes:
+    """In the order in which Alertmanager writes: the group's key is behind the members."""
+    labels = {"alertname": "InstanceDown", "team": "database"}
+    return json.dumps(
+        {
+            "receiver": "tocsin", "status": status, "alerts": members, "groupLabels": labels, "commonLabels": labels,
+            "commonAnnotations": {}, "externalURL": "http://am", "version": "4", "groupKey": key, "truncatedAlerts": 0,
+        }
+    ).encode()  # fmt: skip
+
+
+async def post(server: Server, body: bytes) -> tuple[int, dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {server.key}", "Content-Type": "application/json"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(server.webhook, data=BytesIO(body)) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None)
+
+
+async def test_case_1_13_a_group_of_more_members_than_are_read_is_told_with_their_number(
+    smsc: NodeSmsc, start_server: StartServer
+) -> None:
+    server = await start_server(ON_CALL)
+    status, answer = await post(server, group([member(n) for n in range(MEMBERS_MAX + 1)]))
+    assert (status, answer["alerts_total"]) == (202, 1)
+    (told,) = await texts(smsc, 1)
+    assert "10001 firing" in told
+    status, answer = await post(server, group([member(1, "resolved")], "resolved"))
+    assert (status, answer["alerts_total"]) == (200, 1)
+    await server.alerts_become("resolved")
+
+
+async def test_case_1_13_a_body_larger_than_all_that_is_taken_raises_one_alert_for_its_group(
+    smsc: NodeSmsc, start_server: StartServer
+) -> None:
+    server = await start_server(ON_CALL)
+    body = group([member(n, description="x" * 3_000) for n in range(4_000)])
+    assert len(body) > LIMIT
+    status, answer = await post(server, body)
+    assert (status, answer["alerts_total"]) == (202, 1)
+    (told,) = await texts(smsc, 1)
+    assert "4000 firing" in told
+    assert (await post(server, body))[1]["alerts"][0]["outcome"] == "joined"
+    status, answer = await post(server, group([member(1, "resolved")], "resolved"))
+    assert (status, answer["alerts_total"]) == (200, 1)  # it was the group's own key, though it came last
+    await server.alerts_become("resolved")
+
+
+async def test_case_1_13_what_cannot_be_read_to_its_end_raises_an_alert_too(
+    smsc: NodeSmsc, start_server: StartServer
+) -> None:
+    server = await start_server(ON_CALL)
+    status, _ = await post(server, group([member(1), member(2, description="x" * (LIMIT + 1)), member(3)]))
+    assert status == 202
+    (told,) = await texts(smsc, 1)
+    assert "InstanceDown" in told
+    assert "too large" in told
+
+
+async def test_case_1_13_members_that_have_no_alert_of_their_own_are_told_by_the_group_s(
+    smsc: NodeSmsc, start_server: StartServer
+) -> None:
+    server = await start_server(ON_CALL.replace("[rules.match]", 'per = "member"\n[rules.match]'))
+    body = json.loads(group([member(1), member(2)])) | {"truncatedAlerts": 500}
+    status, answer = await post(server, json.dumps(body).encode())
+    assert (status, answer["alerts_total"]) == (202, 3)
+    assert sum("502 firing" in told for told in await texts(smsc, 3)) == 1
