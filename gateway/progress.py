@@ -152,26 +152,26 @@ def change_alert(unit: Unit, before: Alert, after: Alert) -> Alert:
             {"type": f"alert.{after.status}", "alert": after.id, "status": after.status, "at": rfc3339(unit.now)},
         )
     if after.ended_at is not None and before.ended_at is None:
-        after = _release_rest(unit, after)
+        after = _release_rest(unit, before, after)
         unit.signal(AlertEnded(after.id, after.status))
+    elif after.hold_left_micros and after.expanded >= after.expanding:  # it begins anew, and plans all of them again
+        after = _release_rest(unit, before, after)
     unit.put(after)
     return after
 
 
-def _release_rest(unit: Unit, alert: Alert) -> Alert:
-    """What was held for deliveries that were never written goes back, and they never will be."""
-    if alert.hold_left_micros == 0:
-        return replace(alert, expanding=alert.expanded)
-    balance = unit.balance(alert.account_id)
+def _release_rest(unit: Unit, before: Alert, after: Alert) -> Alert:
+    """What was held for deliveries that were never written goes back, and they never will be. `before` tells which step it was."""
+    if after.hold_left_micros == 0:
+        return replace(after, expanding=after.expanded)
+    balance = unit.balance(before.account_id)
     assert balance is not None, "an alert's account has balances"
     hold_id = (
-        f"{alert.id}:{alert.step - 1}@{to_micros(alert.start_at)}"  # as `intake` named the hold: steps have one each
+        f"{before.id}:{before.step - 1}@{to_micros(before.start_at)}"  # as `intake` named the hold: steps have one each
     )
-    after, entries, _ = ledger.settle(
-        balance, delivery_id=hold_id, hold_micros=alert.hold_left_micros, capture_micros=0
-    )
-    unit.move(after, [dataclasses.replace(entry, cause_type=ledger.CAUSE_ALERT) for entry in entries])
-    return replace(alert, hold_left_micros=0, expanding=alert.expanded)
+    left, entries, _ = ledger.settle(balance, delivery_id=hold_id, hold_micros=after.hold_left_micros, capture_micros=0)
+    unit.move(left, [dataclasses.replace(entry, cause_type=ledger.CAUSE_ALERT) for entry in entries])
+    return replace(after, hold_left_micros=0, expanding=after.expanded)
 
 
 def finish(unit: Unit) -> list[Alert]:

@@ -268,6 +268,23 @@ async def test_the_same_trouble_rising_in_the_middle_of_a_broadcast_reaches_all(
     assert await desk.money() == (CREDIT_MICROS, 0, 0)
 
 
+async def test_case_5_4_a_broadcast_raised_in_the_middle_holds_what_will_be_written(desk: Desk) -> None:
+    first = await desk.accept(*CROWD, reference="boiler")
+    written = len(await desk.deliveries(first))
+    assert written < len(CROWD)
+    assert await desk.spent() == (len(CROWD), 0)
+    desk.clock.move(1)
+    await desk.accept(*CROWD, reference="boiler", priority=Priority.EMERGENCY)
+    assert await desk.spent() == (written, 0)  # the rest of the old hold went back, before the new one is taken
+    await desk.tick()
+    await desk.verify()
+    deliveries = await desk.deliveries(first)
+    assert {d.address for d in deliveries if d.urgency == 0} == set(CROWD)
+    assert await desk.spent() == (sum(d.settled_at is None for d in deliveries), 0)
+    await desk.change(first, resolve)
+    assert await desk.money() == (CREDIT_MICROS, 0, 0)
+
+
 # --- acknowledgement -------------------------------------------------------------------------------------------------
 
 
