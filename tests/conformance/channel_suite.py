@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import io
 import re
 import time
 from abc import ABC, abstractmethod
@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from structlog.testing import capture_logs
 
 from channels.channel import Channel, InvalidAddressError, Message
 from channels.outcome import Accepted, Delivered, Outcome, PermanentFailure, ReceiptDelivered, RetryLater
+from gateway import logs
 from tests.conformance.counterpart import (
     PATIENT_S,
     SLOTS,
@@ -392,22 +392,20 @@ class ChannelSuite(PureSuite):
 
     # -- secrets ------------------------------------------------------------------------------------------------------
 
-    async def test_nothing_shows_a_secret_or_logs_a_text(
-        self, counterpart: Counterpart, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level(logging.DEBUG)
+    async def test_nothing_shows_a_secret_or_logs_a_text(self, counterpart: Counterpart) -> None:
+        stream = io.StringIO()
+        logs.configure("debug", to=stream)
         shown: list[Any] = []
-        with capture_logs() as events:
-            for channel in (counterpart.channel(), counterpart.channel(password=WRONG_PASSWORD)):
-                async with running(channel, up=False) as reports:
-                    await eventually(lambda: channel.health().up or channel.health().alarm)  # noqa: B023 - awaited here
-                    for mood in (Mood.TAKES, Mood.REFUSES, Mood.DROPS):
-                        await counterpart.behave(mood)
-                        shown.append(await channel.send(message_to(counterpart)))
-                    shown += [channel, str(channel), vars(channel), channel.health(), await channel.probe()]
-                    shown.append(reports.taken)
-        logged = f"{events!r}\n{caplog.text}"
-        assert events
+        for channel in (counterpart.channel(), counterpart.channel(password=WRONG_PASSWORD)):
+            async with running(channel, up=False) as reports:
+                await eventually(lambda: channel.health().up or channel.health().alarm)  # noqa: B023 - awaited here
+                for mood in (Mood.TAKES, Mood.REFUSES, Mood.DROPS):
+                    await counterpart.behave(mood)
+                    shown.append(await channel.send(message_to(counterpart)))
+                shown += [channel, str(channel), vars(channel), channel.health(), await channel.probe()]
+                shown.append(reports.taken)
+        logged = stream.getvalue()
+        assert logged
         assert DUTY_TEXT not in logged
         written = f"{shown!r}\n{logged}"
         assert not [secret for secret in (*counterpart.secrets, WRONG_PASSWORD) if secret in written]
