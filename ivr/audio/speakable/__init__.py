@@ -11,13 +11,24 @@ from typing import Final
 
 from ivr.audio.speakable.english import AMERICAN, BRITISH, ENGLISH
 from ivr.audio.speakable.french import FRENCH
+from ivr.audio.speakable.german import GERMAN
+from ivr.audio.speakable.italian import ITALIAN
 from ivr.audio.speakable.language import Language
 from ivr.audio.speakable.neutral import neutral
 from ivr.audio.speakable.normal import normal
 from ivr.audio.speakable.reading import Abbreviations, Reader, without_own
+from ivr.audio.speakable.spanish import SPANISH
 from ivr.audio.speakable.speaking import spoken
 
-LANGUAGES: Final[Mapping[str, Language]] = {"en": ENGLISH, "en-gb": BRITISH, "en-us": AMERICAN, "fr": FRENCH}
+LANGUAGES: Final[Mapping[str, Language]] = {
+    "en": ENGLISH,
+    "en-gb": BRITISH,
+    "en-us": AMERICAN,
+    "fr": FRENCH,
+    "de": GERMAN,
+    "es": SPANISH,
+    "it": ITALIAN,
+}
 """The languages with a file of their own, by tag in small letters."""
 
 _BASE: Final = re.compile("[a-z]{2,3}")

@@ -71,6 +71,8 @@ class Language:
     """Day, month and the year as written, or nothing for it."""
     clock: Callable[[int, int], str]
     """Hour and minute of a time of day."""
+    counted: Callable[[str], str] = lambda said: said
+    """A number in words, as it stands before a noun that is not feminine: *ein* for *eins*."""
     joins: Callable[[str, str], str] = lambda prefix, noun: prefix + noun
     """A prefix and a unit as one word."""
     decimal_mark: str = "."

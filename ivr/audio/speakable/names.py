@@ -95,7 +95,7 @@ def code(text: str, language: Language) -> list[Piece]:
         if run in _JOINTS:
             pieces.append(Symbol(_JOINTS[run]))
             continue
-        if run.isdigit():
+        if run.isdecimal():
             short = len(run) <= 2 and run[0] != "0"
             pieces += [Number(run)] if word_before and short else by_digit(run)
             continue
@@ -116,7 +116,7 @@ def host(name: str, language: Language) -> list[Piece]:
         if _DIGIT.search(label):
             pieces += (
                 [Number(label)]
-                if label.isdigit() and len(label) <= 3 and (label == "0" or label[0] != "0")
+                if label.isdecimal() and len(label) <= 3 and (label == "0" or label[0] != "0")
                 else code(label, language)
             )
         else:

@@ -94,7 +94,7 @@ def unit_at(text: str, pos: int, language: Language, before: str) -> tuple[str, 
             continue
         if written == "m" and not spaced and before in language.lasting:
             name = "min"
-        if text[match.end() : match.end() + 1] == "." and text[match.end() + 1 : match.end() + 2].isdigit():
+        if text[match.end() : match.end() + 1] == "." and text[match.end() + 1 : match.end() + 2].isdecimal():
             continue
         return name, match.end()
     return None

@@ -121,12 +121,12 @@ class Reader:
         if match is None:
             return pos
         mark, rest = match[0].strip(), text[match.end() :].lstrip(" \xa0\t")
-        if mark[0].isdigit():
+        if mark[0].isdecimal():
             return pos
         if (
             mark == ">"
-            or (mark[0] == "#" and rest[:1].isdigit())
-            or (rest[:1].isdigit() or rest[:1] in ".,€$£" if mark in "-–—+" else False)
+            or (mark[0] == "#" and rest[:1].isdecimal())
+            or (rest[:1].isdecimal() or rest[:1] in ".,€$£" if mark in "-–—+" else False)
         ):
             return pos  # it may be a sign
         self._add([Pause(",")])
@@ -140,7 +140,7 @@ class Reader:
             known = self._abbreviations.at(self._text, pos)
             if known is not None:
                 return known
-        if char.isdigit() and char.isascii():
+        if char.isdecimal() and char.isascii():
             return self._digit(pos, after_word)
         if char.isalpha() and not _GREEK.match(char):
             return self._letter(pos)
@@ -312,7 +312,7 @@ class Reader:
     def _between_numbers(self, pos: int, end: int) -> bool:
         text = self._text
         before, after = text[max(0, pos - 8) : pos].rstrip()[-1:], text[end : end + 8].lstrip(" -−+")[:1]
-        return before.isdigit() and after.isdigit()
+        return before.isdecimal() and after.isdigit()
 
     def _signed_at(self, pos: int, char: str) -> Read | None:
         """A sign and its number; what is no sign is a dash, which is said, or a pause."""
@@ -408,7 +408,7 @@ class Reader:
             return self._amount(currency[1], "", "", currency[0])
         if char == "#" and (match := _HASHED.match(text, pos)) is not None:
             named = names.code(match[1], language) if re.search(r"\d", match[1]) else names.part(match[1], language)
-            return [Symbol("number" if match[1][0].isdigit() else "hash"), *named], match.end()
+            return [Symbol("number" if match[1][0].isdecimal() else "hash"), *named], match.end()
         if char == "№" and (match := _NUMBER_SIGN.match(text, pos)) is not None:
             return [Symbol("number")], match.end()
         if char == "(" and (phone := names.phone_at(text, pos)) is not None:
@@ -424,7 +424,7 @@ class Reader:
             return [Symbol("power"), Number("2" if char == "²" else "3")], pos + 1
         if char == "⁄" or (
             char == "/"
-            and text[pos + 1 : pos + 2].isdigit()
+            and text[pos + 1 : pos + 2].isdecimal()
             and re.search(r"\d(?:[a-zA-Z]{1,3})?$", text[max(0, pos - 4) : pos])
         ):
             return [Symbol("over")], pos + 1
@@ -437,7 +437,7 @@ class Reader:
             return [Symbol("power"), exponent], match.end()
         if char == "~" and re.match(r"~ ?[-−+]?\d", text[pos : pos + 4]):
             return [Symbol("about")], pos + 1
-        if char in "'\"" and text[pos - 1 : pos].isdigit() and self._is_prime(pos, char):
+        if char in "'\"" and text[pos - 1 : pos].isdecimal() and self._is_prime(pos, char):
             return [Symbol("prime" if char == "'" else "double_prime")], pos + 1
         if char == "." and (match := _DOTS.match(text, pos)) is not None:
             return [Pause(".")], match.end()
@@ -453,7 +453,7 @@ class Reader:
             found = names.colons_at(text, pos)
             return found or ([Symbol("colon"), Symbol("colon")], pos + 2)
         before, after = text[pos - 1 : pos], text[pos + 1 : pos + 2]
-        if before.isdigit() and after.isdigit():
+        if before.isdecimal() and after.isdigit():
             return [Symbol("colon")], pos + 1
         return None
 
@@ -464,7 +464,7 @@ class Reader:
             name = "times" if written == "*" else "power"
         if written == "_" and text[pos - 1 : pos].isalpha() and text[end : end + 1].isalpha():
             return [], end
-        if written == "<-" and text[end : end + 1].isdigit():
+        if written == "<-" and text[end : end + 1].isdecimal():
             return [Symbol("less")], pos + 1  # and the sign of the number
         if written in ("=>", "<=>") and re.match(r"\s*[-−]?\d", text[end : end + 4]) and written == "=>":
             return [Symbol("equals"), Symbol("more")], end

@@ -69,8 +69,8 @@ _COUNTED: Final = (Number, Quantity, Ordinal, Date, Clock)
 
 def _run_together(before: Piece | None, piece: Piece) -> bool:
     """Whether two values stand side by side that the ear would take for one: 2 and 350, 40 and 2."""
-    begins = isinstance(piece, _COUNTED) or (isinstance(piece, Spelled) and piece.text[:1].isdigit())
-    ends = isinstance(before, _COUNTED) or (isinstance(before, Spelled) and before.text[-1:].isdigit())
+    begins = isinstance(piece, _COUNTED) or (isinstance(piece, Spelled) and piece.text[:1].isdecimal())
+    ends = isinstance(before, _COUNTED) or (isinstance(before, Spelled) and before.text[-1:].isdecimal())
     return begins and ends
 
 
@@ -172,7 +172,9 @@ def _digits(digits: str, language: Language) -> str:
 
 def _quantity(number: Number, name: str, language: Language) -> Iterator[str]:
     words, feminine = _unit(name, language, many=language.is_many(number))
-    yield from _number(number, language, feminine=feminine)
+    *before, last = _number(number, language, feminine=feminine)
+    yield from before
+    yield last if feminine or number.decimals else language.counted(last)
     yield words
 
 

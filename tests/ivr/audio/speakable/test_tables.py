@@ -17,8 +17,13 @@ from tests.ivr.audio.speakable.phonemes import phonemes, sounds
 
 OF_A_LANGUAGE = sorted(tag for tag in LANGUAGES if "-" not in tag)
 languages = pytest.mark.parametrize("tag", OF_A_LANGUAGE)
+_OPEN = str.maketrans("ɛɔɪʊʏɾj", "eoiuyri", "ː")
+"""How wide a vowel is open, how long it is, how an r is rolled."""
 _AS_WELL: dict[str, Callable[[str], str]] = {
     "en": lambda said: said.replace("and", "n").replace("ɐ", "").replace("ə", ""),
+    "de": lambda said: said.translate(_OPEN),
+    "es": lambda said: said.translate(_OPEN).replace("ð", "d").replace("β", "b").replace("unomil", "unmil"),
+    "it": lambda said: said.translate(_OPEN).replace("md", "nd").replace("w", "u").replace("z", "s"),
     "fr": lambda said: re.sub("t+", "t", said).replace("ə", "").replace("katʁvɛ̃t", "katʁvɛ̃").replace("sɛ̃k", "sɛ̃"),
 }
 """Of the two ways in which the engine says one number, what does not matter."""
