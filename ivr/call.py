@@ -59,6 +59,8 @@ ECHO_S = 0.5
 NOISE_TIMEOUT_S = 180.0
 """A phone that suppresses silence sends comfort noise once and then nothing while its owner listens, or has the microphone off. The
 longest text takes some two minutes."""
+LIFE_S = 5.0
+"""For the answer to the question whether the other side is there: a request over UDP is sent four times meanwhile."""
 LOOK_UP_S = 3.0
 """A name of theirs that is not found in this time is none: the call goes on without."""
 LAST_WORDS_S = 0.4
@@ -163,6 +165,7 @@ class Call:
         self._media_lost = False
         self._told_at_end = False
         self._looked_up = "", ""
+        self._life_until: float | None = None
         self._alarm: Alarm | None = None
         self._alarms: list[Alarm] = []
         self._speaking: set[asyncio.Task[None]] = set()
@@ -403,16 +406,50 @@ class Call:
     def _watch_media(self, now: float) -> None:
         if self._over:
             return
-        heard, timeout_s = self._stream.last_received_at, self._options.media_timeout_s
-        if self._stream.suppresses_silence:
-            timeout_s = max(timeout_s, NOISE_TIMEOUT_S)
-        agreed = None if self.leg.session is None else self.leg.session.negotiation.agreed
+        session = self.leg.session
+        agreed = None if session is None else session.negotiation.agreed
         held = agreed is not None and agreed.held
-        if not held and heard is not None and now - heard > timeout_s:
+        if session is not None and not held and self._life_until is None:
+            silent_s = self._silent_s(now)
+            if silent_s > MEDIA_WATCH_S / 2:
+                self._port.hear_reports()
+            if (
+                silent_s > self._patience_s
+            ):  # some phones send nothing while somebody listens, and are there all the same
+                self._life_until = now + LIFE_S
+                session.ask_for_life(now, self._life_told)
+                self._at(self._life_until, self._life_over)
+        self._at(now + MEDIA_WATCH_S, self._watch_media)
+
+    @property
+    def _patience_s(self) -> float:
+        timeout_s = self._options.media_timeout_s
+        return max(timeout_s, NOISE_TIMEOUT_S) if self._stream.suppresses_silence else timeout_s
+
+    def _silent_s(self, now: float) -> float:
+        """For how long there was no sign of life: audio, RTCP, a request or an answer in the dialog. One that has sent audio and
+        sends no more is not believed for ever: an exchange on the way may answer for a phone that is gone."""
+        heard = self._stream.last_received_at
+        if heard is None:
+            return 0.0
+        session = self.leg.session
+        alive_at = None if session is None else session.alive_at
+        if alive_at is not None and (not self._stream.counts.received or alive_at - heard <= NOISE_TIMEOUT_S):
+            heard = max(heard, alive_at)
+        return now - heard
+
+    def _life_told(self, lives: bool, now: float) -> None:
+        """What came of asking whether the other side is there."""
+        if self._life_until is None or self._over:
+            return
+        self._life_until = None
+        if not lives or self._silent_s(now) > self._patience_s:
             self._media_lost = True
             self.leg.hang_up(now, reason='Q.850;cause=102;text="No audio"')
-            return
-        self._at(now + MEDIA_WATCH_S, self._watch_media)
+
+    def _life_over(self, now: float) -> None:
+        if self._life_until is not None and now >= self._life_until:
+            self._life_told(self._silent_s(now) <= self._patience_s, now)
 
     def _at(self, when: float, action: Callable[[float], None]) -> None:
         self._alarms = [alarm for alarm in self._alarms if alarm.action is not None]

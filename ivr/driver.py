@@ -10,6 +10,7 @@ import structlog
 
 from ivr.notices import Notices
 from ivr.sip.agent import Admission, Admitted, Doorkeeper, LocalSide, UserAgent
+from ivr.sip.digest import Authenticator
 from ivr.sip.events import Alarm, CallEvent, Lost
 from ivr.sip.hop import Hop, Transport
 from ivr.sip.message import Request, Response
@@ -28,9 +29,12 @@ class GuardedAgent(UserAgent):
         tokens: Callable[[], str],
         admit: Doorkeeper,
         incoming_max: int,
+        authenticator: Callable[[], Authenticator] | None,
         failed: Callable[[object], None],
     ) -> None:
-        super().__init__(local=local, tokens=tokens, admit=admit, incoming_max=incoming_max)
+        super().__init__(
+            local=local, tokens=tokens, admit=admit, incoming_max=incoming_max, authenticator=authenticator
+        )
         self._failed = failed
 
     def at(self, when: float, action: Callable[[float], None]) -> Alarm:

@@ -149,7 +149,8 @@ class Endpoint:
             local = LocalSide(host=host, ports={config.transport: port}, user=config.user)
             return GuardedAgent(
                 local=local, tokens=lambda: secrets.token_hex(8), admit=self._driver.noting(self._admit),
-                incoming_max=config.incoming_max, failed=self._alarm_failed,
+                incoming_max=config.incoming_max, authenticator=self._authenticator if config.credentials else None,
+                failed=self._alarm_failed,
             )  # fmt: skip
 
         await self._driver.open(agent)
@@ -221,9 +222,7 @@ class Endpoint:
         if handle.stopped or self._closing:
             port.close()
             return CallResult(call_id="", refusal=Refusal(lost=Lost.STOPPED))
-        authenticator = None
-        if self.config.credentials is not None:
-            authenticator = Authenticator(self.config.credentials, lambda: secrets.token_hex(8))
+        authenticator = None if self.config.credentials is None else self._authenticator()
         invitation = Invitation(
             target=order.target, to=order.to, from_=order.from_, hops=order.hops, headers=order.headers,
             ring_s=order.ring_s, first_response_s=order.first_response_s, authenticator=authenticator,
@@ -242,6 +241,11 @@ class Endpoint:
         except asyncio.CancelledError:
             handle.hang_up()
             raise
+
+    def _authenticator(self) -> Authenticator:
+        """Our credentials at the trunk, for one call."""
+        assert self.config.credentials is not None
+        return Authenticator(self.config.credentials, lambda: secrets.token_hex(8))
 
     def _negotiation(self, port: MediaPort) -> Negotiation:
         crypto: tuple[CryptoAttribute, ...] = ()

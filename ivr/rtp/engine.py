@@ -55,18 +55,24 @@ class Listener(Protocol):
 class MediaPort:
     """One call's socket and stream."""
 
-    __slots__ = ("_engine", "_socket", "port", "stream")
+    __slots__ = ("_engine", "_socket", "port", "reports", "stream")
 
     def __init__(self, engine: MediaEngine, sock: socket.socket, stream: MediaStream) -> None:
         self._engine = engine
         self._socket = sock
         self.port: int = sock.getsockname()[1]
         self.stream = stream
+        self.reports: socket.socket | None = None
+        """Where RTCP comes, once somebody wants to hear it."""
 
     @property
     def socket(self) -> socket.socket:
         """The socket, for the engine."""
         return self._socket
+
+    def hear_reports(self) -> None:
+        """Listens for RTCP too, at the odd port behind this one. Harmless twice."""
+        self._engine.hear_reports(self)
 
     def close(self) -> None:
         """Nothing is sent or heard any more. Harmless twice."""
@@ -87,6 +93,7 @@ class MediaEngine:
         self._next_port = self._first + 2 * (random.getrandbits(16) % max(1, self._pairs))
         self._listeners = tuple(listeners)
         self._ports: dict[int, MediaPort] = {}
+        self._reporting: dict[int, MediaPort] = {}
         self._epoll: select.epoll | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
@@ -146,6 +153,33 @@ class MediaEngine:
                 with suppress(OSError):
                     self._epoll.unregister(number)
             port.socket.close()
+            self._forget_reports(port)
+
+    def hear_reports(self, port: MediaPort) -> None:
+        """Opens the port of a call's RTCP (RFC 3550, 11): only for one that brings no audio, so that others take one socket each."""
+        number = port.socket.fileno()
+        if number not in self._ports or port.reports is not None or self._epoll is None:
+            return
+        with suppress(OSError):  # somebody else has it: then the call is known by other signs
+            sock = socket.socket(port.socket.family, socket.SOCK_DGRAM)
+            port.reports = sock
+            sock.setblocking(False)
+            sock.bind((self._host, port.port + 1))
+            self._epoll.register(sock.fileno(), select.EPOLLIN)
+            self._reporting[sock.fileno()] = port
+
+    def _forget_reports(self, port: MediaPort) -> None:
+        sock = port.reports
+        if sock is not None:
+            self._reporting.pop(sock.fileno(), None)
+            sock.close()  # which takes it from the epoll as well
+
+    def _read_reports(self, number: int, now: float) -> None:
+        port = self._reporting.get(number)
+        if port is not None and port.reports is not None:
+            with suppress(OSError):
+                data, source = port.reports.recvfrom(PACKET_BYTES_MAX)
+                port.stream.reported(data, source[:2], now)
 
     @property
     def _pairs(self) -> int:
@@ -203,6 +237,7 @@ class MediaEngine:
             for number, _ in ready:
                 port = self._ports.get(number)
                 if port is None:
+                    self._read_reports(number, now)
                     continue
                 stream = port.stream
                 try:

@@ -11,7 +11,7 @@ VERSION_BYTE = 0x80
 MARKER = 0x80
 PACKET_BYTES_MAX = 2_048
 """60 ms of G.711 are 492 bytes."""
-_RTCP = range(192, 224)
+RTCP = range(192, 224)
 """RTCP packet types: where both come to one port they are told apart by these (RFC 5761, 4)."""
 
 
@@ -30,7 +30,7 @@ class RtpPacket:
 def parse_rtp(data: bytes) -> RtpPacket | None:
     """The packet; None where it is none (or RTCP)."""
     size = len(data)
-    if size < 12 or size > PACKET_BYTES_MAX or data[0] >> 6 != 2 or data[1] in _RTCP:
+    if size < 12 or size > PACKET_BYTES_MAX or data[0] >> 6 != 2 or data[1] in RTCP:
         return None
     first, second, sequence, timestamp, ssrc = HEADER.unpack_from(data)
     start, end = 12 + 4 * (first & 0x0F), size

@@ -11,7 +11,7 @@ from typing import Protocol
 from ivr.audio import tones
 from ivr.audio.g711 import SILENCE
 from ivr.audio.sound import FRAME_SAMPLES, Sound
-from ivr.rtp.packet import HEADER, MARKER, VERSION_BYTE, RtpPacket, parse_rtp
+from ivr.rtp.packet import HEADER, MARKER, RTCP, VERSION_BYTE, RtpPacket, parse_rtp
 from ivr.rtp.sources import Address, Network, Sources
 from ivr.rtp.telephone_event import END_PACKETS, EVENT_BYTES, MISORDER_MAX, EventReceiver, event_payloads
 from ivr.sip.sdp import AudioSession
@@ -66,6 +66,12 @@ class Transform(Protocol):
         ...
 
 
+PARTS_MAX = 4
+"""Packets that 20 ms of sound go out in at most."""
+RTCP_BYTES_MIN = 8
+"""The head of a report and who sends it (RFC 3550, 6.4.1)."""
+
+
 @dataclass(slots=True)
 class StreamCounts:
     """What came and went."""
@@ -81,7 +87,7 @@ class MediaStream:
     """One call's audio. `tick` gives the packets of each 20 ms; `receive` takes what came; events go to `on_event`."""
 
     __slots__ = (
-        "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last", "_marker", "_may_send",
+        "_codec", "_ended", "_event_pt", "_events", "_frames", "_index", "_key_at", "_last", "_marker", "_may_send", "_parts",
         "_playback", "_receiver", "_remote", "_rest", "_secret", "_sequence", "_silence", "_sounds", "_sources", "_ssrc", "_steps",
         "_timestamp", "_transform", "_unlisted", "accepts", "counts", "frames_heard", "last_received_at", "listening", "on_event",
         "payload_type", "suppresses_silence",
@@ -122,6 +128,7 @@ class MediaStream:
         self._events: frozenset[int] = frozenset()
         self._unlisted: frozenset[int] = frozenset()
         self._may_send = False
+        self._parts = 1
         self._transform: Transform | None = None
         self._receiver = EventReceiver()
         self._last: RtpPacket | None = None
@@ -162,6 +169,7 @@ class MediaStream:
         self._events = session.events
         self._unlisted = session.unlisted_events
         self._may_send = session.may_send
+        self._parts = parts_of(session.maxptime_ms)
         agreed = (session.address, session.port)
         if self._sources.agree(agreed, now, self._remote):
             self._remote = agreed
@@ -231,7 +239,13 @@ class MediaStream:
         if self._marker:
             second |= MARKER
             self._marker = False
-        self._packet(packets, second, timestamp, payload)
+        if self._parts == 1:
+            self._packet(packets, second, timestamp, payload)
+            return
+        size = FRAME_SAMPLES // self._parts
+        for start in range(0, FRAME_SAMPLES, size):
+            self._packet(packets, second, (timestamp + start) & 0xFFFFFFFF, payload[start : start + size])
+            second = self.payload_type
 
     def _packet(self, packets: list[bytes], second: int, timestamp: int, payload: bytes) -> None:
         self._sequence = sequence = (self._sequence + 1) & 0xFFFF
@@ -256,6 +270,13 @@ class MediaStream:
             self._marker = True
         return True
 
+    def reported(self, data: bytes, source: Address, now: float) -> None:
+        """A report on our audio (RTCP, RFC 3550, 6.4), at the port for those or at this one: whoever reports hears us, and is
+        there. What it says is not read. From another host than the call's it is nothing."""
+        remote = self._remote
+        if len(data) >= RTCP_BYTES_MIN and data[0] >> 6 == 2 and data[1] in RTCP and remote and remote[0] == source[0]:
+            self.last_received_at = now
+
     # --- in ----------------------------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
@@ -273,6 +294,7 @@ class MediaStream:
         kind = None if packet is None else self._kind_of(packet)
         if packet is None or kind is None:
             self.counts.broken += 1
+            self.reported(data, source, now)
             return
         audio = kind is _Kind.AUDIO
         if self._transform is None and not self._sources.admits(source, packet.ssrc, packet.sequence, now, audio=audio):
@@ -331,6 +353,12 @@ class MediaStream:
         end = len(whole) - len(whole) % FRAME_SAMPLES
         self._rest = (codec, whole[end:]) if end < len(whole) else None
         return [whole[at : at + FRAME_SAMPLES] for at in range(0, end, FRAME_SAMPLES)]
+
+
+def parts_of(maxptime_ms: int | None) -> int:
+    """In how many packets 20 ms of sound go out, so that none carries more than the other side takes (a=maxptime, RFC 8866, 6.4).
+    Less than 5 ms nobody asks for in earnest."""
+    return next((parts for parts in (1, 2) if maxptime_ms is None or maxptime_ms * parts >= 20), PARTS_MAX)
 
 
 def _unsent(last: RtpPacket, packet: RtpPacket) -> int:

@@ -7,4 +7,7 @@ ALLOW = ", ".join(METHODS)
 OPTION_TAGS = ("100rel", "timer")
 """RFC 3262 and RFC 4028."""
 SUPPORTED = ", ".join(OPTION_TAGS)
-ACCEPT = "application/sdp, multipart/mixed, multipart/alternative, application/dtmf-relay, application/dtmf"
+ACCEPT = (
+    "application/sdp, multipart/mixed, multipart/alternative, application/dtmf-relay, application/dtmf, "
+    "audio/telephone-event, application/vnd.nortelnetworks.digits"
+)

@@ -13,6 +13,7 @@ from ivr.sip import layer as transactions
 from ivr.sip import sdp
 from ivr.sip.abilities import ACCEPT, ALLOW, METHODS, OPTION_TAGS, SUPPORTED
 from ivr.sip.bodies import SDP_TYPE, sdp_of, understood
+from ivr.sip.digest import Authenticator, Prover
 from ivr.sip.events import Alarm, CallEvent, Lost, Notice, Offered
 from ivr.sip.headers import Headers
 from ivr.sip.hop import Hop, Transport
@@ -134,8 +135,11 @@ class UserAgent:
         admit: Doorkeeper,
         layer: TransactionLayer | None = None,
         incoming_max: int = INCOMING_MAX,
+        authenticator: Callable[[], Authenticator] | None = None,
     ) -> None:
+        """`authenticator` gives what answers those who challenge our requests in calls to us: a BYE, say."""
         self.local = local
+        self._authenticator = authenticator
         self.token = tokens
         self.counts = Counts()
         self._admit = admit
@@ -267,6 +271,10 @@ class UserAgent:
     def chance(self) -> float:
         """A number from 0 up to 1, by the chance that is in a token: there is no other here."""
         return int.from_bytes(hashlib.sha256(self.token().encode()).digest()[:4], "big") / 2**32
+
+    def prover(self) -> Prover:
+        """Answers whoever asks for credentials in a call to us (RFC 3261, 22): who is called is challenged too, when it hangs up."""
+        return Prover(None if self._authenticator is None else self._authenticator())
 
     @property
     def tags(self) -> Tags:

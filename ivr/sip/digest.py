@@ -25,6 +25,8 @@ REALMS_MAX = 16
 """Realms remembered for one set of credentials."""
 
 _PARAMETER = re.compile(r'\s*([A-Za-z0-9_-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*)\s*,?')
+_NAMED = re.compile(r'(?:^|(?<=[\s,;"]))([A-Za-z0-9_-]{1,40})\s*=(?!=)\s*')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _SCHEME = re.compile(r"\s*([A-Za-z]+)\s+", re.ASCII)
 
 
@@ -55,8 +57,8 @@ def parse_challenges(values: Iterable[str], *, proxy: bool) -> list[Challenge]:
     found = []
     for value in list(values)[:CHALLENGES_MAX]:
         for text in _challenges_of(value[:VALUE_CHARS_MAX]):
-            parameters = parse_parameters(text)
-            if parameters is None or "realm" not in parameters or "nonce" not in parameters:
+            parameters = asked_parameters(text)
+            if "realm" not in parameters or "nonce" not in parameters:
                 continue
             algorithm = parameters.get("algorithm", "MD5").upper()
             if algorithm not in ALGORITHMS:
@@ -99,6 +101,25 @@ def parse_parameters(text: str) -> dict[str, str] | None:
         value = match[2]
         found[match[1].lower()] = unquoted(value) if value.startswith('"') else value
         at = match.end()
+    return found
+
+
+def asked_parameters(text: str) -> dict[str, str]:
+    """The parameters of a challenge as they are meant: an unquoted value goes to where the next name begins, whatever stands in it
+    (``qop=auth,auth-int``, which RFC 7616, 3.3 wants quoted), and what is no parameter is left out. Proofs are not read like this."""
+    found: dict[str, str] = {}
+    at = 0
+    while (named := _NAMED.search(text, at)) is not None:
+        at = named.end()
+        name = named[1].lower()
+        if text[at : at + 1] == '"' and (quote := _QUOTED.match(text, at)) is not None:
+            found.setdefault(name, unquoted(quote[0]))
+            at = quote.end()
+            continue
+        following = _NAMED.search(text, at)
+        value = text[at : len(text) if following is None else following.start()]
+        found.setdefault(name, value.strip(' ,;\t"'))
+        at += len(value)
     return found
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ivr.sip.abilities import ALLOW, SUPPORTED
 from ivr.sip.bodies import sdp_of
 from ivr.sip.dialog import early_status, requested
-from ivr.sip.digest import Prover
 from ivr.sip.events import Answered, Ended, reasons_of
 from ivr.sip.hop import Hop
 from ivr.sip.message import Request, Response, response_to
@@ -57,7 +56,7 @@ class IncomingCall:
         dialog = requested(self.request, self._tag)
         hop = self.agent.hop_of(dialog.next_hop(), self.source)
         timer = SessionTimer(expires_s=0)
-        side = Requester(self.agent, dialog, hop, Prover(None), home=self._home(dialog.next_hop()))
+        side = Requester(self.agent, dialog, hop, self.agent.prover(), home=self._home(dialog.next_hop()))
         self.session = Session(self, side, negotiation, timer=timer, caller=False)
         headers = [*timer.requested(self.request.headers), ("Supported", SUPPORTED), SDP]
         response = self._reply(200, now, headers, body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from ivr.sip.bodies import SDP_TYPE, sdp_of
 from ivr.sip.dialog import Dialog
 from ivr.sip.events import Alarm, Ended, KeySignalled, MediaChanged, reasons_of, retry_after
 from ivr.sip.hop import Hop
-from ivr.sip.info import CONTENT_TYPES, signalled_key
+from ivr.sip.info import CONTENT_TYPES, RELAY, InfoKeys
 from ivr.sip.message import Request, Response
 from ivr.sip.negotiation import Negotiation
 from ivr.sip.requester import Asked, Requester
@@ -68,6 +68,9 @@ class Session:
         self._lapse_at = 0.0
         self._updates = False
         self._reinvite: Asked | None = None
+        self._info_keys = InfoKeys()
+        self.alive_at: float | None = None
+        """When the other side last said something in this dialog, a request or an answer."""
 
     @property
     def dialog(self) -> Dialog:
@@ -102,6 +105,18 @@ class Session:
         """Sends INFO: a key, to those who take no other."""
         if not self.over:
             self._side.ask("INFO", now, headers=[("Content-Type", content_type)], body=body)
+
+    def ask_for_life(self, now: float, then: Callable[[bool, float], None]) -> None:
+        """Asks the other side whether it is still there, with a request that changes nothing (OPTIONS, RFC 3261, 11); `then` hears
+        whether anything but "no such call" came back."""
+
+        def answered(response: Response | None, later: float) -> None:
+            lives = response is not None and response.status not in (408, 481)
+            if lives:
+                self.alive_at = later
+            then(lives, later)
+
+        self._side.ask("OPTIONS", now, headers=[("Accept", SDP_TYPE)], then=answered)
 
     def _leave(self, now: float) -> None:
         self._side.ask("BYE", now, headers=self._farewell)
@@ -153,6 +168,8 @@ class Session:
     def _refreshed(self, response: Response | None, now: float) -> None:
         if self.over:
             return
+        if response is not None:
+            self.alive_at = now
         if response is None or response.status in (408, 481):
             self._lapsed(now)  # RFC 4028, 10
         elif response.status < 300:
@@ -162,6 +179,11 @@ class Session:
             self._refresh(now)  # RFC 4028, 7.4
         elif (wait_s := self._wait_s(response)) is not None:
             self._refresh_again(now + wait_s)
+        elif self._updates:
+            # 501 or 405 of a phone that has named UPDATE in its Allow, or of a proxy on the way: a re-INVITE says the same (RFC 4028,
+            # 7.4), and everybody knows it
+            self._updates = False
+            self._refresh(now)
         else:
             self._wind(now)  # whoever refuses is alive
 
@@ -207,7 +229,8 @@ class Session:
         self._side.connection_lost(hop)
 
     def on_request(self, key: str, request: Request, source: Hop, now: float) -> None:
-        """A request of the other side. Each is answered."""
+        """A request of the other side. Each is answered, and is a sign of life."""
+        self.alive_at = now
         last = self.dialog.remote_cseq
         if last is not None and request.cseq.number <= last:  # RFC 3261, 12.2.2: retransmissions never come this far
             self._reply(key, request, 500, now, [("Retry-After", "1")])
@@ -252,12 +275,12 @@ class Session:
         return self.agent.answer(key, request, status, self._side.hop.transport, now, headers, body)
 
     def _on_info(self, key: str, request: Request, now: float) -> None:
-        content_type = request.headers.content_type
+        content_type = request.headers.content_type or RELAY
         if request.body and content_type not in CONTENT_TYPES:
             self._reply(key, request, 415, now, [("Accept", ", ".join(CONTENT_TYPES))])
             return
         self._reply(key, request, 200, now)
-        pressed = signalled_key(content_type, request.body)
+        pressed = self._info_keys.pressed(content_type, request.body)
         if pressed is not None:
             self.agent.emit(KeySignalled(self.call, pressed))
 

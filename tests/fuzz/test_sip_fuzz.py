@@ -23,7 +23,7 @@ from ivr.sip.digest import (
 )
 from ivr.sip.framing import FramingError, Ping, StreamFramer
 from ivr.sip.headers import Headers, parse_cseq, parse_name_addr, parse_reason, parse_via
-from ivr.sip.info import signalled_key
+from ivr.sip.info import CONTENT_TYPES, InfoKeys
 from ivr.sip.message import KeepAlive, Malformed, Request, Response, encode, parse, response_to
 from ivr.sip.uri import parse_uri
 from tests.fuzz.sip_wire import ASSEMBLED, CREDENTIALS, EDITS, MULTIPARTS, WIRE, Edit, edited
@@ -88,11 +88,13 @@ def test_any_text_is_a_field_or_none(text: str) -> None:
 
 
 @given(
-    content_type=st.sampled_from(["application/dtmf-relay", "application/dtmf", "text/plain", ""]),
-    body=st.binary(max_size=40) | st.from_regex(rb"(?i)signal *= *[0-9a-e*#]{1,3}\r?\n", fullmatch=True),
+    content_type=st.sampled_from([*CONTENT_TYPES, "text/plain", ""]),
+    body=st.binary(max_size=40)
+    | st.binary(min_size=4, max_size=4)
+    | st.from_regex(rb"(?i)(signal|d) *= *[0-9a-e*#]{1,3}\r?\n", fullmatch=True),
 )
 def test_any_info_is_one_key_or_none(content_type: str, body: bytes) -> None:
-    key = signalled_key(content_type, body)
+    key = InfoKeys().pressed(content_type, body)
     assert key is None or (len(key) == 1 and key in EVENTS)
 
 

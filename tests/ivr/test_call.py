@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path as File
 from typing import Any, cast
@@ -18,6 +19,7 @@ from ivr.call import (
     DIAL_AFTER_S,
     DIALLED_WITHIN_S,
     ECHO_S,
+    LIFE_S,
     MEDIA_WATCH_S,
     NOISE_TIMEOUT_S,
     Call,
@@ -32,7 +34,7 @@ from ivr.rtp.stream import MediaEvent, MediaStream, PlaybackEnded
 from ivr.rtp.telephone_event import EventReceiver, Path
 from ivr.sip.message import Request
 from tests.ivr.rtp.line import FAR
-from tests.ivr.sip.stage import OFFERING, Far, Stage, ok, only, sdp_body
+from tests.ivr.sip.stage import OFFERING, Far, Stage, far_answer, ok, only, requests, sdp_body
 from tests.ivr.test_endpoint import Nothing
 
 FLOW = File(__file__).parents[2] / "ivr" / "flows" / "alert.toml"
@@ -58,6 +60,10 @@ class Port:
 
     def __init__(self, stream: MediaStream) -> None:
         self.stream = stream
+        self.hears_reports = False
+
+    def hear_reports(self) -> None:
+        self.hears_reports = True
 
     def close(self) -> None:
         pass
@@ -205,7 +211,7 @@ async def test_without_an_extension_it_begins_at_once() -> None:
 
 async def test_a_call_that_brings_no_audio_ends() -> None:
     talk = Talk()
-    assert talk.hung_up_after(60.0) == pytest.approx(TIMEOUT_S + MEDIA_WATCH_S, abs=MEDIA_WATCH_S)
+    assert talk.hung_up_after(60.0) == pytest.approx(TIMEOUT_S + MEDIA_WATCH_S + LIFE_S, abs=MEDIA_WATCH_S)
 
 
 @pytest.mark.parametrize(
@@ -220,10 +226,71 @@ async def test_on_hold_silence_is_no_end_and_nothing_is_said(line: str, address:
     talk.stream.tick(packets)
     assert bool(packets) == (line == "a=recvonly")  # who only hears is spoken to
     talk.say("a=sendrecv")
-    assert talk.hung_up_after(60.0) == pytest.approx(TIMEOUT_S + MEDIA_WATCH_S, abs=MEDIA_WATCH_S)
+    assert talk.hung_up_after(60.0) == pytest.approx(TIMEOUT_S + MEDIA_WATCH_S + LIFE_S, abs=MEDIA_WATCH_S)
 
 
 async def test_who_suppresses_silence_may_be_silent_for_longer() -> None:
     talk = Talk()
     talk.stream.receive(written(RtpPacket(13, False, 1, 1, 9, b"\x40")), FAR, talk.stage.now)
-    assert talk.hung_up_after(300.0) == pytest.approx(NOISE_TIMEOUT_S + MEDIA_WATCH_S, abs=MEDIA_WATCH_S)
+    assert talk.hung_up_after(300.0) == pytest.approx(NOISE_TIMEOUT_S + MEDIA_WATCH_S + LIFE_S, abs=MEDIA_WATCH_S)
+
+
+# --- signs of life where no audio comes ------------------------------------------------------------------------------
+
+
+def asked(talk: Talk, seconds: float) -> list[Request]:
+    """The requests that the far side gets within this time, each once."""
+    sent = [one for _, one in talk.stage.advance(seconds) if isinstance(one, Request)]
+    return list({one.via.branch: one for one in sent}.values())
+
+
+@pytest.mark.parametrize("status", [200, 405, 501, 488])
+async def test_case_3_11_a_phone_that_sends_no_packets_is_asked_and_heard_by_its_answers(status: int) -> None:
+    talk = Talk()
+    for _ in range(10):
+        options = only(asked(talk, TIMEOUT_S + 2 * MEDIA_WATCH_S), "OPTIONS")
+        talk.stage.hear(far_answer(options, status, tag=""))
+    assert talk.ended == []
+
+
+@pytest.mark.parametrize("status", [481, 408])
+async def test_who_knows_no_such_call_is_gone(status: int) -> None:
+    talk = Talk()
+    options = only(asked(talk, TIMEOUT_S + 2 * MEDIA_WATCH_S), "OPTIONS")
+    assert requests(talk.stage.hear(far_answer(options, status, tag=""))) == ["BYE"]
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "INFO", "UPDATE"])
+async def test_case_3_11_what_the_phone_says_by_sip_is_a_sign_of_life(method: str) -> None:
+    talk = Talk()
+    for _ in range(10):
+        assert talk.hung_up_after(TIMEOUT_S - 2 * MEDIA_WATCH_S) is None
+        assert talk.far.say(method).status == 200
+    assert only(asked(talk, TIMEOUT_S + 2 * MEDIA_WATCH_S), "OPTIONS")
+    assert talk.hung_up_after(2 * LIFE_S) is not None
+
+
+async def test_case_3_11_reports_are_a_sign_of_life() -> None:
+    talk = Talk()
+    report = struct.pack("!BBHI", 0x80, 201, 1, 7)
+    for n in range(20):
+        assert talk.hung_up_after(TIMEOUT_S - 2 * MEDIA_WATCH_S) is None
+        assert cast(Port, talk.call._port).hears_reports
+        talk.stream.reported(report, (FAR[0], FAR[1] + n % 2), talk.stage.now)
+    for other in (b"", report[:7], b"\0" + report, struct.pack("!BBHI", 0x80, 8, 1, 7)):
+        talk.stream.reported(other, FAR, talk.stage.now + 5)
+    talk.stream.reported(report, ("203.0.113.99", FAR[1]), talk.stage.now + 5)
+    assert only(asked(talk, TIMEOUT_S + 2 * MEDIA_WATCH_S), "OPTIONS")
+
+
+async def test_a_phone_that_has_sent_audio_and_sends_no_more_is_not_believed_for_ever() -> None:
+    talk = Talk()
+    talk.stream.receive(written(RtpPacket(8, False, 1, 160, 9, b"\xd5" * 160)), FAR, talk.stage.now)
+    assert talk.stream.counts.received == 1
+    for _ in range(60):
+        for request in asked(talk, 5.0):
+            if request.method == "BYE":
+                assert talk.stage.now - talk.began == pytest.approx(NOISE_TIMEOUT_S + TIMEOUT_S, abs=TIMEOUT_S)
+                return
+            talk.stage.hear(far_answer(request, 200, tag=""))
+    raise AssertionError("it never ends")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import secrets
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,7 +21,20 @@ from gateway.clock import SystemClock
 from gateway.pins import SALT_BYTES, hashed
 from gateway.store.engine import open_store
 from tests.peers.ports import LOOPBACK, free_port
-from tests.peers.sipp import Sipp, answers, expects, hangs_up, invited, pause, reply, sdp
+from tests.peers.sipp import (
+    Sipp,
+    answers,
+    calls,
+    dials,
+    expects,
+    hangs_up,
+    informs,
+    invited,
+    pause,
+    reply,
+    sdp,
+    until_bye,
+)
 from tests.peers.waiting import eventually
 from tests.proofs.server import ACCOUNT, Server
 from tests.scenarios.installation import sip
@@ -213,13 +228,23 @@ class Caller:
     async def asks(self, message: bytes, *, answered: bool = True) -> bytes:
         """Sends it; the final answer."""
         loop = asyncio.get_running_loop()
-        await loop.sock_sendto(self._sock, message, self._to)
+        self._sock.sendto(message, self._to)
         async with asyncio.timeout(WITHIN_S):
             while answered:
                 found = await loop.sock_recv(self._sock, 65_535)
                 if re.match(rb"SIP/2.0 [2-6]", found):
                     return found
         return b""
+
+    def was_told(self, methods: tuple[bytes, ...]) -> bool:
+        """Whether a request of these methods is among what came and was not looked at yet."""
+        while True:
+            try:
+                message = self._sock.recv(65_535)
+            except BlockingIOError:
+                return False
+            if message.startswith(methods):
+                return True
 
 
 @asynccontextmanager
@@ -261,3 +286,97 @@ async def test_case_3_3_a_call_that_cannot_be_read_is_answered_400_each_time(gat
             assert {answer.split(b"\r\n")[0] for answer in answers} == {b"SIP/2.0 400 Bad Request"}
         [told] = await eventually(lambda: served.lines("sip_request_refused"), what="a line of the log")
         assert f"peer={LOOPBACK}" in told
+
+
+# --- 3.9: our BYE is challenged --------------------------------------------------------------------------------------
+
+
+async def test_case_3_9_a_bye_of_a_call_to_us_that_is_challenged_is_said_again_with_the_password(
+    gateway: Open, tmp_path: Path
+) -> None:
+    served = await gateway(username="hospital", password="Gehe1m")
+    challenge = 'Proxy-Authenticate: Digest realm="pbx", nonce="n1", qop=auth,auth-int'
+    proof = "Proxy-Authorization: Digest username=.hospital., realm=.pbx., nonce=.n1..*qop=auth, nc=00000001"
+    caller = Sipp(
+        tmp_path, *calls("0140000018"), pause(300), dials("1111#", tmp_path), pause(300), dials("2222#", tmp_path), pause(300),
+        dials("3333#", tmp_path), expects("BYE"), reply("407 Proxy Authentication Required", challenge), expects("BYE", proof),
+        reply("200 OK"), port=served.trunk, towards=served.listens,
+    )  # fmt: skip
+    with caller:  # whoever enters three wrong PINs is hung up on
+        await caller.done()
+
+
+# --- 3.11: keys by other INFOs, silent phones, no UPDATE -------------------------------------------------------------
+
+
+def _info(cseq: int, content_type: str, body: str) -> str:
+    return informs("1", cseq).replace("application/dtmf-relay", content_type).replace("Signal=1\nDuration=160", body)
+
+
+async def test_case_3_11_keys_by_other_kinds_of_info_acknowledge(gateway: Open, tmp_path: Path) -> None:
+    served = await gateway()
+    for content_type, body in (
+        ("audio/telephone-event", "018A0320"), ("application/vnd.nortelnetworks.digits", "p=Digit-Collection\ny=Digits\nd=1"),
+    ):  # fmt: skip
+        keys = until_bye([_info(cseq, content_type, body) for cseq in range(2, 6)])
+        phone = Sipp(
+            tmp_path, invited(), answers(events=False), pause(300), informs("2", 1), pause(500), keys, reply("200 OK"),
+            port=served.trunk,
+        )  # fmt: skip
+        with phone:
+            alert = await served.alert()
+            await phone.done()
+            assert (await served.over(alert))["code"] == "acknowledged"
+
+
+async def test_case_3_11_a_phone_that_sends_no_packets_hears_the_text_to_its_end(gateway: Open, tmp_path: Path) -> None:
+    served = await gateway(media_timeout_s=2)
+    lives = [expects("OPTIONS") + reply("200 OK") for _ in range(3)]
+    phone = Sipp(tmp_path, invited(), answers(events=False), *lives, hangs_up(), port=served.trunk)
+    with phone:
+        alert = await served.alert()
+        await phone.done()
+        assert (await served.over(alert))["code"] == "answered_no_key"
+
+
+async def test_case_3_11_a_caller_that_only_reports_is_not_hung_up_on(gateway: Open) -> None:
+    served = await gateway(media_timeout_s=2)
+    async with caller_of(served) as caller, audio_of(caller, "reports") as (audio, answer):
+        port = re.search(rb"m=audio ([0-9]+)", answer)
+        assert port is not None
+        report = struct.pack(
+            "!BBHI", 0x80, 201, 1, 7
+        )  # RTCP: a receiver's report, to the port behind that of the audio
+        for n in range(300):  # of 20 ms each
+            await asyncio.get_running_loop().sock_recv(audio, 2_000)
+            if n % 25 == 0:
+                audio.sendto(report, (LOOPBACK, int(port[1]) + 1))
+        assert not caller.was_told((b"BYE", b"OPTIONS"))
+
+
+@asynccontextmanager
+async def audio_of(caller: Caller, call_id: str, *lines: str) -> AsyncIterator[tuple[socket.socket, bytes]]:
+    """A call to the alarm line that is up: the socket of its audio, and the answer."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as audio:
+        audio.setblocking(False)
+        audio.bind((LOOPBACK, 0))
+        message = caller.message("INVITE", b"<sip:a@x>;tag=1", call_id=call_id)
+        body = "\r\n".join([f"m=audio {audio.getsockname()[1]} RTP/AVP 0", *lines])
+        # longer than its Content-Length says
+        answer = await caller.asks(message.replace(b"m=audio 9 RTP/AVP 0", body.encode()))
+        assert answer.startswith(b"SIP/2.0 200")
+        found = re.search(rb"\r\nTo: ([^\r]*)", answer)
+        assert found is not None
+        to = found[1].decode()
+        await caller.asks(caller.message("ACK", b"<sip:a@x>;tag=1", to=to, call_id=call_id), answered=False)
+        async with asyncio.timeout(WITHIN_S):
+            yield audio, answer
+
+
+async def test_case_3_11_packets_are_as_short_as_they_are_asked_for(gateway: Open) -> None:
+    served = await gateway()
+    async with caller_of(served) as caller, audio_of(caller, "short", "a=maxptime:10") as (audio, _):
+        packets = [await asyncio.get_running_loop().sock_recv(audio, 2_000) for _ in range(6)]
+    assert {len(packet) for packet in packets} == {12 + 80}
+    times = [int.from_bytes(packet[4:8], "big") for packet in packets]
+    assert [(later - first) % 2**32 for first, later in itertools.pairwise(times)] == [80] * 5

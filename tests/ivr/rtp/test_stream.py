@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -313,3 +314,20 @@ def test_extension_padding_and_sources_are_taken_away() -> None:
         struct.pack("!BBHII", 0xA0, 8, 2, 1, 9) + b"\xff",
     ):  # fmt: skip
         assert parse_rtp(broken) is None
+
+
+# --- what one packet may carry ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("maxptime_ms", "size"), [(None, 160), (150, 160), (20, 160), (19, 80), (10, 80), (9, 40), (5, 40), (1, 40)]
+)
+def test_case_3_11_no_packet_carries_more_than_they_take(maxptime_ms: int | None, size: int) -> None:
+    line = Line(agreed=replace(session(), maxptime_ms=maxptime_ms))
+    line.stream.play([TONE])
+    packets = flat(line.ticks(3))
+    assert {len(packet.payload) for packet in packets} == {size}
+    assert b"".join(packet.payload for packet in packets).startswith(b"".join(TONE.frames("PCMA"))[:320])
+    assert [packet.timestamp for packet in packets] == [1_160 + n * size for n in range(len(packets))]
+    assert [packet.sequence for packet in packets] == [101 + n for n in range(len(packets))]
+    assert [packet.marker for packet in packets] == [True] + [False] * (len(packets) - 1)

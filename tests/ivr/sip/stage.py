@@ -92,6 +92,7 @@ class Stage:
         admit: Doorkeeper = admitting,
         prefix: str = "t",
         host: str = OURS,
+        authenticator: Callable[[], Authenticator] | None = None,
     ) -> None:
         self.now = START
         self.agent = UserAgent(
@@ -99,6 +100,7 @@ class Stage:
             tokens=counted(prefix),
             admit=admit,
             incoming_max=incoming_max,
+            authenticator=authenticator,
         )
         self.events: list[CallEvent] = []
         self.hop = Hop(transport, PEER.host, PEER.port)

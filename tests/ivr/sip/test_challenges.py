@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ivr.sip.digest import parse_parameters
+from ivr.sip.digest import asked_parameters, parse_parameters
 from ivr.sip.message import Request
 from tests.ivr.sip.stage import (
     CHALLENGE,
@@ -12,6 +12,7 @@ from tests.ivr.sip.stage import (
     OFFERING,
     Message,
     Stage,
+    authenticator,
     far_answer,
     invitation,
     ok,
@@ -205,3 +206,79 @@ def test_two_422_with_the_same_interval_are_no_loop() -> None:
     again = only(stage.hear(far_answer(invite, 422, headers=[("Min-SE", "3600")])), "INVITE")
     stage.hear(far_answer(again, 422, headers=[("Min-SE", "3600")]))
     assert refusal(stage).status == 422
+
+
+# --- challenges that keep to no grammar ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("challenge", "qop", "realm"),
+    [
+        ('Digest realm="example.org", nonce="n1", qop=auth,auth-int', "auth", "example.org"),
+        ('Digest qop=auth,auth-int,realm="example.org",nonce="n1"', "auth", "example.org"),
+        ('Digest realm="example.org", nonce="n1", qop=auth, auth-int, algorithm=MD5', "auth", "example.org"),
+        ('Digest realm="example.org" nonce="n1" qop="auth"', "auth", "example.org"),
+        ("Digest realm=example.org, nonce=n1, qop=auth-int", "auth-int", "example.org"),
+        ('Digest realm="example.org"nonce="n1"', None, "example.org"),
+        ('Digest realm="example.org, nonce=n1', None, "example.org"),
+        ("Digest realm=Ward 3, nonce=n1, qop=auth", "auth", "Ward 3"),
+        ('Digest realm="example.org", nonce="n1", , nonsense, x="y, stale', None, "example.org"),
+        ('Digest realm="example.org", nonce="n1", qop="nothing, auth"', "auth", "example.org"),
+        ('digest\trealm="example.org";nonce="n1";QOP="auth";Algorithm="md5"', "auth", "example.org"),
+        ('Digest realm="ex\\"ample", nonce="n1", domain="sip:a=b, sip:c"', None, 'ex"ample'),
+    ],
+)
+def test_case_3_11_a_challenge_is_answered_as_it_is_meant(challenge: str, qop: str | None, realm: str) -> None:
+    stage = Stage()
+    _, invite = stage.call()
+    again = only(stage.hear(far_answer(invite, 407, headers=[("Proxy-Authenticate", challenge)])), "INVITE")
+    [given] = proofs(again, "Proxy-Authorization")
+    assert (given["realm"], given["nonce"], given.get("qop")) == (realm, "n1", qop)
+
+
+def test_a_nonce_that_ends_like_a_name_is_read_whole() -> None:
+    assert asked_parameters("nonce=YWJj==, realm=r") == {"nonce": "YWJj==", "realm": "r"}
+    assert asked_parameters('realm="r", nonce="a=b, c=d", opaque=""') == {
+        "realm": "r",
+        "nonce": "a=b, c=d",
+        "opaque": "",
+    }
+
+
+# --- in calls to us --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [401, 407])
+@pytest.mark.parametrize("method", ["BYE", "INFO", "UPDATE", "INVITE"])
+def test_case_3_9_what_we_say_in_a_call_to_us_is_said_again_with_the_trunk_s_password(status: int, method: str) -> None:
+    asks, answers = ASKING[status]
+    stage = Stage(authenticator=authenticator)
+    more = {"UPDATE": [("Allow", "UPDATE")]}.get(method, [])
+    far = stage.taken(headers=[("Session-Expires", "180;refresher=uas"), ("Supported", "timer"), *more])
+    session = far.leg.session
+    assert session is not None
+    match method:
+        case "BYE":
+            far.leg.hang_up(stage.now)
+        case "INFO":
+            session.inform(b"Signal=1", "application/dtmf-relay", stage.now)
+    said = [one for _, one in stage.advance(90.0 if method in ("UPDATE", "INVITE") else 0.1)]
+    first = only(said, method)
+    assert first.headers.get(answers) is None
+    again = only(stage.hear(far_answer(first, status, tag="", headers=[(asks, CHALLENGE)])), method)
+    assert again.cseq.number == first.cseq.number + 1
+    [given] = proofs(again, answers)
+    assert (given["username"], given["uri"]) == ("hospital", again.uri)
+    refused = stage.hear(far_answer(again, status, tag="", headers=[(asks, CHALLENGE.replace("n1", "n2"))]))
+    said_then = [
+        one for one in requests(refused) if one != "ACK"
+    ]  # the password is wrong; a refresh is tried by INVITE too
+    assert said_then == (["INVITE"] if method == "UPDATE" else [])
+
+
+def test_without_a_password_a_challenged_bye_is_not_said_again() -> None:
+    stage = Stage()
+    far = stage.taken()
+    far.leg.hang_up(stage.now)
+    bye = only(stage.messages(), "BYE")
+    assert stage.hear(far_answer(bye, 407, tag="", headers=[("Proxy-Authenticate", CHALLENGE)])) == []

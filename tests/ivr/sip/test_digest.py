@@ -142,7 +142,7 @@ def test_challenges_of_one_line_and_of_many() -> None:
     "value",
     [
         "", "Digest", "Digest ", "Basic realm=x", 'Digest realm="x"', 'Digest nonce="x"', "Digest realm, nonce",
-        'Digest realm="x", nonce="n", algorithm=SHA-512-256', 'Digest realm="x, nonce=n', "\0", '"' * 5_000,
+        'Digest realm="x", nonce="n", algorithm=SHA-512-256', "\0", '"' * 5_000,
     ],
 )  # fmt: skip
 def test_challenges_that_are_none(value: str) -> None:

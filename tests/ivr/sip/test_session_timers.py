@@ -140,8 +140,9 @@ def test_who_refuses_a_refresh_for_good_is_alive(status: int) -> None:
     refreshing(stage, outgoing=True, allow="UPDATE")
     [(_, update)] = stage.advance(900.0)
     assert isinstance(update, Request)
-    stage.hear(far_answer(update, status))
-    assert requests([one for _, one in stage.advance(900.0)]) == ["UPDATE"]
+    invite = only(stage.hear(far_answer(update, status)), "INVITE")  # whatever it has against UPDATE
+    stage.hear(far_answer(invite, status))
+    assert requests([one for _, one in stage.advance(900.0)]) == ["INVITE"]
     assert stage.told(Ended) == []
 
 
@@ -298,3 +299,19 @@ def test_our_offer_keeps_the_media_that_were_refused_in_their_places() -> None:
         described = sdp.parse(message.body)
         assert described is not None
         assert [(media.kind, media.port == 0) for media in described.media] == [("video", True), ("audio", False)]
+
+
+@pytest.mark.parametrize("status", [405, 501, 403, 415, 420, 500, 603])
+@pytest.mark.parametrize("outgoing", [True, False])
+def test_case_3_11_whoever_does_not_take_update_is_asked_by_a_reinvite(status: int, outgoing: bool) -> None:
+    stage = Stage()
+    refreshing(stage, outgoing=outgoing, allow="UPDATE")
+    [(_, update)] = stage.advance(900.0)
+    assert isinstance(update, Request)
+    again = only(stage.hear(far_answer(update, status, tag="")), "INVITE")
+    assert again.headers.get("Session-Expires") is not None
+    assert sdp.parse(again.body) is not None
+    stage.hear(
+        far_answer(again, 200, tag="", headers=[*OFFERING, ("Session-Expires", "1800;refresher=uac")], body=sdp_body())
+    )
+    assert requests([one for _, one in stage.advance(900.0)]) == ["INVITE"]  # it is not asked by UPDATE any more
