@@ -58,3 +58,12 @@ def test_each_word_is_heard(tag: str) -> None:
             if phonemes(without, tag) == phonemes(said, tag):
                 unheard.append((said, one))
     assert unheard == []
+
+
+def test_the_page_on_what_is_spoken_is_true() -> None:
+    page = (FOLDER.parents[3] / "docs" / "reference" / "what-is-spoken.md").read_text()
+    examples = re.findall(r"^\| `(.+)` \| (.+) \| (.+) \|$", page, re.M)
+    assert len(examples) > 20
+    for text, english, french in examples:
+        assert speakable(text, "en").removesuffix(".") == english
+        assert speakable(text, "fr").removesuffix(".") == french
