@@ -85,6 +85,11 @@ class Channel(Protocol):
         """How many units (SMS parts, pages) the message will be charged as; at least 1. Pure."""
         ...
 
+    def refusal(self, message: Message) -> str:
+        """Why no attempt of the message can ever succeed, whatever the link and the address: what was expected of its length or
+        size; "" where nothing is against it. Pure, and asked before the message is accepted."""
+        ...
+
     async def send(self, message: Message) -> Outcome:
         """One attempt, no retry; bounded in time by the channel's own response time-outs; never raises for what a provider does."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from billing.pricing import hold_for
 from billing.tariff import Tariff, TariffTable
-from channels.channel import Channel, Message
+from channels.channel import Attachment, Channel, Message
 from gateway.addressing import Addresses
 from gateway.alert import Alert
 from gateway.destinations import DestinationPolicy
@@ -65,6 +65,46 @@ class Planner:
             seen.add(address)
             planned.append(self._one(n, recipient, address, alert, units))
         return planned
+
+    def refusal(
+        self,
+        plan: Sequence[Occurrence],
+        recipients: Sequence[Recipient],
+        alert: Alert,
+        attachments: Sequence[Attachment] = (),
+    ) -> str:
+        """Why the alert, with these files, can be told to one of its addresses by no provider of the route, in whatever step; ""
+        where each has one. What a message comes to depends on the provider and the language alone."""
+        asked: dict[tuple[str, str], str] = {}
+        seen: set[tuple[str, str]] = set()
+        for occurrence in plan:
+            for _, recipient, address in targets(occurrence, recipients):
+                language = recipient.language or alert.language
+                if (address, language) in seen:
+                    continue
+                seen.add((address, language))
+                name, _, value = address.partition(":")
+                told = ""
+                for provider in self._routes.providers_for(name, value):
+                    if (provider, language) not in asked and provider in self._channels:
+                        asked[provider, language] = self._refusal(provider, value, language, alert, attachments)
+                    told = asked.get((provider, language), told)
+                    if not told:
+                        break
+                if told:
+                    return told
+        return ""
+
+    def _refusal(
+        self, provider: str, value: str, language: str, alert: Alert, attachments: Sequence[Attachment]
+    ) -> str:
+        channel = self._channels[provider]
+        subject, text = self._text_for(alert, channel.name, language)
+        message = Message(
+            address=value, text=text, subject=subject, reference="", language=language, attachments=tuple(attachments)
+        )
+        told = channel.refusal(message)
+        return told and f"{channel.name} over {provider}: {told}"
 
     def _one(
         self, n: int, recipient: Recipient, address: str, alert: Alert, units: dict[tuple[str, str], int]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from gateway.backoff import BackoffPolicy
+from gateway.blanks import is_blank
 from gateway.destinations import PHONE_CHANNELS, DestinationPolicy, countries_of_prefixes
 from gateway.durations import Turn, contradictions, life_of
 from gateway.routing import Route, Routes
@@ -322,7 +323,7 @@ class LineSettings(Section):
 
     @model_validator(mode="after")
     def _an_alarm_has_a_text_and_a_pin(self) -> LineSettings:
-        if self.kind == "alarm" and not (self.pin_hash and self.text):
+        if self.kind == "alarm" and (not self.pin_hash or is_blank(self.text)):
             raise ValueError("an alarm line needs a text and a pin: without a PIN every wrong number raises it")
         if self.kind == "acknowledgement" and (self.pin_hash or self.text or self.record_s):
             raise ValueError(

@@ -17,7 +17,9 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from billing.money import format_amount
 from gateway.addressing import AddressRefused
 from gateway.alert import Alert, Priority, Rule, default_rule
+from gateway.blanks import is_blank
 from gateway.broker import Broker
+from gateway.carrying import too_large
 from gateway.clock import rfc3339
 from gateway.dispatcher import Reservation
 from gateway.durations import Turn, contradictions, life_of
@@ -35,6 +37,7 @@ from gateway.escalation import (
 from gateway.identity import folded
 from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
+from gateway.namesakes import Namesakes
 from gateway.planning import PlannedDelivery
 from gateway.rendering import TemplateError, render_named
 from gateway.settings_location import written
@@ -194,13 +197,17 @@ class Submissions:
         """Checks what needs the settings and makes the alert. Raises FieldError."""
         limits = self._settings.alerts
         subject, text = _said(request)
+        written_in = "text" if request.template is None else "template"
+        if source == SOURCE and is_blank(text):
+            raise FieldError(written_in, "blank", "expected a text to read: these are blanks and invisible marks alone")
         if len(text) > limits.text_max:
             raise FieldError("text", "too_long", f"expected at most {limits.text_max} characters")
         if len(request.recipients) > limits.recipients_max:
             raise FieldError("recipients", "too_many", f"expected at most {limits.recipients_max} recipients")
-        recipients = self._recipients(request.recipients, "recipients")
+        namesakes = Namesakes()
+        recipients = namesakes.told_apart(self._recipients(request.recipients, "recipients"))
         lasts_s = self._lasts_s(request, source)
-        plan = self._plan(request)
+        plan = self._plan(request, namesakes)
         self._bound(recipients, plan)
         if request.callback_url is not None:
             wrong = self._broker.outbound_policy.check_url(request.callback_url)
@@ -208,7 +215,12 @@ class Submissions:
                 raise FieldError("callback_url", "invalid_url", wrong)
         said = (request.subject or subject, text)
         alert = self._alert(request, said, recipients, plan, lasts_s, account_id, key_id, source, group_key)
-        return Submission(alert=alert, plan=plan, recipients=recipients, attachments=_attachments(request))
+        attachments = _attachments(request)
+        wrong_size = too_large(self._broker.planner, alert, plan, recipients, attachments) if source == SOURCE else None
+        if wrong_size is not None:
+            what, limit = wrong_size
+            raise FieldError(written_in if what == "text" else what, "too_long", limit)
+        return Submission(alert=alert, plan=plan, recipients=recipients, attachments=attachments)
 
     def _recipients(self, given: Sequence[RecipientIn], field: str) -> tuple[Recipient, ...]:
         found = []
@@ -254,10 +266,12 @@ class Submissions:
             log.error("duration_never_kept", source=source, field=written(found.field), detail=found.detail)
         return lasts_s
 
-    def _plan(self, request: AlertRequest) -> tuple[Occurrence, ...]:
+    def _plan(self, request: AlertRequest, namesakes: Namesakes) -> tuple[Occurrence, ...]:
         steps = []
         for n, step in enumerate(request.steps):
-            own = None if step.recipients is None else self._recipients(step.recipients, f"steps[{n}].recipients")
+            own = None
+            if step.recipients is not None:
+                own = namesakes.told_apart(self._recipients(step.recipients, f"steps[{n}].recipients"))
             steps.append(
                 Step(
                     after_s=step.after_s,
@@ -319,8 +333,9 @@ class Submissions:
 
     def able(self, request: AlertRequest) -> int:
         """How many people can acknowledge what is asked for. Raises FieldError."""
-        recipients = self._recipients(request.recipients, "recipients")
-        return len(deciding(self._plan(request), recipients, self._broker.names))
+        namesakes = Namesakes()
+        recipients = namesakes.told_apart(self._recipients(request.recipients, "recipients"))
+        return len(deciding(self._plan(request, namesakes), recipients, self._broker.names))
 
     @staticmethod
     def _start(request: AlertRequest, now: datetime) -> datetime:

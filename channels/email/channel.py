@@ -71,6 +71,15 @@ class EmailChannel:
         """One mail is one unit, whatever its length."""
         return 1
 
+    def refusal(self, message: Message) -> str:
+        """A mail that is larger than the settings allow, attachments included."""
+        try:
+            octets = len(self._letter(message).content)
+        except (InvalidAddressError, TooManyAttachmentsError) as error:
+            return str(error)
+        most = self._settings.max_message_bytes
+        return f"expected a mail of at most {most} bytes, as sent: this has {octets}" if octets > most else ""
+
     async def send(self, message: Message) -> Outcome:
         """One mail to one recipient; bounded by a handful of `response_s` and the upload time.
 

@@ -58,6 +58,10 @@ class SmsChannel:
         """How many short messages the text is on the air; 255, the most there can be, for one too long to be sent."""
         return self._composer.units(message.text)
 
+    def refusal(self, message: Message) -> str:
+        """A text that does not fit into the most parts a message can have."""
+        return self._composer.refusal(message.text)
+
     async def send(self, message: Message) -> Outcome:
         """Submits the parts not sent yet, all over one link, and waits for their answers.
 

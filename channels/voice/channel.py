@@ -95,6 +95,11 @@ class VoiceChannel:
         del message
         return self._settings.minutes_max
 
+    def refusal(self, message: Message) -> str:
+        """Nothing: what a call has no time for is told by the next one."""
+        del message
+        return ""
+
     def attend(
         self,
         attendant: Attendant,

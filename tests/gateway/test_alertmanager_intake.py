@@ -72,6 +72,9 @@ class Paper:
     def billable_units(self, message: Message) -> int:
         return 1
 
+    def refusal(self, message: Message) -> str:
+        return ""
+
     async def send(self, message: Message) -> Outcome:
         self.texts.append(message.text)
         return Accepted(parts=(SentPart(n=1, provider_message_id=message.reference),))

@@ -52,6 +52,14 @@ class Composer:
         except MessageTooLongError:
             return PARTS_MAX
 
+    def refusal(self, text: str) -> str:
+        """Why the text cannot be sent at all, however it is cut; "" where it can."""
+        try:
+            self._segmented(text)
+        except MessageTooLongError as error:
+            return f"expected a text of at most {PARTS_MAX} short messages: {error}"
+        return ""
+
     def compose(self, message: Message) -> list[Submission]:
         """The parts still to be sent, numbered. Raises MessageTooLongError, InvalidAddressError."""
         segmented = self._segmented(message.text)

@@ -1,0 +1,15 @@
+"""Texts in which there is nothing to read: blanks, controls and marks that nobody sees. Pure."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_NOTHING = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"})
+"""Unicode categories of characters that show nothing by themselves."""
+_EMPTY = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that are drawn as nothing: fillers of Hangul, the Braille pattern without dots."""
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing in the text to read or to say aloud."""
+    return all(unicodedata.category(character) in _NOTHING or character in _EMPTY for character in text)
