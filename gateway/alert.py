@@ -17,7 +17,8 @@ class Status(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     """The rule is met, or somebody received it and has still to take it in charge."""
     COMPLETED = "completed"
-    """No acknowledgement was asked for and every delivery is settled, at least one of them well."""
+    """No acknowledgement was asked for and every delivery is settled, at least one of them well. A late bounce can take that
+    back."""
     RESOLVED = "resolved"
     """The trouble itself is over."""
     CANCELLED = "cancelled"
@@ -135,7 +136,10 @@ def _stays_open(alert: Alert) -> bool:
 
 
 def settled(alert: Alert, standing: Standing, now: datetime) -> Alert:
-    """The alert after its deliveries changed. It ends when nothing is left to try and no acknowledgement can come any more."""
+    """The alert after its deliveries changed. It ends when nothing is left to try and no acknowledgement can come any more. What
+    was completed by a delivery that turned out not to have arrived, and reached nobody else, has failed."""
+    if alert.status is Status.COMPLETED and not standing.open and not standing.reached:
+        return _end(alert, Status.FAILED, now)
     if alert.status is not Status.ACTIVE or standing.open or alert.step_at is not None:
         return alert
     if not standing.reached:
@@ -143,6 +147,11 @@ def settled(alert: Alert, standing: Standing, now: datetime) -> Alert:
     if not asks(alert) and not _stays_open(alert):
         return _end(alert, Status.COMPLETED, now)
     return alert  # somebody was reached: a human may still act, until the deadline
+
+
+def reopened(alert: Alert) -> Alert:
+    """Completed by a delivery that turned out not to have arrived, while there is another way to try."""
+    return replace(alert, status=Status.ACTIVE, ended_at=None)
 
 
 def lapsed(alert: Alert, now: datetime) -> Alert:

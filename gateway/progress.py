@@ -25,6 +25,7 @@ from gateway.store.reading import read_tariffs
 from gateway.store.rows import Callback
 from gateway.store.unit import Unit
 
+CORRECTED = "corrected"  # a line of the timeline: state and code as they were settled, and as they are since
 DECLINED = "declined"  # a line of the timeline: a person was reached, and cannot act
 FIRST_DUE = timedelta(seconds=60)  # a callback that its own process did not send in this time is sent by any
 NOTES_MAX = 500  # events in one callback: about 100 kB; further ones make a callback of their own
@@ -82,6 +83,10 @@ def change_delivery(unit: Unit, delivery: Delivery, event: Event, tariffs: Tarif
                 unit.signal(
                     Announced(effect.provider, changed.id, Urgency(changed.urgency), changed.due_at),
                 )
+    if delivery.settled_at is not None and delivery.state is not changed.state:
+        # what was settled has another end now: the timeline tells both
+        then = f"{delivery.state} {delivery.code or '-'} {changed.state} {changed.code or '-'}"
+        unit.event(changed.alert_id, CORRECTED, then, changed.id)
     if changed.settled_at is not None and (delivery.settled_at is None or delivery.state is not changed.state):
         unit.touch(changed.alert_id)
         tell(unit, changed)
@@ -151,7 +156,7 @@ def change_alert(unit: Unit, before: Alert, after: Alert) -> Alert:
             after.id,
             {"type": f"alert.{after.status}", "alert": after.id, "status": after.status, "at": rfc3339(unit.now)},
         )
-    if after.ended_at is not None and before.ended_at is None:
+    if after.ended_at is not None and (before.ended_at is None or before.status is Status.COMPLETED):
         after = _release_rest(unit, before, after)
         unit.signal(AlertEnded(after.id, after.status))
     elif after.hold_left_micros and after.expanded >= after.expanding:  # it begins anew, and plans all of them again

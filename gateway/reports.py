@@ -24,9 +24,10 @@ from channels.outcome import (
 )
 from gateway import delivery as machine
 from gateway.clock import to_micros
-from gateway.delivery import Delivery, Event, Fenced, Ignored, State
+from gateway.delivery import Decision, Delivery, Event, Fenced, GiveUp, Ignored, State
 from gateway.frozen import replace
 from gateway.ids import new_id
+from gateway.late_failure import try_elsewhere
 from gateway.outcomes import learn
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
@@ -261,10 +262,14 @@ def apply_receipt(
     if delivery is None:
         return
     event: Event | None = None
+    decision: Decision = GiveUp()
     match result:
         case ReceiptDelivered():
             if part.state == "delivered":
                 return
+            if part.state == "failed" and part.at is not None:  # its line of the timeline would be gone
+                told = f"{part.code} {part.raw}"[:RAW_MAX]
+                unit.insert("events", delivery.alert_id, delivery.id, "receipt", told, to_micros(part.at))
             part = _final(unit, part, "delivered", code, raw)
             if _chain_delivered(unit, delivery, part):
                 event = machine.Proved(code=code)
@@ -285,9 +290,11 @@ def apply_receipt(
     if event is None:
         return
     try:
-        change_delivery(unit, delivery, event, tariffs)
+        changed = change_delivery(unit, delivery, event, tariffs)
     except (Ignored, Fenced):
         return
+    if delivery.settled_at is not None and changed.state is State.FAILED:
+        try_elsewhere(unit, changed, decision)
 
 
 def _final(unit: Unit, part: Part, state: str, code: str, raw: str) -> Part:

@@ -15,6 +15,7 @@ from billing.money import format_amount
 from gateway.api.views import Time, View
 from gateway.clock import from_micros, rfc3339
 from gateway.escalation import plan_from_json
+from gateway.progress import CORRECTED
 from gateway.store import tables
 
 STARTS_MAX: Final = 10  # times that an alert escalated anew: there are four priorities, and each time it rose
@@ -97,6 +98,8 @@ def _told(row: Row[Any]) -> dict[str, Any]:
             told[name.removesuffix("_micros")] = format_amount(value)
         else:
             told[name] = value
+    if (then := told.pop("then", None)) is not None:  # corrected since: this is how it was settled
+        told["state"], told["code"] = then.split(" ")[:2]
     return told
 
 
@@ -134,7 +137,17 @@ def _of_deliveries(alert_id: str) -> list[_Source]:
         tables.deliveries, d.id == p.delivery_id
     )
     receipts = parts.add_columns(p.state, p.code, p.raw.label("receipt"))
-    ends = select(name, d.address, d.state, d.code, d.captured_micros.label("charged_micros")).where(mine)
+    e = tables.events.c
+    then = (
+        select(e.detail)
+        .where(e.alert_id == alert_id, e.delivery_id == d.id, e.kind == CORRECTED)
+        .order_by(e.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    ends = select(
+        name, d.address, d.state, d.code, d.captured_micros.label("charged_micros"), then.label("then")
+    ).where(mine)
     return [
         _Source("queued", deliveries, d.created_at, d.id, zero, zero),
         _Source("attempt", attempts.where(mine), a.started_at, a.delivery_id, a.epoch, zero),

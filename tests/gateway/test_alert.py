@@ -166,7 +166,15 @@ def test_nothing_is_handed_back_after_the_deadline() -> None:
         machine.released(alert, alert.expires_at)
 
 
-@pytest.mark.parametrize("status", [status for status in Status if status is not Status.ACTIVE])
+def test_what_was_completed_and_reached_nobody_after_all_has_failed() -> None:
+    completed = an_alert(Status.COMPLETED)
+    assert machine.settled(completed, NOBODY, NOW).status is Status.FAILED
+    assert machine.settled(completed, REACHED, NOW) is completed
+    again = machine.reopened(completed)
+    assert (again.status, again.ended_at) == (Status.ACTIVE, None)
+
+
+@pytest.mark.parametrize("status", [s for s in Status if s not in (Status.ACTIVE, Status.COMPLETED)])
 def test_only_an_active_alert_is_ended_by_its_deliveries(status: Status) -> None:
     alert = an_alert(status)
     assert machine.settled(alert, NOBODY, NOW) is alert

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import smtplib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.peers.ports import free_port
-from tests.peers.smtp_script import SmtpSession, scripted_smtp
+from tests.peers.smtp_script import ScriptedSmtp, SmtpSession, scripted_smtp
+from tests.peers.waiting import eventually
 from tests.scenarios.installation import smtp
-from tests.scenarios.served import serving
+from tests.scenarios.served import Served, serving
 
 DUTY = "email:duty@test.example"
 
@@ -136,3 +139,61 @@ async def test_case_4_5_what_is_no_bounce_is_a_line_on_the_timeline(tmp_path: Pa
             line = await gateway.line(alert, "receipt", delivery=delivery["id"])
             assert line["detail"].startswith("auto_reply Out of office")
             await gateway.only(alert, "accepted")
+
+
+@asynccontextmanager
+async def two_servers(folder: Path, **more: Any) -> AsyncIterator[tuple[Served, ScriptedSmtp, ScriptedSmtp, int]]:
+    """A gateway over two mail servers that give no reports, and the port where bounces are handed in."""
+    async with scripted_smtp() as (first, port), scripted_smtp() as (second, other):
+        listen = free_port()
+        keys = {"bounce_listen": f"127.0.0.1:{listen}", "bounce_address": "bounces@test.example", "verp": True}
+        providers = smtp("mail-a", port, **keys), smtp("mail-b", other)
+        async with serving(folder, *providers, **more) as gateway:
+            yield gateway, first, second, listen
+
+
+async def test_case_4_6_a_bounce_after_the_end_goes_to_the_next_mail_server(tmp_path: Path) -> None:
+    both = {"channel": "email", "prefix": "", "providers": ["mail-a", "mail-b"]}
+    async with two_servers(tmp_path, routes=[both]) as (gateway, _, second, listen):
+        alert = await gateway.alert(DUTY)
+        await gateway.became(alert, "completed")
+        (delivery,) = await gateway.deliveries(alert)
+        to = f"bounces+{delivery['id']}@test.example"
+        await handed_in(listen, to, PLAIN % to.encode())
+        await gateway.line(alert, "sent_anew", delivery=delivery["id"])
+        await gateway.became(alert, "completed")
+        assert [(one["state"], one["provider"]) for one in await gateway.deliveries(alert)] == [
+            ("failed", "mail-a"),
+            ("accepted", "mail-b"),
+        ]
+        assert len(second.mails) == 1
+
+
+async def test_case_4_6_a_bounce_after_the_end_with_nowhere_to_go_corrects_the_end_and_says_so(tmp_path: Path) -> None:
+    one = {"channel": "email", "prefix": "duty@", "providers": ["mail-a"]}
+    other = {"channel": "email", "prefix": "", "providers": ["mail-b"]}
+    last_resort = {"recipients": ["email:boss@test.example"]}
+    routes = [one, other]
+    async with two_servers(tmp_path, routes=routes, last_resort=last_resort) as (gateway, _, second, listen):
+        alert = await gateway.alert(DUTY)
+        await gateway.became(alert, "completed")
+        (delivery,) = await gateway.deliveries(alert)
+        to = f"bounces+{delivery['id']}@test.example"
+        await handed_in(listen, to, PLAIN % to.encode())
+        await gateway.became(alert, "failed")
+        await eventually(lambda: b"Nobody was reached" in b"".join(second.mails), what="the last resort's mail")
+
+
+async def test_case_4_11_the_timeline_tells_how_it_was_settled_and_that_it_was_corrected(tmp_path: Path) -> None:
+    one = {"channel": "email", "prefix": "", "providers": ["mail-a"]}
+    async with two_servers(tmp_path, routes=[one]) as (gateway, _, _, listen):
+        alert = await gateway.alert(DUTY)
+        await gateway.became(alert, "completed")
+        (delivery,) = await gateway.deliveries(alert)
+        settled = await gateway.line(alert, "settled", delivery=delivery["id"])
+        assert (settled["state"], settled["code"]) == ("accepted", "accepted_no_receipt")
+        to = f"bounces+{delivery['id']}@test.example"
+        await handed_in(listen, to, PLAIN % to.encode())
+        corrected = await gateway.line(alert, "corrected", delivery=delivery["id"])
+        assert corrected["detail"] == "accepted accepted_no_receipt failed 5.1.1"
+        assert await gateway.line(alert, "settled", delivery=delivery["id"]) == settled
