@@ -27,6 +27,8 @@ class Capabilities:
     """ISO 3166 code of the country whose national and short numbers the provider dials; None where it takes none, or nobody said."""
     extensions: tuple[str, ...] = ()
     """Numbers of the house behind the provider, with an x for any digit: they are no numbers of the telephone network."""
+    interval_s: float = 0.0
+    """The longest pause between two messages that its own pace asks for: so long without an outcome says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +47,8 @@ class Message:
     `reference` is stable for a delivery and unique to it; a channel derives from it whatever must be the same on a
     second attempt (an SMS concatenation reference, a Message-ID, an ENVID). `parts_sent` are parts that a former attempt of
     this delivery over the same provider got through: only the others are sent. `attempt` counts the attempts of a delivery; what
-    a provider answers too late is reported with it.
+    a provider answers too late is reported with it. `patience_s`, where given, says that another provider stands ready: what cannot
+    leave within half of it is better given back.
     """
 
     address: str
@@ -57,6 +60,7 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
     parts_sent: frozenset[int] = frozenset()
     attempt: int = 0
+    patience_s: float | None = None
 
 
 ReportSink = Callable[[Sequence[Report]], Awaitable[None]]

@@ -38,6 +38,8 @@ class Breaker:
     def __init__(self) -> None:
         self.circuit = Circuit.CLOSED
         self.failures = 0
+        self.answered_at = float("-inf")
+        """When an attempt last showed that the provider is at its work."""
         self._trouble: Trouble | None = None
         self._since = 0.0
         self._throttled_since: float | None = None
@@ -95,6 +97,7 @@ class Breaker:
         trouble = _held_against(outcome)
         if trouble is None:
             self.circuit = Circuit.CLOSED
+            self.answered_at = now
             self.failures = 0
             self._trouble = self._throttled_since = None
             self._open_s, self._was_open = OPEN_S_FIRST, False

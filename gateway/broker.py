@@ -356,6 +356,7 @@ class Broker:
             attachments=attachments,
             parts_sent=claim.parts_sent,
             attempt=delivery.epoch,
+            patience_s=self.policy.answer_s(delivery),
         )
 
 

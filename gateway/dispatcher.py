@@ -167,7 +167,8 @@ class Dispatcher:
             for one in list(self._sending.values()):
                 if one.started > now - ANSWER_S:
                     break  # they are in the order in which they began
-                if not one.overdue:
+                nothing_since = max(one.started, self.breaker.answered_at)
+                if not one.overdue and nothing_since <= now - ANSWER_S - self.channel.capabilities.interval_s:
                     one.overdue = True
                     OVERDUE_COUNT.labels(self.provider).inc()
                     self.breaker.saw(OVERDUE, now)

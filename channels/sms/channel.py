@@ -14,10 +14,12 @@ from channels.sms.smpp.connection import BindRefusedError, Connection
 from channels.sms.smpp.inbound import report_of
 from channels.sms.smpp.inbox import Inbox, Request
 from channels.sms.smpp.link import Link
+from channels.sms.smpp.links import Links
 from channels.sms.smpp.pace import Pace
 from channels.sms.smpp.pdu import BindMode
 from channels.sms.smpp.reconnect import is_alarm
-from channels.sms.smpp.submission import Composer, Submission, SubmitResult, verdict
+from channels.sms.smpp.sending import Sending
+from channels.sms.smpp.submission import Composer
 from channels.sms.smpp.wire import RX_T_APPN
 from channels.stream import CLOSE_S
 
@@ -44,10 +46,12 @@ class SmsChannel:
             acknowledges=False,
             concurrent_sends=settings.binds * settings.window if settings.sends else 1,
             region=settings.default_region,
+            interval_s=1 / settings.rate_per_s if settings.rate_per_s else 0.0,
         )
         self._settings = settings
         self._composer = Composer(settings)
-        self._links: list[Link] = []
+        self._links = Links()
+        self._inbox = Inbox(settings.name, self._read)
         self._up = asyncio.Event()
 
     def parse_address(self, raw: str) -> str:
@@ -65,8 +69,9 @@ class SmsChannel:
     async def send(self, message: Message) -> Outcome:
         """Submits the parts not sent yet, all over one link, and waits for their answers.
 
-        Bounded by `link_wait_s`, then `response_s` for a slot in the window and again for the answer. Cancelled, it
-        withdraws the parts that have not left. A message whose parts were all sent before has nothing to accept.
+        Bounded by `link_wait_s`, then `response_s` (less where another provider stands ready) for a slot in the window and
+        again for the answer. Cancelled, it withdraws the parts that have not left. A message whose parts were all sent before
+        has nothing to accept. An answer that comes later is reported.
         """
         if not self._settings.sends:
             return PermanentFailure(reason=Reason(code="receive_only", detail="bind_mode = receiver", alarm=True))
@@ -76,26 +81,27 @@ class SmsChannel:
             return PermanentFailure(reason=Reason(code="too_long", detail=str(error)))
         except InvalidAddressError as error:
             return PermanentFailure(reason=Reason(code="invalid_destination", detail=str(error)))
-        connection = self._freest() or await self._wait_for_link()
+        connection = self._links.freest() or await self._wait_for_link()
         if connection is None:
             return RetryLater(reason=Reason(code="link_down", detail=self._detail()), unreachable=True)
-        waiting: list[tuple[Submission, asyncio.Future[SubmitResult]]] = []
-        try:
-            for part in submissions:
-                waiting.append((part, connection.submit(part.pdu, urgent=message.urgent)))
-            return verdict([(part, await future) for part, future in waiting])
-        except BaseException:  # cancelled, or a fault of ours: nothing leaves after this attempt was told to have ended
-            for _, future in waiting:
-                future.cancel()
-            raise
+        return await Sending(message, submissions, self._inbox.put_late).over(connection)
 
     async def run(self, report: ReportSink) -> None:
         """Keeps the links up and reports until cancelled; then unbinds, waiting (bounded) for outstanding answers."""
-        inbox = Inbox(self.provider, self._read)
+        inbox = self._inbox
         modes = _MODES[self._settings.bind_mode] * self._settings.binds
-        self._links = [
-            Link(self._settings, mode, on_inbound=inbox.put, on_up=self._up.set, on_lost=inbox.forget) for mode in modes
-        ]
+        self._links = links = Links()
+        for mode in modes:
+            links.append(
+                Link(
+                    self._settings,
+                    mode,
+                    on_inbound=inbox.put,
+                    on_up=self._up.set,
+                    on_lost=inbox.forget,
+                    on_lapse=links.on_lapse,
+                )
+            )
         keepers = {asyncio.create_task(link.keep()): link for link in self._links}
         reporter = asyncio.create_task(inbox.deliver(report))
         try:
@@ -150,22 +156,11 @@ class SmsChannel:
             unmarked_receipts=self._settings.unmarked_receipts,
         )
 
-    def _freest(self) -> Connection | None:
-        """The usable connection with the least to do."""
-        freest: Connection | None = None
-        for link in self._links:
-            connection = link.connection
-            if connection is None or not link.sends or not connection.usable:
-                continue
-            if freest is None or connection.load < freest.load:
-                freest = connection
-        return freest
-
     async def _wait_for_link(self) -> Connection | None:
         """A connection that comes up within `link_wait_s`, or None."""
         try:
             async with asyncio.timeout(self._settings.link_wait_s):
-                while (connection := self._freest()) is None:
+                while (connection := self._links.freest()) is None:
                     self._up.clear()
                     await self._up.wait()
         except TimeoutError:

@@ -35,6 +35,8 @@ SMSC_OPTIONS = {
     "password": "And its password; default any.",
     "submits_per_s": "More within a second are throttled; 0 is no limit.",
     "mute": "Never answer a submit.",
+    "mute_binds": "So many sessions, those bound first, never get an answer to a submit.",
+    "queue_full_for": "What goes to this number is refused, its queue being full (0x14); default none.",
     "seed": "Chance follows from this.",
 }
 """Every setting of SmscBehaviour, in words."""

@@ -15,6 +15,7 @@ from channels.sms.smpp.wire import (
     ESM_RECEIPT,
     RINVPASWD,
     RINVSYSID,
+    RMSGQFUL,
     ROK,
     RTHROTTLED,
     TLV_MESSAGE_STATE,
@@ -57,6 +58,10 @@ class SmscBehaviour:
     """Submits beyond this many within one second are throttled; 0 is no limit."""
     mute: bool = False
     """Never answer a submit."""
+    mute_binds: int = 0
+    """The sessions bound first, so many of them, never get an answer to a submit; those bound later do."""
+    queue_full_for: str = ""
+    """Refuse what goes to this number with ESME_RMSGQFUL."""
     seed: int = 0
     """Everything random follows from this and the order of what arrives."""
 
@@ -102,9 +107,11 @@ class Judge:
             return RINVPASWD
         return ROK
 
-    def decide(self, now: float) -> Decision:
-        """What becomes of a submit that arrives now."""
+    def decide(self, now: float, destination: str = "") -> Decision:
+        """What becomes of a submit to `destination` that arrives now."""
         behaviour = self.behaviour
+        if behaviour.queue_full_for and behaviour.queue_full_for == destination:
+            return Decision(status=RMSGQFUL)
         if self._too_fast(now) or self._falls(behaviour.throttle_per_mille):
             return Decision(status=RTHROTTLED)
         if self._falls(behaviour.reject_per_mille):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from channels.sms.smpp.events import (
     PeerLeaving,
     Unanswered,
 )
+from channels.sms.smpp.lapses import IN_A_ROW, LAPSED_MAX
 from channels.sms.smpp.limits import Limits
 from channels.sms.smpp.operations import Role
 from channels.sms.smpp.pace import Pace
@@ -38,8 +40,14 @@ log = structlog.get_logger(__name__)
 OnInbound = Callable[["Connection", DeliverSm | DataSm], None]
 """Called for each inbound message; somebody answers it later with `Connection.respond`."""
 
-Queued = tuple[float, SubmitSm, "asyncio.Future[SubmitResult]"]
+OnLate = Callable[[Answer], None]
+"""Called with an answer that came when the submission had been given up as unanswered."""
+
+Queued = tuple[float, SubmitSm, "asyncio.Future[SubmitResult]", OnLate | None]
 """A submission that waits for its turn, and until when."""
+
+SILENT_S = 3.0
+"""After this long without the oldest answer a session is not given a message that another one could take."""
 
 
 class BindRefusedError(Exception):
@@ -68,7 +76,13 @@ class Connection:
         self._driver: StreamDriver[Event] = StreamDriver(self._session, self._on_event)
         self._pace = pace
         self._on_inbound = on_inbound
-        self._futures: dict[int, asyncio.Future[SubmitResult]] = {}
+        self._futures: dict[int, tuple[asyncio.Future[SubmitResult], OnLate | None]] = {}
+        self._late: dict[int, OnLate] = {}
+        self._probes: set[int] = set()
+        self.answered_at = float("-inf")
+        """When a message was answered last, by the time of the loop."""
+        self.on_lapse: Callable[[Connection], None] | None = None
+        """Called when messages were not answered in time."""
         self._urgent: deque[Queued] = deque()
         self._ordinary: deque[Queued] = deque()
         self._timer = DeadlineTimer(self._loop, self._on_timer)
@@ -107,8 +121,23 @@ class Connection:
         """Whether submissions are still taken."""
         return self._session.accepts_messages
 
-    def submit(self, message: SubmitSm, *, urgent: bool = False) -> asyncio.Future[SubmitResult]:
-        """Sends when window and pace allow it, urgent ones first. Cancelling the future withdraws what still waits.
+    def is_silent(self) -> bool:
+        """Whether it has answered no message for so long that another session would be better."""
+        if self._session.lapses.in_a_row:
+            return True
+        lapse = self._session.next_lapse
+        return lapse is not None and lapse - self._answer_s + SILENT_S <= self._loop.time()
+
+    def unanswered_since(self) -> float | None:
+        """When the first message of those was sent that lapsed in a row, where they are several; None where it does its work."""
+        lapses = self._session.lapses
+        return None if lapses.since is None or lapses.in_a_row < IN_A_ROW else lapses.since - self._answer_s
+
+    def submit(
+        self, message: SubmitSm, *, urgent: bool = False, held_s: float | None = None, on_late: OnLate | None = None
+    ) -> asyncio.Future[SubmitResult]:
+        """Sends when window and pace allow it within `held_s`, urgent ones first. Cancelling the future withdraws what still
+        waits. An answer that comes after `NoAnswer` goes to `on_late`.
 
         Where it raises, the message has not left and never will: what has left is told by the future, whatever happens.
         """
@@ -118,11 +147,12 @@ class Connection:
             return future
         now = self._loop.time()
         queue = self._urgent if urgent else self._ordinary
-        queue.append((now + self._answer_s, message, future))
+        wait_s = self._answer_s if held_s is None else min(held_s, self._answer_s)
+        queue.append((now + wait_s, message, future, on_late))
         try:
             self._pump(now)
         except Exception:
-            if future not in self._futures.values():
+            if all(future is not sent for sent, _ in self._futures.values()):
                 future.cancel()
                 raise
             log.exception("smpp_pump_failed")
@@ -168,9 +198,7 @@ class Connection:
                 assert isinstance(request, DeliverSm | DataSm)
                 self._on_inbound(self, request)
             case Unanswered():
-                result = NoAnswer(event.timed_out) if event.maybe_sent else NotSent(held=event.timed_out)
-                self._settle(event.sequence, result)
-                self._pump(self._loop.time())
+                self._on_unanswered(event)
             case Bound():
                 if not self._bound.done():
                     self._bound.set_result(event)
@@ -184,12 +212,34 @@ class Connection:
             case OutbindReceived():
                 log.info("outbind_ignored", system_id=event.system_id)
 
+    def _on_unanswered(self, event: Unanswered) -> None:
+        result = NoAnswer(event.timed_out) if event.maybe_sent else NotSent(held=event.timed_out)
+        on_late = self._settle(event.sequence, result)
+        self._probes.discard(event.sequence)
+        if event.timed_out and event.maybe_sent:
+            if on_late is not None:
+                self._late[event.sequence] = on_late
+                if len(self._late) > LAPSED_MAX:
+                    del self._late[next(iter(self._late))]
+            if self.on_lapse is not None:
+                self._loop.call_soon(self.on_lapse, self)  # not from within the session's own work
+        self._pump(self._loop.time())
+
     def _on_answer(self, event: Answered) -> None:
-        self._settle(event.sequence, Answer(event.status, event.message_id, event.nacked))  # whatever fails after it
-        now = self._loop.time()
+        answer = Answer(event.status, event.message_id, event.nacked)
+        if event.late:
+            on_late = self._late.pop(event.sequence, None)
+            if on_late is not None:
+                on_late(answer)
+        else:
+            self._settle(event.sequence, answer)  # whatever fails after it
+        now = self.answered_at = self._loop.time()
+        probe = event.sequence in self._probes
+        if probe:
+            self._probes.discard(event.sequence)
         if event.status == ROK:
             self.took_messages = True
-            self._pace.taken(now)
+            self._pace.taken(now, probe=probe)
         else:
             action = classify(event.status).action
             if action is Action.THROTTLED:
@@ -206,21 +256,22 @@ class Connection:
         if not self.closed.done():
             self.closed.set_result(event)
 
-    def _settle(self, sequence: int, result: SubmitResult) -> None:
-        future = self._futures.pop(sequence)
+    def _settle(self, sequence: int, result: SubmitResult) -> OnLate | None:
+        future, on_late = self._futures.pop(sequence)
         if not future.done():
             future.set_result(result)
+        return on_late
 
     def _pump(self, now: float) -> None:
         """Sends what may be sent now, and sets the timer for the rest."""
         while queue := self._urgent or self._ordinary:
-            _, message, future = queue[0]
+            _, message, future, on_late = queue[0]
             if future.done():
                 queue.popleft()
                 continue
             if self._session.free <= 0:
                 break
-            if self._pace.next_at(now) > now:
+            if self._pace.next_at(now, urgent=queue is self._urgent) > now:
                 break
             queue.popleft()
             try:
@@ -230,7 +281,9 @@ class Connection:
             ) as error:  # LocalProtocolError or worse: a fault of ours in this one message, not written yet
                 future.set_exception(error)
                 continue
-            self._futures[sequence] = future
+            self._futures[sequence] = (future, on_late)
+            if self._pace.holds(now):
+                self._probes.add(sequence)
             self._pace.sent(now)
             self._driver.wake()
         else:
@@ -239,16 +292,22 @@ class Connection:
 
     def _arm_timer(self, now: float) -> None:
         """Wakes the pump when the pace allows more, or the oldest waiting submission has waited long enough."""
-        at = min(queue[0][0] for queue in (self._urgent, self._ordinary) if queue)
+        at = min((queued[0] for queued in self._urgent), default=math.inf)  # each has its own patience
+        if self._ordinary:
+            at = min(at, self._ordinary[0][0])
         if self._session.free > 0:
-            at = min(at, self._pace.next_at(now))
+            at = min(at, self._pace.next_at(now, urgent=bool(self._urgent)))
         self._timer.by(at)
 
     def _on_timer(self) -> None:
         now = self._loop.time()
-        for queue in (self._urgent, self._ordinary):
-            while queue and queue[0][0] <= now:
-                _give_back(queue.popleft(), held=True)
+        due = [queued for queued in self._urgent if queued[0] <= now]
+        if due:
+            self._urgent = deque(queued for queued in self._urgent if queued[0] > now)
+        while self._ordinary and self._ordinary[0][0] <= now:
+            due.append(self._ordinary.popleft())
+        for queued in due:
+            _give_back(queued, held=True)
         self._pump(now)
 
     def _give_back_waiting(self) -> None:

@@ -19,6 +19,8 @@ class CloseCause(Enum):
     """No bind, or no answer to ours, came in time."""
     ENQUIRY_UNANSWERED = "enquiry_unanswered"
     """The peer said nothing in the time it had for enquire_link_resp."""
+    WORK_UNANSWERED = "work_unanswered"
+    """The peer is there, and answers no message of ours."""
     OUT_OF_STEP = "out_of_step"
     """A PDU of impossible length, or a generic_nack without a sequence number: the stream can no longer be followed."""
     EOF = "eof"
@@ -58,12 +60,14 @@ class MessageReceived:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answered:
-    """The peer answered our message. `nacked`: by a generic_nack, so that it understood nothing of it."""
+    """The peer answered our message. `nacked`: by a generic_nack, so that it understood nothing of it. `late`: `Unanswered` was told
+    of it before."""
 
     sequence: int
     status: int
     message_id: str
     nacked: bool = False
+    late: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,7 +23,8 @@ _chance = random.SystemRandom()
 
 
 class Link:
-    """Keeps one session with the SMSC in one mode. `on_up` is called when it is bound, `on_lost` when that ended."""
+    """Keeps one session with the SMSC in one mode. `on_up` is called when it is bound, `on_lost` when that ended, `on_lapse` when
+    messages were not answered in time."""
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Link:
         on_inbound: OnInbound,
         on_up: Callable[[], None],
         on_lost: Callable[[Connection], None],
+        on_lapse: Callable[[Connection], None] | None = None,
     ) -> None:
         self.mode = mode
         self.pace = Pace(settings.rate_per_s / settings.binds if settings.rate_per_s else None)
@@ -46,6 +48,7 @@ class Link:
         self._on_inbound = on_inbound
         self._on_up = on_up
         self._on_lost = on_lost
+        self._on_lapse = on_lapse
         self._stopping = asyncio.Event()
         self._reconnect = Reconnect()
 
@@ -113,6 +116,7 @@ class Link:
 
     def _up(self, connection: Connection) -> None:
         self.connection = connection
+        connection.on_lapse = self._on_lapse
         self.detail = ""
         self.alarm = False
         log.info("smpp_link_bound", provider=self._settings.name, mode=self.mode.name.lower())

@@ -27,6 +27,7 @@ class Returned:
 
     sequence: int
     maybe_sent: bool
+    response: type[Pdu]
 
 
 class Outbox:
@@ -114,8 +115,9 @@ class Outbox:
         returned = []
         withdrawn = set()
         for sequence in sequences:
-            maybe_sent = self._waiting.pop(sequence).position <= self._taken
-            returned.append(Returned(sequence, maybe_sent))
+            waiting = self._waiting.pop(sequence)
+            maybe_sent = waiting.position <= self._taken
+            returned.append(Returned(sequence, maybe_sent, waiting.response))
             if not maybe_sent:
                 withdrawn.add(sequence)
         if withdrawn:

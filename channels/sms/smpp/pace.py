@@ -11,6 +11,9 @@ STEP_MIN_PER_S = 5.0
 """Least that the rate grows each second without a throttle."""
 STEP_SHARE = 20
 """Else it grows by this fraction of the best rate seen: half of it is regained in ten seconds."""
+PROBE_S = 0.5
+"""While messages are held, an urgent one may go this long after the last: it does not wait for what bulk has caused, and two a second
+do not hurt a centre that is too busy."""
 BURST_S = 0.05
 """What this much time would have allowed may be sent at once: timers are not exact, and late ones must not slow us."""
 FREE_MIN_PER_S = 100.0
@@ -29,6 +32,7 @@ class Pace:
         self._hold_until = float("-inf")
         self._hold_s = HOLD_FIRST_S
         self._next_at = float("-inf")
+        self._probe_at = float("-inf")
         self._taken_since_hold = True
         self._recovered_at = float("-inf")
         self._best = 0.0
@@ -40,10 +44,14 @@ class Pace:
         """Messages a second now, None where nothing limits them."""
         return self._rate
 
-    def next_at(self, now: float) -> float:
-        """The earliest time for the next message; not after `now` means now."""
+    def holds(self, now: float) -> bool:
+        """Whether messages are held now, so that what is sent is a probe."""
+        return now < self._hold_until
+
+    def next_at(self, now: float, *, urgent: bool = False) -> float:
+        """The earliest time for the next message; not after `now` means now. Urgent ones probe through a hold."""
         if now < self._hold_until:
-            return self._hold_until
+            return min(self._hold_until, max(now, self._probe_at)) if urgent else self._hold_until
         if self._rate is None:
             return now
         self._recover(now)
@@ -51,11 +59,14 @@ class Pace:
 
     def sent(self, now: float) -> None:
         """A message was submitted."""
+        self._probe_at = now + PROBE_S
         if self._rate is not None:
             self._next_at = max(self._next_at, now - BURST_S) + 1 / self._rate
 
-    def taken(self, now: float) -> None:
-        """The SMSC took a message."""
+    def taken(self, now: float, *, probe: bool = False) -> None:
+        """The SMSC took a message. A `probe` was sent while messages were held: there is no reason to hold them any longer."""
+        if probe and now < self._hold_until:
+            self._hold_until = self._recovered_at = self._next_at = now
         if now >= self._hold_until:
             self._taken_since_hold = True
         if now - self._second >= 1:
@@ -65,7 +76,7 @@ class Pace:
         self._taken_in_second += 1
 
     def throttled(self, now: float) -> None:
-        """The SMSC refused a message as too fast or its queue as full. What was under way with it counts only once."""
+        """The SMSC refused a message as too fast. What was under way with it counts only once."""
         if now < self._hold_until:
             return
         self._hold_s = HOLD_FIRST_S if self._taken_since_hold else min(self._hold_s * 2, HOLD_MAX_S)

@@ -5,6 +5,7 @@ Time is any monotonic count of seconds. What comes from the network never raises
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -24,6 +25,7 @@ from channels.sms.smpp.events import (
     PeerLeaving,
     Unanswered,
 )
+from channels.sms.smpp.lapses import Lapses
 from channels.sms.smpp.limits import Limits
 from channels.sms.smpp.operations import BOUND_AS, RESPONSE_TO, Role, State, may_issue
 from channels.sms.smpp.outbox import Outbox, Returned
@@ -53,6 +55,7 @@ from channels.sms.smpp.pdu import (
     Unbind,
     UnbindResp,
 )
+from channels.sms.smpp.silence import Due, Silence
 from channels.sms.smpp.wire import (
     HEADER_OCTETS,
     INTERFACE_VERSION,
@@ -82,18 +85,17 @@ class Session:
         self.role = role
         self.state = State.OPEN
         self.strays = 0
-        """Responses that belonged to no request of ours, mostly late ones."""
+        """Responses that belonged to no request of ours, or to one that lapsed long ago."""
         self._limits = limits
         self._tail = bytearray()
         self._needed = HEADER_OCTETS
         self._outbox = Outbox()
         self._events: deque[Event] = deque()
         self._unanswered: dict[int, type[Pdu]] = {}
-        self._heard_at = now
+        self._silence = Silence(enquire_link_s=limits.enquire_link_s, enquire_answer_s=limits.enquire_answer_s, now=now)
+        self.lapses = Lapses(grace_s=limits.response_s if role is Role.ESME else math.inf)
         self._bind: tuple[int, Bind] | None = None
         self._bind_deadline: float | None = now + limits.bind_s
-        self._enquiry: tuple[int, float] | None = None
-        self._excused = False
         self._now = now
         self._parting = Parting(
             drain_s=limits.drain_s, peer_drain_s=limits.peer_drain_s, unbind_answer_s=limits.unbind_answer_s
@@ -118,9 +120,7 @@ class Session:
             self._close(CloseCause.OUT_OF_STEP, str(error))
             return
         if used:
-            self._heard_at = now
-            self._enquiry = None
-            self._excused = self.reading_paused
+            self._silence.broken(now, paused=self.reading_paused)
         if used < len(data) and not self.closed:
             self._tail += data[used:]
 
@@ -140,15 +140,9 @@ class Session:
         """When `handle_deadline` must be called, or None once closed."""
         if self.state is State.CLOSED:
             return None
-        deadlines = [self._heard_at + self._limits.enquire_link_s if self._enquiry is None else self._enquiry[1]]
-        if self._bind_deadline is not None:
-            deadlines.append(self._bind_deadline)
-        lapse = self._outbox.next_deadline
-        if lapse is not None:
-            deadlines.append(lapse)
-        if self._parting.deadline is not None:
-            deadlines.append(self._parting.deadline)
-        return min(deadlines)
+        lapse, work = self._outbox.next_deadline, self.lapses.deadline(self._outbox.outstanding)
+        deadlines = (self._silence.deadline, self._bind_deadline, lapse, self._parting.deadline, work)
+        return min(deadline for deadline in deadlines if deadline is not None)
 
     def handle_deadline(self, now: float) -> None:
         """Does what is due; harmless when nothing is."""
@@ -166,6 +160,7 @@ class Session:
             self._part()
         if not self.closed:
             self._watch_silence(now)
+            self._watch_work(now)
 
     @property
     def closed(self) -> bool:
@@ -183,6 +178,11 @@ class Session:
     def outstanding(self) -> int:
         """How many messages of ours wait for their answer."""
         return self._outbox.outstanding
+
+    @property
+    def next_lapse(self) -> float | None:
+        """When the message that has waited longest for its answer lapses."""
+        return self._outbox.next_deadline
 
     @property
     def unanswered(self) -> int:
@@ -235,13 +235,9 @@ class Session:
         kind = self._unanswered.pop(sequence, None)
         if kind is None:
             raise LocalProtocolError(f"no request {sequence} waits for an answer")
-        if kind is DeliverSm:
-            response: MessageResp = DeliverSmResp(sequence=sequence, status=status, message_id=name)
-        elif kind is SubmitSm:
-            response = SubmitSmResp(sequence=sequence, status=status, message_id=name)
-        else:
-            response = DataSmResp(sequence=sequence, status=status, message_id=name)
-        self._outbox.write(response)
+        response = RESPONSE_TO[kind]
+        assert issubclass(response, MessageResp)
+        self._outbox.write(response(sequence=sequence, status=status, message_id=name))
         self._part_if_drained()
         return True
 
@@ -341,20 +337,26 @@ class Session:
 
     def _receive_message_resp(self, pdu: Pdu) -> None:
         assert isinstance(pdu, MessageResp)
-        if not self._outbox.settle(pdu.sequence, type(pdu)):
+        if not self._settled(pdu.sequence, type(pdu), pdu.status, pdu.message_id):
             self.strays += 1
-            return
-        self._events.append(Answered(sequence=pdu.sequence, status=pdu.status, message_id=pdu.message_id))
+
+    def _settled(self, sequence: int, kind: type[Pdu] | None, status: int, name: str, *, nacked: bool = False) -> bool:
+        """Whether a message of ours waited for this answer, be it that it had lapsed."""
+        late = not self._outbox.settle(sequence, kind)
+        if late and not self.lapses.late(sequence, kind):
+            return False
+        self.lapses.answered()
+        self._events.append(Answered(sequence=sequence, status=status, message_id=name, nacked=nacked, late=late))
         self._part_if_drained()
+        return True
 
     def _receive_generic_nack(self, pdu: Pdu) -> None:
         """Section 4.3: with a number of ours that request failed; with none the peer lost its place in the stream."""
         status = pdu.status or RINVCMDID
         if pdu.sequence == 0:
             self._close(CloseCause.OUT_OF_STEP, f"generic_nack 0x{status:02x} without a sequence number")
-        elif self._outbox.settle(pdu.sequence):
-            self._events.append(Answered(sequence=pdu.sequence, status=status, message_id="", nacked=True))
-            self._part_if_drained()
+        elif self._settled(pdu.sequence, None, status, "", nacked=True):
+            return
         elif self.role is Role.ESME and self._bind is not None and self._bind[0] == pdu.sequence:
             self._bind_answered(self._bind[1], status, "")
         elif self._is_our_unbind(pdu):
@@ -392,21 +394,27 @@ class Session:
     def _lapse_waiting(self, now: float) -> None:
         lapsed = self._outbox.lapse(now)
         if lapsed:
+            self.lapses.add(lapsed, now)
             self._give_back(lapsed, timed_out=True)
             self._part_if_drained()
 
     def _watch_silence(self, now: float) -> None:
-        """Asks a silent peer whether it is there. While we do not read, its silence proves nothing."""
-        if self._enquiry is None:
-            if now >= self._heard_at + self._limits.enquire_link_s:
-                sequence = self._outbox.write_request(EnquireLink())
-                self._enquiry = (sequence, now + self._limits.enquire_answer_s)
-        elif now >= self._enquiry[1]:
-            if self.reading_paused or self._excused:
-                self._excused = self.reading_paused
-                self._enquiry = (self._enquiry[0], now + self._limits.enquire_answer_s)
-            else:
+        """Asks a silent peer whether it is there."""
+        match self._silence.due(now, paused=self.reading_paused):
+            case Due.ENQUIRY:
+                self._outbox.write_request(EnquireLink())
+            case Due.LOSS:
                 self._close(CloseCause.ENQUIRY_UNANSWERED, "")
+
+    def _watch_work(self, now: float) -> None:
+        """Leaves a peer that is there and does not do its work. While we do not read, that proves nothing."""
+        deadline = self.lapses.deadline(self._outbox.outstanding)
+        if deadline is None or now < deadline:
+            return
+        if self.reading_paused:
+            self.lapses.excuse(now)
+        else:
+            self._close(CloseCause.WORK_UNANSWERED, f"{self.lapses.in_a_row} messages without an answer")
 
     def _part_if_drained(self) -> None:
         if self._parting.drains and not self._outbox.outstanding and not self._unanswered:

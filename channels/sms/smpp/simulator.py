@@ -166,6 +166,7 @@ class SmscSimulator:
             self.counters.binds_refused += 1
         else:
             self.counters.binds += 1
+            peer.number = self.counters.binds
             self.binds.append((request.mode, request.system_id))
             self._deliver_waiting(peer)
         self._notify()
@@ -175,8 +176,8 @@ class SmscSimulator:
         behaviour, counters = self._judge.behaviour, self.counters
         counters.submits += 1
         drop = behaviour.drop_every > 0 and counters.submits % behaviour.drop_every == 0
-        if not behaviour.mute:
-            decision = self._judge.decide(peer.now)
+        if not behaviour.mute and peer.number > behaviour.mute_binds:
+            decision = self._judge.decide(peer.now, message.destination_addr)
             taken = self._take(peer, message, decision) if decision.status == ROK else None
             if taken is not None and behaviour.receipt_first:
                 self._receipts.put(behaviour.receipt_delay_s, taken)
@@ -253,6 +254,8 @@ class _Peer:
         self._simulator = simulator
         self._delivering: dict[int, DeliverSm] = {}
         self.system_id = ""
+        self.number = 0
+        """Which of the sessions it was that bound."""
         self.session = Session(Role.SMSC, _LIMITS, self._loop.time())
         self.driver: StreamDriver[Event] = StreamDriver(
             self.session, self._on_event, lambda: simulator.on_connected(self)

@@ -37,12 +37,12 @@ async def test_a_fault_after_a_text_has_left_does_not_make_it_unsent(monkeypatch
             await health_where(channel, lambda health: health.up)
             calls = 0
 
-            def fails_at_the_second_look(pace: Pace, now: float) -> float:
+            def fails_at_the_second_look(pace: Pace, now: float, *, urgent: bool = False) -> float:
                 nonlocal calls
                 calls += 1
                 if calls > 1 and calls <= 1 + failures:
                     raise RuntimeError("a fault of ours")
-                return honest(pace, now)
+                return honest(pace, now, urgent=urgent)
 
             monkeypatch.setattr(Pace, "next_at", fails_at_the_second_look)
             outcomes = await asyncio.gather(
@@ -81,12 +81,12 @@ async def test_a_long_message_whose_later_part_fails_is_withdrawn_as_far_as_it_w
             assert isinstance(await channel.send(message("takes the turn")), Accepted)
             honest, calls = Pace.next_at, 0
 
-            def fails_at_the_second_part(pace: Pace, now: float) -> float:
+            def fails_at_the_second_part(pace: Pace, now: float, *, urgent: bool = False) -> float:
                 nonlocal calls
                 calls += 1
                 if calls == 3:  # the first part looked twice: whether it may leave, and when it may
                     raise RuntimeError("a fault of ours")
-                return honest(pace, now)
+                return honest(pace, now, urgent=urgent)
 
             with monkeypatch.context() as patched:
                 patched.setattr(Pace, "next_at", fails_at_the_second_part)
