@@ -67,6 +67,10 @@ class Alert:
     `step` is the next step to become active, at `step_at`. `expanded` counts the recipients of the active step whose
     deliveries are written, of `expanding` in all. `hold_left_micros` is the part of the step's hold not yet given to deliveries.
     `look_at` is when the rescuer looks at it next.
+
+    `sender` is who told of the trouble, and `ruled_by` the rule by which one member of the group `within` became an alert: with the
+    account, the source and the reference or key they are the identity of the trouble. `retold_at` is since when it says what it
+    says, where other requests have joined it and changed that.
     """
 
     id: str
@@ -103,6 +107,10 @@ class Alert:
     expires_at: datetime
     ended_at: datetime | None = None
     look_at: datetime
+    sender: str = ""
+    ruled_by: str = ""
+    within: str = ""
+    retold_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

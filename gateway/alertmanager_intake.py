@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import structlog
 from sqlalchemy import select
@@ -28,7 +28,7 @@ from gateway.rules import NotTaken, request_of
 from gateway.settings import RuleSettings
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
-from gateway.submission import AlertRequest, Submissions
+from gateway.submission import AlertRequest, Submissions, Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +46,36 @@ class Concerned:
 
     id: str
     outcome: Outcome
+    join: dict[str, Any] | None = None
+    """How it joined an open alert, as `gateway.intake` tells it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a notification comes from: the key it came with, the group, and the rule that it falls under."""
+
+    key_id: str
+    group: str
+    rule: RuleSettings | None
+
+    @property
+    def sender(self) -> str:
+        """Whom the rule says that it is from; else the key. A cluster shares both, while each of it calls itself otherwise."""
+        return self.key_id if self.rule is None or not self.rule.sender else self.rule.sender
+
+    def trouble(self, key: str) -> Trouble:
+        """The identity of a trouble: a group's, whichever rule it falls under, or a member's under this rule."""
+        if self.rule is None or self.rule.per == "group" or key == self.group:
+            return Trouble(sender=self.sender, key=key)
+        return Trouble(sender=self.sender, key=key, ruled_by=self.rule.name, within=self.group)
+
+    def made(self, alert: Alert) -> bool:
+        """Whether the alert of the group, or of one of its members, is from here. The rule may be another one by now."""
+        named = "" if self.rule is None else self.rule.sender
+        if alert.sender not in (self.key_id, named) and not (self.rule is None and alert.key_id == self.key_id):
+            return False
+        of_rule = self.rule is not None and alert.ruled_by == self.rule.name
+        return alert.within in ("", self.group) or of_rule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +91,12 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeTroubles:
-    """Command: `verb` on every open alert of the account that this intake made for one of the keys. Gives their ids."""
+    """Command: `verb` on every open alert of the account that this intake made for one of the keys and that is this sender's. Gives
+    their ids."""
 
     account_id: str
     keys: Sequence[str]
+    whose: Callable[[Alert], bool]
     verb: Callable[[Unit, Alert], Alert]
 
     @property
@@ -79,6 +111,8 @@ class ChangeTroubles:
         for key in self.keys:
             for alert in unit.same_trouble(self.account_id, None, key):
                 if alert.source != SOURCE or alert.status not in (Status.ACTIVE, Status.ACKNOWLEDGED):
+                    continue
+                if not self.whose(alert):
                     continue
                 after = self.verb(unit, alert)
                 if after != alert:
@@ -109,17 +143,18 @@ class AlertmanagerIntake:
         Raises NotTaken, and StoreError where nothing can be written now: Alertmanager then tries again, and what was
         already written joins.
         """
-        resolved = await self._end(notification, account_id)
+        rule = matching_rule(self._rules, notification.labels, account_id)
+        origin = Origin(key_id=key_id, group=notification.key, rule=rule)
+        resolved = await self._end(notification, account_id, origin)
         if notification.status == "resolved":
             detail = "" if resolved else "nothing to resolve: no open alert of this group"
             return Verdict(firing=False, alerts=_all(resolved, "resolved"), detail=detail)
-        rule = matching_rule(self._rules, notification.labels, account_id)
         if rule is None:
-            return await self._join_without_rule(notification, account_id)
+            return await self._join_without_rule(notification, account_id, origin)
         if account_id is None:
             await self._check_account(rule)
         request, skipped = request_of(rule, self._broker.planner)
-        taken = await self._accept_all(request, rule, key_id, _troubles(notification, rule))
+        taken = await self._accept_all(request, rule, origin, _troubles(notification, rule))
         return Verdict(
             firing=True,
             rule=rule.name,
@@ -133,26 +168,31 @@ class AlertmanagerIntake:
     def _accounts(self, account_id: str | None) -> Iterable[str]:
         return (account_id,) if account_id is not None else sorted({rule.account for rule in self._rules})
 
-    async def _end(self, notification: Notification, account_id: str | None) -> list[str]:
+    async def _end(self, notification: Notification, account_id: str | None, origin: Origin) -> list[str]:
         """Resolves the alerts of the members that are resolved, and the group's when all of them are."""
         keys = []
         if notification.status == "resolved":
             keys.append(notification.key)
         if any(rule.per == "member" for rule in self._rules):
             keys += [member.key for member in notification.resolved]
-        return await self._change(keys, account_id, _resolve)
+        return await self._change(keys, account_id, origin.made, _resolve)
 
     async def _change(
-        self, keys: Sequence[str], account_id: str | None, verb: Callable[[Unit, Alert], Alert]
+        self,
+        keys: Sequence[str],
+        account_id: str | None,
+        whose: Callable[[Alert], bool],
+        verb: Callable[[Unit, Alert], Alert],
     ) -> list[str]:
         changed: list[str] = []
         for account in self._accounts(account_id):
             for start in range(0, len(keys), KEYS_AT_ONCE):
-                command = ChangeTroubles(account_id=account, keys=keys[start : start + KEYS_AT_ONCE], verb=verb)
+                some = keys[start : start + KEYS_AT_ONCE]
+                command = ChangeTroubles(account_id=account, keys=some, whose=whose, verb=verb)
                 changed += await self._broker.journal.do(command)
         return changed
 
-    async def _join_without_rule(self, notification: Notification, account_id: str | None) -> Verdict:
+    async def _join_without_rule(self, notification: Notification, account_id: str | None, origin: Origin) -> Verdict:
         """Labels that members share come and go with the members: an alert that is open goes on without its rule."""
         _, text = _said(group_values(notification), "")
 
@@ -160,7 +200,7 @@ class AlertmanagerIntake:
             unit.event(alert.id, "repeated", text[:REPEATED_CHARS_MAX])
             return alert
 
-        joined = await self._change([notification.key], account_id, repeat)
+        joined = await self._change([notification.key], account_id, origin.made, repeat)
         if not joined:
             raise NotTaken("no_rule", self._no_rule(notification, account_id))
         return Verdict(
@@ -183,27 +223,27 @@ class AlertmanagerIntake:
             raise NotTaken("unknown_account", f"the rule {rule.name} charges the account {rule.account}: there is none")
 
     async def _accept_all(
-        self, request: AlertRequest, rule: RuleSettings, key_id: str, troubles: Sequence[tuple[str, Values]]
+        self, request: AlertRequest, rule: RuleSettings, origin: Origin, troubles: Sequence[tuple[str, Values]]
     ) -> list[Concerned]:
         taken: list[Concerned] = []
         for start in range(0, len(troubles), AT_ONCE):
-            work = [self._accept(request, rule, key_id, *trouble) for trouble in troubles[start : start + AT_ONCE]]
+            work = [self._accept(request, rule, origin, *trouble) for trouble in troubles[start : start + AT_ONCE]]
             taken += await asyncio.gather(*work)
         return taken
 
     async def _accept(
-        self, request: AlertRequest, rule: RuleSettings, key_id: str, key: str, values: Values
+        self, request: AlertRequest, rule: RuleSettings, origin: Origin, key: str, values: Values
     ) -> Concerned:
         subject, text = _said(values, rule.language, self._broker.settings.alerts.text_max)
         submission = self._submissions.prepare(
             request.model_copy(update={"subject": subject, "text": text}),
             account_id=rule.account,
-            key_id=key_id,
+            key_id=origin.key_id,
             source=SOURCE,
-            group_key=key,
+            trouble=origin.trouble(key),
         )
         taken = await self._submissions.accept(submission, shortfall=Shortfall.TAKE)
-        return Concerned(id=taken.alert_id, outcome="joined" if taken.joined else "accepted")
+        return Concerned(id=taken.alert_id, outcome="joined" if taken.joined else "accepted", join=taken.join)
 
 
 def _troubles(notification: Notification, rule: RuleSettings) -> list[tuple[str, Values]]:

@@ -10,13 +10,13 @@ from gateway import delivery as machine
 from gateway.alert import Status
 from gateway.delivery import State
 from gateway.identity import Names
-from gateway.progress import DECLINED, Tariffs, change_delivery
+from gateway.progress import DECLINED, RAISED, Tariffs, change_delivery
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
 
 ACKNOWLEDGED = "acknowledgement"
 """What a callback calls one."""
-ANEW = (Status.ACTIVE.value, "priority_raised")
+ANEW = (Status.ACTIVE.value, RAISED)
 """Lines of the timeline after which everybody is asked again: handed back, not taken in time, or the trouble has grown."""
 
 

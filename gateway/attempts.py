@@ -71,7 +71,7 @@ def claim_one(
     if delivery.epoch > 0:
         chain = [part for part in unit.parts_of(delivery.id) if part.chain == delivery.chain]
         whole = all(part.state != "failed" for part in chain)  # else it can never arrive whole: all is sent again
-        if chain and whole and chain[0].provider == provider and _continues(unit, delivery):
+        if chain and whole and chain[0].provider == provider and _continues(unit, delivery, alert):
             sent = frozenset(part.n for part in chain)
     event = machine.Claimed(provider=provider, lease_until=policy.lease_until(unit.now), continues=bool(sent))
     try:
@@ -85,10 +85,13 @@ def claim_one(
     return Claim(delivery=claimed, attempt=attempt, alert=alert, parts_sent=sent)
 
 
-def _continues(unit: Unit, delivery: Delivery) -> bool:
-    """Whether the last attempt certainly left some parts unsent; once a part is unsure the whole message is sent again."""
+def _continues(unit: Unit, delivery: Delivery, alert: Alert) -> bool:
+    """Whether the last attempt certainly left some parts unsent; once a part is unsure the whole message is sent again, and so it is
+    where the alert says something else by now: its parts would not fit the others."""
     last = unit.attempt(delivery.id, delivery.epoch)
-    return last is not None and last.outcome == "retry_later"
+    if last is None or last.outcome != "retry_later":
+        return False
+    return alert.retold_at is None or last.started_at >= alert.retold_at
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -133,7 +133,13 @@ class PhoneAttendant:
         """See `Attendant.decide`."""
         if reference.startswith(TEST):  # somebody tries the provider: there is no alert behind it
             return Reply(standing=Standing.RECORDED)
-        command = Decide(delivery_id=reference, decision=decision, via=self._channel, names=self._people.names)
+        command = Decide(
+            delivery_id=reference,
+            decision=decision,
+            via=self._channel,
+            pressed_at=self._clock.now(),
+            names=self._people.names,
+        )
         try:
             async with asyncio.timeout(DECIDE_S):
                 return await asyncio.shield(self._keys.record(command))

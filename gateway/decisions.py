@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from sqlalchemy import func, select
 
 from channels.conversation import Decision, Reply, Standing
 from gateway.alert import Alert, Status
 from gateway.clock import rfc3339
-from gateway.delivery import Delivery
+from gateway.delivery import Delivery, State
 from gateway.frozen import replace
 from gateway.identity import Names, Person, folded
-from gateway.progress import DECLINED
+from gateway.progress import DECLINED, RAISED
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
 from gateway.words import Word, hear, said, who_has_it
@@ -40,6 +41,8 @@ class Decide:
     delivery_id: str
     decision: Decision
     via: str
+    pressed_at: datetime | None = None
+    """When it was pressed, where that may be long before it is written."""
     names: Mapping[str, str] = field(default_factory=dict)
     weight: int = 4
 
@@ -52,6 +55,9 @@ class Decide:
         if delivery is None or alert is None or alert.status in _OVER:
             return Reply(standing=Standing.OVER)
         by = self.names.get(delivery.address, delivery.person)
+        if self._of_the_milder(unit, delivery, alert):
+            unit.event(alert.id, "key_before_the_rise", by, delivery.id)
+            return Reply(standing=Standing.RECORDED)
         unit.flush()  # acknowledgements of this batch count
         has_it = alert.status is Status.ACKNOWLEDGED and alert.ended_at is not None
         if has_it and folded(by) not in said(unit, alert.id):
@@ -63,6 +69,15 @@ class Decide:
         else:
             self._acknowledge(unit, alert, by)
         return Reply(standing=Standing.RECORDED)
+
+    def _of_the_milder(self, unit: Unit, delivery: Delivery, alert: Alert) -> bool:
+        """Whether the person has heard the alert as it was before its priority rose: they are asked anew, and this does not count."""
+        if alert.retold_at is None or delivery.urgency <= alert.priority:
+            return False
+        if self.pressed_at is not None and self.pressed_at < alert.retold_at:
+            return True
+        attempt = unit.attempt(delivery.id, delivery.epoch)
+        return delivery.state is State.SENDING and attempt is not None and attempt.started_at < alert.retold_at
 
     def _acknowledge(self, unit: Unit, alert: Alert, by: str) -> None:
         word = Word(
@@ -102,8 +117,9 @@ def _go_on(unit: Unit, alert: Alert, names: Mapping[str, str]) -> None:
     if alert.status is not Status.ACTIVE or alert.expanded < alert.expanding:
         return
     unit.flush()
-    told = _events(unit, alert.id)
-    reached, who = _reached(unit, alert.id, names)
+    raised, raised_at = _raised(unit, alert.id)
+    told = _events(unit, alert.id, raised)
+    reached, who = _reached(unit, alert.id, names, raised_at)
     if not reached <= {who.of(detail) for kind, detail in told if kind == DECLINED}:
         return
     if alert.step_at is None:
@@ -114,9 +130,19 @@ def _go_on(unit: Unit, alert: Alert, names: Mapping[str, str]) -> None:
         unit.put(replace(alert, step_at=unit.now, look_at=unit.now))
 
 
-def _events(unit: Unit, alert_id: str) -> list[tuple[str, str]]:
+def _raised(unit: Unit, alert_id: str) -> tuple[int, int]:
+    """(line of the timeline, time) at which the priority rose last; what was answered before is asked anew."""
     e = tables.events.c
-    statement = select(e.kind, e.detail).where(e.alert_id == alert_id, e.kind.in_((DECLINED, ALL_DECLINED)))
+    statement = select(e.id, e.at).where(e.alert_id == alert_id, e.kind == RAISED).order_by(e.id.desc()).limit(1)
+    found = unit.connection.execute(statement).first()
+    return (0, 0) if found is None else (found.id, found.at)
+
+
+def _events(unit: Unit, alert_id: str, after: int) -> list[tuple[str, str]]:
+    e = tables.events.c
+    statement = select(e.kind, e.detail).where(
+        e.alert_id == alert_id, e.kind.in_((DECLINED, ALL_DECLINED)), e.id > after
+    )
     return [(row.kind, row.detail) for row in unit.connection.execute(statement)]
 
 
@@ -129,9 +155,11 @@ def _tries_others(unit: Unit, delivery: Delivery) -> bool:
     return bool(unit.connection.scalar(others))
 
 
-def _reached(unit: Unit, alert_id: str, names: Mapping[str, str]) -> tuple[set[str], Names]:
-    """The people who were reached; and who is who among all of the alert."""
+def _reached(unit: Unit, alert_id: str, names: Mapping[str, str], since: int) -> tuple[set[str], Names]:
+    """The people who were reached by what was made since then; and who is who among all of the alert."""
     t = tables.deliveries.c
-    found = unit.connection.execute(select(t.address, t.person, t.state).where(t.alert_id == alert_id)).all()
+    statement = select(t.address, t.person, t.state, t.created_at).where(t.alert_id == alert_id)
+    found = unit.connection.execute(statement).all()
     who = Names(names, ((row.address, row.person) for row in found))
-    return {who.of(row.person, row.address) for row in found if row.state in ("accepted", "delivered")}, who
+    reached = [row for row in found if row.state in ("accepted", "delivered") and row.created_at >= since]
+    return {who.of(row.person, row.address) for row in reached}, who

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
+
+from gateway.identity import folded
 
 OCCURRENCES_MAX = 500  # steps times repeats of one alert: a step a minute for a working day
 
@@ -37,11 +39,19 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Occurrence:
-    """One time at which a step becomes active."""
+    """One time at which a step becomes active. `part` are the alert's own recipients from the first number up to the second, where not
+    all of them are meant: those of one of the requests that the alert is made of."""
 
-    after_s: int
+    after_s: float
     channels: tuple[str, ...] = ()
     recipients: tuple[Recipient, ...] | None = None
+    part: tuple[int, int] | None = None
+
+    def chosen(self, recipients: Sequence[Recipient]) -> Sequence[Recipient]:
+        """Whom this occurrence tries, of an alert with these recipients."""
+        if self.recipients is not None:
+            return self.recipients
+        return recipients if self.part is None else recipients[slice(*self.part)]
 
 
 class TooManyOccurrencesError(ValueError):
@@ -69,19 +79,33 @@ def due_at(plan: Sequence[Occurrence], n: int, start_at: datetime) -> datetime |
 
 def is_repeat(plan: Sequence[Occurrence], n: int) -> bool:
     """Whether occurrence `n` only tries again what an earlier one has tried."""
-    tried = {(earlier.channels, earlier.recipients) for earlier in plan[:n]}
-    return n < len(plan) and (plan[n].channels, plan[n].recipients) in tried
+    tried = {(earlier.channels, earlier.recipients, earlier.part) for earlier in plan[:n]}
+    return n < len(plan) and (plan[n].channels, plan[n].recipients, plan[n].part) in tried
 
 
 def targets(occurrence: Occurrence, recipients: Sequence[Recipient]) -> list[tuple[int, Recipient, str]]:
     """(number of the recipient, recipient, address) for all whom this occurrence tries, in order."""
-    chosen = recipients if occurrence.recipients is None else occurrence.recipients
     return [
         (n, recipient, address)
-        for n, recipient in enumerate(chosen)
+        for n, recipient in enumerate(occurrence.chosen(recipients))
         for address in recipient.addresses
         if not occurrence.channels or address.partition(":")[0] in occurrence.channels
     ]
+
+
+def deciding(plan: Sequence[Occurrence], recipients: Sequence[Recipient], names: Mapping[str, str]) -> set[str]:
+    """Who can acknowledge: a person for each address that is tried, called as a key pressed there is (`gateway.decisions`). `names`
+    are those of people by their addresses; whoever has one of a recipient's addresses is that recipient."""
+    found: set[str] = set()
+    for occurrence in plan:
+        seen: set[str] = set()
+        for _, recipient, address in targets(occurrence, recipients):
+            if address in seen:
+                continue  # as it is planned: the first who lists it has it
+            seen.add(address)
+            owner = (names[one] for one in (address, *recipient.addresses) if one in names)
+            found.add(folded(next(owner, recipient.person)))
+    return found
 
 
 def everybody(plan: Sequence[Occurrence], recipients: Sequence[Recipient]) -> Iterator[tuple[str, str]]:
@@ -122,6 +146,7 @@ def plan_to_json(plan: tuple[Occurrence, ...]) -> str:
                 "after_s": o.after_s,
                 "channels": o.channels,
                 "recipients": None if o.recipients is None else [_recipient_json(r) for r in o.recipients],
+                **({} if o.part is None else {"part": o.part}),
             }
             for o in plan
         ],
@@ -136,6 +161,7 @@ def plan_from_json(text: str) -> tuple[Occurrence, ...]:
             after_s=stored["after_s"],
             channels=tuple(stored["channels"]),
             recipients=None if stored["recipients"] is None else tuple(_recipient(r) for r in stored["recipients"]),
+            part=None if "part" not in stored else tuple(stored["part"]),
         )
         for stored in json.loads(text)
     )

@@ -64,7 +64,9 @@ class Escalator:
             planned = await self._next(alert)
             if planned is None:
                 return
-            command = ActivateStep(alert_id=alert_id, step=alert.step, planned=planned, tariffs=self._tariffs)
+            command = ActivateStep(
+                alert_id=alert_id, step=alert.step, planned=planned, tariffs=self._tariffs, steps=alert.steps
+            )
             if await self._journal.do(command, urgent=alert.priority == 0) and len(planned) > CHUNK:
                 self.expand(alert_id, planned)
 
@@ -133,7 +135,7 @@ class Escalator:
         if n == alert.step and at is not None and at <= now:
             return [one for one in planned if who.of(one.person, one.address) not in asked_no_more]
         # nobody is left to be asked in it; or it was brought forward, and only tries again whoever has not answered
-        await self._journal.do(GoOnTo(alert_id=alert.id, step=alert.step, to=n, at=at))
+        await self._journal.do(GoOnTo(alert_id=alert.id, step=alert.step, to=n, at=at, steps=alert.steps))
         return None
 
     def _plan(self, alert: Alert, step: int) -> list[PlannedDelivery]:

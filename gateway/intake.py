@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from sqlalchemy import select
+
 from billing import ledger
 from billing.ledger import InsufficientCredit
 from gateway import delivery as machine
-from gateway.alert import Alert, Priority, Rule, Status, next_look
+from gateway.alert import Alert, Priority, Status, next_look
 from gateway.attempts import Claim, claim_one
-from gateway.clock import rfc3339, to_micros
-from gateway.delivery import ANNOUNCED_AGAIN, Delivery
+from gateway.clock import from_micros, rfc3339, to_micros
+from gateway.delivery import ANNOUNCED_AGAIN, Delivery, State
 from gateway.escalation import Occurrence, due_at, plan_from_json
 from gateway.frozen import replace
 from gateway.ids import new_id
+from gateway.joining import How, Join, Request, Tried, best, join
 from gateway.planning import PlannedDelivery
 from gateway.policy import RetryPolicy
-from gateway.progress import Announced, Tariffs, change_alert, change_delivery
+from gateway.progress import RAISED, Announced, Tariffs, change_alert, change_delivery
 from gateway.queue.port import Urgency
+from gateway.store import tables
 from gateway.store.unit import Unit, Wants
+from gateway.words import ask_anew
 
 CHUNK = 500  # deliveries written by one command: a broadcast never holds up an emergency for longer than that takes
 SHOWN_MAX = 100  # deliveries in the answer to POST /v1/alerts
+TOLD_MAX = 20  # addresses on the line of the timeline that says who was added
+REPEATED_CHARS_MAX = 500  # of the text of what joined, on the timeline
+FAILED_STATES = frozenset({State.FAILED.value, State.EXPIRED.value})
 EXPAND_AGAIN = timedelta(seconds=10)  # a broadcast whose writer died is taken up again after this
 
 
@@ -62,7 +70,13 @@ class Taken:
     answer: str
     alert_id: str
     replayed: bool = False
-    joined: bool = False
+    join: dict[str, Any] | None = None
+    """How it joined an open alert, and what became of each field of the request."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether it joined an open alert."""
+        return self.join is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,10 @@ class AcceptAlert:
     """Set where slots are reserved for all of `planned`: the deliveries are claimed in the same commit."""
     reservation: object = None
     """Handed back with the signals of the claims."""
+    given: frozenset[str] = frozenset()
+    """The fields that were written in the request."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Those of people by their addresses."""
 
     @property
     def weight(self) -> int:
@@ -109,13 +127,12 @@ class AcceptAlert:
         known = self._answered(unit)
         if known is not None:
             return known
-        same = self._same_trouble(unit)
-        if same is not None:
-            return self._join(unit, same)
+        joined = self._join(unit)
+        if joined is not None:
+            return self._joined(unit, joined)
         alert = self.alert
         unit.add(alert)
-        for n, (name, content_type, content) in enumerate(self.attachments, 1):
-            unit.insert("attachments", alert.id, n, name, content_type, content)
+        self._attach(unit, alert.id)
         written: list[Delivery] = []
         if self.planned:
             alert, written = activate(
@@ -151,41 +168,42 @@ class AcceptAlert:
             raise IdempotencyConflict(key.key)
         return Taken(answer=answer, alert_id=json.loads(answer)["id"], replayed=True)
 
-    def _same_trouble(self, unit: Unit) -> Alert | None:
-        """The alert that already tells of this trouble. An exercise never joins a real one."""
-        for alert in unit.same_trouble(self.alert.account_id, self.alert.reference, self.alert.group_key):
-            open_still = alert.status in (Status.ACTIVE, Status.ACKNOWLEDGED)
-            if open_still and alert.exercise == self.alert.exercise and alert.expires_at > unit.now:
-                return alert
-        return None
+    def _join(self, unit: Unit) -> Join | None:
+        """How this joins an alert that already tells of the trouble, if one can see to all that is asked."""
+        mine = self.alert
+        found = [
+            alert for alert in unit.same_trouble(mine.account_id, mine.reference, mine.group_key) if same(alert, mine)
+        ]
+        if not found:
+            return None
+        request = Request(alert=mine, given=self.given, names=self.names)
+        unit.flush()  # what this batch has written counts
+        joins = [join(alert, request, _tried(unit, alert.id), unit.now) for alert in found]
+        return best([each for each in joins if each is not None])
 
-    def _join(self, unit: Unit, same: Alert) -> Taken:
-        """The same trouble again: a line on the timeline. A higher priority is taken over, with its deadline and, where nobody
-        was asked to acknowledge so far, its rule; it escalates anew."""
-        unit.event(same.id, "repeated", self.alert.text[:500])
-        rises = self.alert.priority < same.priority
-        if rises:
-            unit.event(same.id, "priority_raised", self.alert.priority.name.lower())
-            anew = replace(
-                same,
-                status=Status.ACTIVE,
-                ended_at=None,
-                priority=self.alert.priority,
-                rule=self.alert.rule if same.rule is Rule.NONE else same.rule,
-                # never more than the people whom the open alert asks
-                quorum=min(self.alert.quorum, max(1, same.people)) if same.rule is Rule.NONE else same.quorum,
-                confirm_by_at=None,
-                expires_at=max(same.expires_at, self.alert.expires_at),
-                step=0,
-                step_at=unit.now,
-                start_at=unit.now,
-                expanded=0,
-                expanding=0,
-            )
-            same = change_alert(unit, same, anew)
-        return self._answer(unit, same, [], joined=True)
+    def _joined(self, unit: Unit, joined: Join) -> Taken:
+        """Writes what the request made of the open alert, and a line of it on the timeline."""
+        before = unit.alert(joined.alert.id)
+        assert before is not None, "it was read just now"
+        unit.event(before.id, "repeated", self.alert.text[:REPEATED_CHARS_MAX])
+        after = joined.alert
+        if joined.how is How.RAISED:
+            unit.event(before.id, RAISED, self.alert.priority.name.lower())
+            ask_anew(unit, before.id)
+        elif joined.how is How.WIDENED:
+            unit.event(before.id, "widened", ", ".join(joined.told[:TOLD_MAX]))
+        if after.files > before.files:
+            self._attach(unit, before.id, before.files)
+        if after != before:
+            after = change_alert(unit, before, after)
+            unit.rewrite(after)
+        return self._answer(unit, after, [], joined=joined)
 
-    def _answer(self, unit: Unit, alert: Alert, written: Sequence[Delivery], *, joined: bool = False) -> Taken:
+    def _attach(self, unit: Unit, alert_id: str, before: int = 0) -> None:
+        for n, (name, content_type, content) in enumerate(self.attachments, before + 1):
+            unit.insert("attachments", alert_id, n, name, content_type, content)
+
+    def _answer(self, unit: Unit, alert: Alert, written: Sequence[Delivery], *, joined: Join | None = None) -> Taken:
         answer: dict[str, Any] = {
             "id": alert.id,
             "status": str(alert.status),
@@ -200,13 +218,49 @@ class AcceptAlert:
             "deliveries_total": alert.expanding,
             "links": {"self": f"/v1/alerts/{alert.id}", "timeline": f"/v1/alerts/{alert.id}/timeline"},
         }
-        if joined:
+        if joined is not None:
             answer["joined"] = True
+            answer["join"] = join_of(joined)
         text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
         key = self.idempotency
         if key is not None:
             unit.answer(key.account_id, key.route, key.key, key.digest, text)
-        return Taken(answer=text, alert_id=alert.id, joined=joined)
+        return Taken(answer=text, alert_id=alert.id, join=None if joined is None else join_of(joined))
+
+
+def join_of(joined: Join) -> dict[str, Any]:
+    """How a request joined, as the answer tells it."""
+    return {
+        "how": str(joined.how),
+        "fields": {name: str(fate) for name, fate in joined.fields.items()},
+        "told": list(joined.told[:SHOWN_MAX]),
+        "told_total": len(joined.told),
+    }
+
+
+def same(opened: Alert, asked: Alert) -> bool:
+    """Whether an alert with this reference or key is of the same trouble: told by the same sender and, for a member of a group, by the
+    same rule. An exercise is never a real one. Which rule it was is not known of alerts that were open when that began to be kept."""
+    rule = asked.ruled_by == opened.ruled_by or (opened.ruled_by == "" and opened.within == "" and bool(asked.ruled_by))
+    return (
+        opened.source == asked.source and opened.sender == asked.sender and rule and opened.exercise == asked.exercise
+    )
+
+
+def _tried(unit: Unit, alert_id: str) -> dict[str, Tried]:
+    """What became of each address within the alert."""
+    t = tables.deliveries.c
+    found = unit.connection.execute(
+        select(t.address, t.state, t.settled_at).where(t.alert_id == alert_id).order_by(t.id)
+    )
+    tried: dict[str, Tried] = {}
+    for address, state, settled_at in found:
+        known = tried.get(address)
+        if state not in FAILED_STATES:
+            tried[address] = Tried(reached=True)
+        elif known is None or not known.reached:
+            tried[address] = Tried(reached=False, at=from_micros(settled_at))
+    return tried
 
 
 def activate(
@@ -376,6 +430,8 @@ class ActivateStep:
     step: int
     planned: Sequence[PlannedDelivery]
     tariffs: Tariffs
+    steps: str
+    """The alert's steps as they were when this was planned: others may have joined it meanwhile."""
 
     @property
     def weight(self) -> int:
@@ -388,8 +444,8 @@ class ActivateStep:
         alert = unit.alert(self.alert_id)
         if alert is None or alert.status is not Status.ACTIVE or alert.step != self.step or alert.step_at is None:
             return False
-        if alert.expanded < alert.expanding:
-            return False  # the step before is still being written
+        if alert.expanded < alert.expanding or alert.steps != self.steps:
+            return False  # the step before is still being written, or it is another step by now
         unit.event(alert.id, "step", str(self.step))
         activate(unit, alert, plan_from_json(alert.steps), self.planned, self.tariffs, Shortfall.TAKE)
         return True

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, or_, select
 
 from gateway import alert as machine
 from gateway import delivery as deliveries
@@ -17,7 +17,7 @@ from gateway.progress import Announced, Tariffs, change_alert, change_delivery
 from gateway.queue.port import Urgency
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
-from gateway.words import Word, hear, person_of
+from gateway.words import Word, ask_anew, hear, person_of
 
 CANCEL_CHUNK = 500  # deliveries stopped by one command; a broadcast takes several
 
@@ -121,6 +121,8 @@ class GoOnTo:
     step: int
     to: int
     at: datetime | None
+    steps: str
+    """The alert's steps as they were when that was found out."""
     weight: int = 2
 
     def prefetch(self, wants: Wants) -> None:
@@ -130,6 +132,8 @@ class GoOnTo:
         alert = unit.alert(self.alert_id)
         if alert is None or alert.status is not Status.ACTIVE or alert.step != self.step or alert.step_at is None:
             return
+        if alert.steps != self.steps:
+            return  # others have joined it meanwhile
         change_alert(unit, alert, replace(alert, step=self.to, step_at=self.at))
         if self.at is None:
             unit.touch(alert.id)  # nothing may be under way either
@@ -148,9 +152,7 @@ def resolve(unit: Unit, alert: Alert) -> Alert:
 def release(unit: Unit, alert: Alert) -> Alert:
     """Handed back: the next step begins now."""
     after = machine.released(alert, unit.now)
-    unit.flush()  # whoever acknowledged so far, in this batch as well, counts no more
-    t = tables.acknowledgements
-    unit.connection.execute(update(t).where(t.c.alert_id == alert.id).values(handed_back=1))
+    ask_anew(unit, alert.id)
     if after.step_at is None:
         return _tried_anew(unit, alert, after)
     return replace(after, step_at=min(after.step_at, unit.now))

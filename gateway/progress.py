@@ -26,6 +26,7 @@ from gateway.store.rows import Callback
 from gateway.store.unit import Unit
 
 CORRECTED = "corrected"  # a line of the timeline: state and code as they were settled, and as they are since
+RAISED = "priority_raised"  # a line of the timeline: everybody is asked anew
 DECLINED = "declined"  # a line of the timeline: a person was reached, and cannot act
 FIRST_DUE = timedelta(seconds=60)  # a callback that its own process did not send in this time is sent by any
 NOTES_MAX = 500  # events in one callback: about 100 kB; further ones make a callback of their own

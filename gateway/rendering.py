@@ -42,7 +42,7 @@ _CATALOG = Catalog()
 def rendered(claim: Claim, channel: str) -> Rendering:
     """(subject, text) of one attempt's message, in the language of its delivery. Raises TemplateError.
 
-    An alert never changes what it says, so what took work is kept. Called from one thread only, the event loop's.
+    An alert changes what it says only when others join it, so what took work is kept. Called from one thread only, the event loop's.
     """
     alert = claim.alert
     language = claim.delivery.language or alert.language
@@ -110,11 +110,11 @@ class _Kept:
     """The renderings used last, up to KEPT_CHARS_MAX in all."""
 
     def __init__(self) -> None:
-        self._renderings: OrderedDict[tuple[str, str, str], Rendering] = OrderedDict()
+        self._renderings: OrderedDict[tuple[str, ...], Rendering] = OrderedDict()
         self._chars = 0
 
     def get(self, alert: Alert, channel: str, language: str) -> Rendering:
-        key = (alert.id, channel, language)
+        key = (alert.id, str(alert.retold_at), channel, language)
         kept = self._renderings.get(key)
         if kept is not None:
             self._renderings.move_to_end(key)
@@ -127,7 +127,7 @@ class _Kept:
         return rendering
 
 
-def _chars(key: tuple[str, str, str], rendering: Rendering) -> int:
+def _chars(key: tuple[str, ...], rendering: Rendering) -> int:
     return sum(map(len, key)) + sum(map(len, rendering))
 
 

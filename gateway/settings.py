@@ -282,6 +282,11 @@ class RuleSettings(Section):
     acknowledgement: AcknowledgementSettings | None = Field(default=None, description="by default the priority's")
     on_unknown: Literal["resend", "wait"] | None = Field(default=None, description="by default the priority's")
     expires_after_s: int | None = Field(default=None, ge=10, le=30 * _DAY_S, description="by default the priority's")
+    sender: str = Field(
+        default="",
+        max_length=200,
+        description="which Alertmanager it is, where several keys are one or one key is several",
+    )
     per: Literal["group", "member"] = Field(default="group", description="one alert for a group, or for each member")
 
     def matches(self, source: str, labels: Mapping[str, str]) -> bool:

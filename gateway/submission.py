@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -28,13 +28,12 @@ from gateway.escalation import (
     Recipient,
     Step,
     TooManyOccurrencesError,
+    deciding,
     due_at,
     occurrences,
     plan_to_json,
     recipients_to_json,
-    targets,
 )
-from gateway.identity import folded
 from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
 from gateway.namesakes import Namesakes
@@ -170,6 +169,17 @@ class FieldError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """Which trouble an alert is about, within its account and source: `sender` is who tells of it, `key` what an intake calls it. A
+    member of a group is told `ruled_by` one rule, `within` its group."""
+
+    sender: str
+    key: str | None = None
+    ruled_by: str = ""
+    within: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     """A request, ready to be accepted."""
 
@@ -177,6 +187,8 @@ class Submission:
     plan: tuple[Occurrence, ...]
     recipients: tuple[Recipient, ...]
     attachments: tuple[tuple[str, str, bytes], ...]
+    given: frozenset[str]
+    """The fields that were written in it."""
 
 
 SEND_AT_MAX = timedelta(days=365)
@@ -192,9 +204,16 @@ class Submissions:
         self._settings = broker.settings
 
     def prepare(
-        self, request: AlertRequest, *, account_id: str, key_id: str, source: str = SOURCE, group_key: str | None = None
+        self,
+        request: AlertRequest,
+        *,
+        account_id: str,
+        key_id: str,
+        source: str = SOURCE,
+        trouble: Trouble | None = None,
     ) -> Submission:
-        """Checks what needs the settings and makes the alert. Raises FieldError."""
+        """Checks what needs the settings and makes the alert. `trouble` says which one it is, beside the reference; by default it is
+        told by the key. Raises FieldError."""
         limits = self._settings.alerts
         subject, text = _said(request)
         written_in = "text" if request.template is None else "template"
@@ -214,13 +233,15 @@ class Submissions:
             if wrong is not None:
                 raise FieldError("callback_url", "invalid_url", wrong)
         said = (request.subject or subject, text)
-        alert = self._alert(request, said, recipients, plan, lasts_s, account_id, key_id, source, group_key)
+        trouble = trouble or Trouble(sender=key_id)
+        alert = self._alert(request, said, recipients, plan, lasts_s, account_id, key_id, source, trouble)
         attachments = _attachments(request)
         wrong_size = too_large(self._broker.planner, alert, plan, recipients, attachments) if source == SOURCE else None
         if wrong_size is not None:
             what, limit = wrong_size
             raise FieldError(written_in if what == "text" else what, "too_long", limit)
-        return Submission(alert=alert, plan=plan, recipients=recipients, attachments=attachments)
+        given = frozenset(name for name in request.model_fields_set if getattr(request, name) not in (None, (), {}, ""))
+        return Submission(alert=alert, plan=plan, recipients=recipients, attachments=attachments, given=given)
 
     def _recipients(self, given: Sequence[RecipientIn], field: str) -> tuple[Recipient, ...]:
         found = []
@@ -296,7 +317,7 @@ class Submissions:
         account_id: str,
         key_id: str,
         source: str,
-        group_key: str | None,
+        trouble: Trouble,
     ) -> Alert:
         now = self._broker.clock.now()
         priority = Priority[request.priority.upper()]
@@ -314,7 +335,10 @@ class Submissions:
             language=request.language,
             reference=request.reference,
             source=source,
-            group_key=group_key,
+            group_key=trouble.key,
+            sender=trouble.sender,
+            ruled_by=trouble.ruled_by,
+            within=trouble.within,
             rule=asked.rule if asked is not None else default_rule(priority),
             quorum=0 if asked is None else _quorum(asked.quorum or 0, people, source),
             confirm_within_s=asked.confirm_within_s if asked is not None else None,
@@ -365,6 +389,8 @@ class Submissions:
             attachments=submission.attachments,
             claim=None if reservation is None else broker.policy,
             reservation=reservation,
+            given=submission.given,
+            names=broker.names,
         )
         try:
             taken = await broker.journal.do(command, urgent=alert.priority is Priority.EMERGENCY)
@@ -410,21 +436,6 @@ class Submissions:
                 if count <= SHOWN_MAX:
                     shown.append(_foreseen(planned, n, at))
         return {"dry_run": True, "deliveries": shown, "deliveries_total": count, "total": format_amount(total)}
-
-
-def deciding(plan: Sequence[Occurrence], recipients: Sequence[Recipient], names: Mapping[str, str]) -> set[str]:
-    """Who can acknowledge: a person for each address that is tried, called as a key pressed there is (`gateway.decisions`). `names`
-    are those of people by their addresses; whoever has one of a recipient's addresses is that recipient."""
-    found: set[str] = set()
-    for occurrence in plan:
-        seen: set[str] = set()
-        for _, recipient, address in targets(occurrence, recipients):
-            if address in seen:
-                continue  # as it is planned: the first who lists it has it
-            seen.add(address)
-            owner = (names[one] for one in (address, *recipient.addresses) if one in names)
-            found.add(folded(next(owner, recipient.person)))
-    return found
 
 
 def _quorum(quorum: int, people: int, source: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from gateway import alert as machine
 from gateway.alert import Alert, Rule, Words
@@ -64,6 +64,13 @@ def said(unit: Unit, alert_id: str) -> dict[str, bool]:
     return people
 
 
+def ask_anew(unit: Unit, alert_id: str) -> None:
+    """Everybody is asked again: what was said so far, in this batch as well, stays on record and counts no more."""
+    unit.flush()
+    t = tables.acknowledgements
+    unit.connection.execute(update(t).where(t.c.alert_id == alert_id).values(handed_back=1))
+
+
 def who_has_it(unit: Unit, alert_id: str) -> str:
     """Who took it in charge last, or said last that they received it; "" where nobody has."""
     t = tables.acknowledgements.c
@@ -78,7 +85,8 @@ def person_of(alert: Alert, by: str, names: Mapping[str, str]) -> Person:
     if alert.rule in (Rule.NONE, Rule.ANY):
         return Person(folded(by), by)
     plan, recipients = plan_from_json(alert.steps), recipients_from_json(alert.recipients)
-    return claimed(by, names, everybody(plan, recipients))
+    told = ((address, recipient.person) for recipient in recipients for address in recipient.addresses)
+    return claimed(by, names, (*everybody(plan, recipients), *told))
 
 
 def _words(people: Mapping[str, bool]) -> Words:

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from gateway.alertmanager import Notification
-from gateway.alertmanager_intake import AlertmanagerIntake, Verdict
+from gateway.alertmanager_intake import AlertmanagerIntake, Concerned, Verdict
 from gateway.api.context import ApiContext, allowed
 from gateway.api.documentation import documented
 from gateway.api.problems import Problem, wrong_field
 from gateway.api.roles import Permission
-from gateway.api.views import View
+from gateway.api.views import JoinView, View
+from gateway.joining import Fate
 from gateway.rules import NotTaken
 
 PATH: Final = "/v1/intake/alertmanager"
@@ -25,6 +26,9 @@ class IntakeAlert(View):
 
     id: str
     outcome: Literal["accepted", "joined", "resolved"]
+    join: JoinView | None = Field(
+        default=None, description="how it joined the open alert, where anything of it was new"
+    )
 
 
 class IntakeAnswer(View):
@@ -45,6 +49,7 @@ def router(context: ApiContext) -> APIRouter:
     @routes.post(
         PATH,
         status_code=202,
+        response_model_exclude_none=True,
         summary="Take a notification of Alertmanager",
         response_description="The alerts are on disk, or what fires joined those that are open",
         dependencies=[Depends(context.requires(Permission.SUBMIT))],
@@ -79,8 +84,18 @@ def _problem(refusal: NotTaken) -> Problem:
 def _answer(verdict: Verdict) -> IntakeAnswer:
     return IntakeAnswer(
         rule=verdict.rule,
-        alerts=[IntakeAlert(id=alert.id, outcome=alert.outcome) for alert in verdict.alerts[:ALERTS_SHOWN]],
+        alerts=[
+            IntakeAlert(id=alert.id, outcome=alert.outcome, join=_join(alert))
+            for alert in verdict.alerts[:ALERTS_SHOWN]
+        ],
         alerts_total=len(verdict.alerts),
         skipped=list(verdict.skipped),
         detail=verdict.detail,
     )
+
+
+def _join(alert: Concerned) -> JoinView | None:
+    """How it joined; of a plain repeat there is nothing to tell, and a group may have many."""
+    if alert.join is None or set(alert.join["fields"].values()) <= {Fate.SAME, Fate.REACHED}:
+        return None
+    return JoinView(**alert.join)

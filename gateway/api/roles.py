@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gateway.administration import Key, Role
+from gateway.local_access import LABEL
 
 
 class Permission(StrEnum):
@@ -63,16 +64,19 @@ GIVEN_BY_ACCOUNT_ADMINS: Final = frozenset({Role.SUBMITTER, Role.OPERATOR})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """Whoever sent a request, as its key tells. `account_id` is None for a key of the installation, which sees all."""
+    """Whoever sent a request, as its key tells. `account_id` is None for a key of the installation, which sees all. `sender` is who it
+    is for the identity of a trouble: the key, or the command line, whose key is another one at every start."""
 
     key_id: str
     role: Role
     account_id: str | None
+    sender: str = ""
 
     @classmethod
     def of(cls, key: Key) -> Caller:
         """The caller that holds the key."""
-        return cls(key_id=key.id, role=key.role, account_id=key.account_id)
+        local = key.account_id is None and key.label == LABEL
+        return cls(key_id=key.id, role=key.role, account_id=key.account_id, sender=LABEL if local else key.id)
 
     def may(self, permission: Permission) -> bool:
         """Whether the table allows it."""

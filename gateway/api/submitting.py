@@ -15,7 +15,7 @@ from gateway.api.context import ApiContext, allowed
 from gateway.api.idempotency import REPLAYED, header_of, idempotency_key
 from gateway.api.problems import Problem, invalid
 from gateway.api.roles import Caller, Permission
-from gateway.submission import AlertRequest, Submission
+from gateway.submission import AlertRequest, Submission, Trouble
 
 ROUTE: Final = "POST /v1/alerts"
 LARGE_BYTES: Final = 64 * 1024
@@ -54,7 +54,9 @@ class Submit:
             request = AlertRequest.model_validate_json(body)
         except ValidationError as error:
             raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from error
-        submission = self._api.submissions.prepare(request, account_id=account_id, key_id=caller.key_id)
+        submission = self._api.submissions.prepare(
+            request, account_id=account_id, key_id=caller.key_id, trouble=Trouble(sender=caller.sender)
+        )
         return submission, request.dry_run
 
 

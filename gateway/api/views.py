@@ -49,6 +49,17 @@ class TakenDelivery(View):
     units: int
 
 
+class JoinView(View):
+    """How a request joined an open alert of the same trouble, and what became of its fields."""
+
+    how: Literal["raised", "widened", "repeated"]
+    fields: dict[str, Literal["told", "taken", "same", "reached", "noted", "kept", "dropped"]] = Field(
+        description="every field that was written in the request, and the priority"
+    )
+    told: list[str] = Field(description="the first 100 addresses that are told because of it")
+    told_total: int
+
+
 class TakenAlert(View):
     """The answer to POST /v1/alerts."""
 
@@ -62,6 +73,7 @@ class TakenAlert(View):
     deliveries_total: int
     links: dict[str, str]
     joined: bool = Field(default=False, description="an alert with the same reference is open: this one joined it")
+    join: JoinView | None = Field(default=None, description="with joined: how")
 
 
 class PlannedTry(View):

@@ -67,4 +67,18 @@ def _told(document: dict[str, Any]) -> list[str]:
         ]
         return [*lines, f"nothing was sent; it would hold {document['total']}"]
     lines = [f"{one['id']}  {one['state']}  {one['address']}" for one in document["deliveries"]]
-    return [f"{document['id']}  {document['status']}", *lines]
+    return [f"{document['id']}  {document['status']}", *_joined(document.get("join")), *lines]
+
+
+def _joined(join: dict[str, Any] | None) -> list[str]:
+    """What became of a request that joined an open alert."""
+    if join is None:
+        return []
+    by_fate: dict[str, list[str]] = {}
+    for name, fate in join["fields"].items():
+        by_fate.setdefault(fate, []).append(name)
+    fates = [f"{fate}: {', '.join(names)}" for fate, names in by_fate.items()]
+    told = [f"is told: {', '.join(join['told'])}"] if join["told"] else ["nobody is told anew"]
+    if join["told_total"] > len(join["told"]):
+        told.append(f"and {join['told_total'] - len(join['told'])} more")
+    return [f"joined this open alert: {join['how']}", *told, *fates]

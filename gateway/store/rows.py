@@ -81,7 +81,8 @@ def _from_csv(value: str) -> tuple[str, ...]:
 
 
 class Mapper(Generic[T]):
-    """Rows of `table` as values of `cls`, whose fields are named as the columns. `fixed` columns are never updated."""
+    """Rows of `table` as values of `cls`, whose fields are named as the columns. `fixed` columns are not updated with the others: only
+    those that may be `rewritten` ever change, and then all together."""
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class Mapper(Generic[T]):
         cls: type[T],
         *,
         fixed: Iterable[str] = (),
+        rewritten: Iterable[str] = (),
         converted: dict[str, tuple[Callable[[Any], Any] | None, Callable[[Any], Any]]] | None = None,
     ) -> None:
         self.table = table
@@ -98,13 +100,16 @@ class Mapper(Generic[T]):
         self.key = tuple(column.name for column in table.primary_key.columns)
         held = {*fixed, *self.key}
         self.changing = tuple(name for name in self.names if name not in held)
+        self.rewritten = tuple(rewritten)
         self._make = maker(cls, self.names)
         self._get = attrgetter(*self.names)
         self._get_change = attrgetter(*self.changing, *self.key)
+        self._get_rewritten = attrgetter(*self.rewritten, *self.key) if self.rewritten else None
         self.key_of: Callable[[T], Any] = attrgetter(*self.key)
         times = {name for name in self.names if name.endswith("_at") or name == "at"}
         self._out = self._converters(self.names, times, converted or {}, 0)
         self._out_change = self._converters((*self.changing, *self.key), times, converted or {}, 0)
+        self._out_rewritten = self._converters((*self.rewritten, *self.key), times, converted or {}, 0)
         self._in = self._converters(self.names, times, converted or {}, 1)
 
     @staticmethod
@@ -127,6 +132,11 @@ class Mapper(Generic[T]):
     def to_change(self, value: T) -> Row:
         """The changing columns and then the key, as the update statement takes them."""
         return self._convert(list(self._get_change(value)), self._out_change)
+
+    def to_rewrite(self, value: T) -> Row:
+        """The columns that are rewritten and then the key, as that statement takes them."""
+        assert self._get_rewritten is not None, "the table has none"
+        return self._convert(list(self._get_rewritten(value)), self._out_rewritten)
 
     def from_row(self, row: Sequence[Any]) -> T:
         """The inverse of `to_row`."""
@@ -152,7 +162,10 @@ alerts = Mapper(
     tables.alerts,
     Alert,
     fixed=("account_id", "key_id", "subject", "text", "language", "reference", "source", "group_key",
-           "confirm_within_s", "resend", "exercise", "sensitive", "callback_url", "recipients", "steps", "created_at"),
+           "confirm_within_s", "resend", "exercise", "sensitive", "callback_url", "recipients", "steps", "created_at",
+           "sender", "ruled_by", "within", "retold_at"),
+    rewritten=("subject", "text", "language", "confirm_within_s", "resend", "sensitive", "callback_url", "recipients", "steps",
+               "retold_at"),
     converted={"status": (str, Status), "priority": (int, Priority), "rule": (str, Rule), "resend": (int, bool),
                "exercise": (int, bool), "sensitive": (int, bool)},
 )  # fmt: skip

@@ -39,13 +39,13 @@ def _table_order(table: Table, names: Sequence[str]) -> list[str]:
     return [column.name for column in table.columns if column.name in wanted]
 
 
-def update_of(dialect: Any, mapper: Mapper[Any]) -> Statement:
-    """``update … set every changing column where key``"""
+def update_of(dialect: Any, mapper: Mapper[Any], columns: Sequence[str]) -> Statement:
+    """``update … set these columns where key``; they are in the order of the table."""
     table = mapper.table
-    statement = update(table).values({name: bindparam(name) for name in mapper.changing})
+    statement = update(table).values({name: bindparam(name) for name in columns})
     for name in mapper.key:
         statement = statement.where(table.c[name] == bindparam(f"key_{name}"))
-    return Statement(dialect, statement, [*mapper.changing, *(f"key_{name}" for name in mapper.key)])
+    return Statement(dialect, statement, [*columns, *(f"key_{name}" for name in mapper.key)])
 
 
 SIZES = (1, 8, 64, 512)  # lengths of IN lists; a shorter list is filled up, so that few statements serve every batch

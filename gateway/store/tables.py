@@ -155,6 +155,10 @@ alerts = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Column("look_at", BigInteger, nullable=False),
+    Column("sender", Text, nullable=False, server_default=""),
+    Column("ruled_by", Text, nullable=False, server_default=""),
+    Column("within", Text, nullable=False, server_default=""),
+    Column("retold_at", BigInteger),
     CheckConstraint(
         "status in ('active', 'acknowledged', 'completed', 'resolved', 'cancelled', 'failed', 'expired')",
         name="an alert has a known status",
@@ -173,6 +177,7 @@ alerts = Table(
         "group_key",
         "account_id", sqlite_where=text("group_key is not null"),
           postgresql_where=text("group_key is not null")),
+    Index("alerts_within", "within", sqlite_where=text("within <> ''"), postgresql_where=text("within <> ''")),
     Index("alerts_look", "look_at", sqlite_where=text("ended_at is null"), postgresql_where=text("ended_at is null")),
 )  # fmt: skip
 

@@ -108,6 +108,7 @@ class Unit:
         self._idempotency: dict[tuple[str, str, str], tuple[bytes, str]] = {}
         self._idempotency_known: set[str] = set()
         self._complete: set[tuple[str, str]] = set()
+        self._rewritten: dict[str, None] = {}
         self._same: set[tuple[str, str]] = set()
         self._troubles: dict[tuple[str, str, str | None], list[str]] = {}
         self._named: dict[tuple[str, str], list[tuple[str, int, int]]] = {}
@@ -382,6 +383,11 @@ class Unit:
         self._append(self._early.setdefault((receipt.provider, receipt.receipt_id), []), receipt)
         self.insert("early_receipts", *_EARLY_FIELDS(receipt))
 
+    def rewrite(self, alert: Alert) -> None:
+        """A row that says something else than it did: what joined the alert changed its text, whom it reaches or how."""
+        self.put(alert)
+        self._set(self._rewritten, alert.id, None)
+
     def insert(self, table: str, *values: Any) -> None:
         """A new row of a table that only grows; values in the order of its columns."""
         self._append(self._plain[table], values)
@@ -433,6 +439,9 @@ class Unit:
             self._statements.update[name].run(self.connection, [mapper.to_change(known[key]) for key in changed])
             new.clear()
             changed.clear()
+        alerts = self._known["alerts"]
+        self._statements.rewrite.run(self.connection, [rows.alerts.to_rewrite(alerts[key]) for key in self._rewritten])
+        self._rewritten.clear()
         for name, inserts in self._plain.items():
             self._statements.insert[name].run(self.connection, inserts)
             inserts.clear()

@@ -44,7 +44,8 @@ class WriteStatements:
         self.update: dict[str, Statement] = {}
         for mapper in MAPPERS:
             self.insert[mapper.table.name] = insert_of(dialect, mapper.table, mapper.names)
-            self.update[mapper.table.name] = update_of(dialect, mapper)
+            self.update[mapper.table.name] = update_of(dialect, mapper, mapper.changing)
+        self.rewrite = update_of(dialect, rows.alerts, rows.alerts.rewritten)
         for name, columns in PLAIN.items():
             self.insert[name] = insert_of(dialect, tables.metadata.tables[name], columns)
         self.lookups = Lookups(dialect)

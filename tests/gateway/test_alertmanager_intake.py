@@ -262,7 +262,7 @@ async def test_a_rule_of_higher_priority_raises_the_open_alert(intake_with: Open
     assert await intake.alerts("priority") == [0]
 
 
-async def test_a_rule_that_takes_over_asks_no_more_people_than_the_open_alert_has(intake_with: OpenIntake) -> None:
+async def test_a_rule_that_takes_over_asks_the_people_whom_it_names(intake_with: OpenIntake) -> None:
     few = DATABASE.replace(', {name = "Ann", addresses = ["sms:+33612345679"], language = "fr"}', "").replace(
         "[rules.match]", 'priority = "normal"\n[rules.match]'
     )
@@ -275,7 +275,7 @@ async def test_a_rule_that_takes_over_asks_no_more_people_than_the_open_alert_ha
     intake = await intake_with(urgent + few)
     await intake.take()
     await intake.take(commonLabels=posted()["commonLabels"] | {"page": "yes"})
-    assert await intake.alerts("priority", "rule", "quorum") == [(0, "quorum", 1)]
+    assert await intake.alerts("priority", "rule", "quorum") == [(0, "quorum", 2)]
 
 
 async def test_the_same_twice_at_the_same_time_is_one_alert(intake_with: OpenIntake) -> None:
@@ -302,9 +302,8 @@ PER_MEMBER = DATABASE.replace("[rules.match]", 'per = "member"\n[rules.match]')
 
 async def test_each_member_is_an_alert_where_the_rule_says_so(intake_with: OpenIntake) -> None:
     intake = await intake_with(PER_MEMBER)
-    verdict = await intake.take(*members(3), truncatedAlerts=2)
-    assert outcomes(verdict) == ["accepted"] * 3
-    assert verdict.detail == "2 members were left out by Alertmanager's max_alerts: they have no alert"
+    verdict = await intake.take(*members(3))
+    assert (outcomes(verdict), verdict.detail) == (["accepted"] * 3, "")
     assert [text.splitlines()[:2] for text in await intake.alerts("text")] == [
         ["DiskFull", f"instance=db{n} severity=critical"] for n in range(3)
     ]
@@ -321,6 +320,64 @@ async def test_five_hundred_members_are_all_taken(intake_with: OpenIntake) -> No
     assert outcomes(await intake.take(*members(500))) == ["accepted"] * 500
     assert outcomes(await intake.take(*members(500))) == ["joined"] * 500
     assert outcomes(await intake.take(*members(500, "resolved"), status="resolved")) == ["resolved"] * 500
+
+
+async def test_case_1_2_a_member_of_two_groups_with_two_rules_is_two_alerts(intake_with: OpenIntake) -> None:
+    disks = PER_MEMBER.replace("+33612345678", "+33612345601").replace('severity = "critical"', 'kind = "disk"')
+    hosts = PER_MEMBER.replace("+33612345678", "+33612345602").replace('severity = "critical"', 'kind = "host"')
+    intake = await intake_with(disks + hosts.replace('"database"', '"hosts"'))
+    groups = [
+        {"groupKey": f"g-{kind}", "commonLabels": {"alertname": "DiskFull", "kind": kind}} for kind in ("disk", "host")
+    ]
+    for n, group in enumerate(groups):
+        verdict = await intake.take(*members(1), **group)
+        assert (verdict.rule, outcomes(verdict)) == (("database", "hosts")[n], ["accepted"])
+        assert outcomes(await intake.take(*members(1), **group)) == ["joined"]
+    assert await intake.alerts() == ["active", "active"]
+    assert len(outcomes(await intake.take(*members(1, "resolved"), status="resolved", **groups[1]))) == 1
+    assert await intake.alerts("status", "ruled_by") == [("active", "database"), ("resolved", "hosts")]
+    assert len(outcomes(await intake.take(*members(1, "resolved"), status="resolved", **groups[0]))) == 1
+    assert await intake.alerts() == ["resolved", "resolved"]
+
+
+# Who tells of it
+
+
+async def test_case_1_2_the_sender_is_the_key_or_what_the_rule_says(intake_with: OpenIntake) -> None:
+    site_a = DATABASE.replace('severity = "critical"', 'site = "a"').replace(
+        "[rules.match]", 'sender = "a"\n[rules.match]'
+    )
+    site_b = site_a.replace('"a"', '"b"').replace('"database"', '"database-b"')
+    intake = await intake_with(site_a + site_b + DATABASE.replace('"database"', '"others"'))
+
+    async def take(key: str, site: str, **more: Any) -> Verdict:
+        labels = {"alertname": "DiskFull", **({"site": site} if site else {"severity": "critical"})}
+        body = posted(member(), commonLabels=labels, groupLabels={}, **more)
+        notification = Notification.model_validate_json(json.dumps(body))
+        verdict: Verdict = await intake._intake.take(notification, account_id="acme", key_id=key)
+        return verdict
+
+    assert outcomes(await take("key_1", "")) == ["accepted"]
+    assert outcomes(await take("key_2", "")) == ["accepted"]  # another key is another sender
+    assert outcomes(await take("key_1", "", externalURL="http://other.example")) == ["joined"]
+    assert outcomes(await take("key_1", "a")) == ["accepted"]  # one key, and a rule that says which site it is
+    assert outcomes(await take("key_1", "b")) == ["accepted"]
+    assert outcomes(await take("key_3", "a")) == ["joined"]  # a new key of the same site
+    assert outcomes(await take("key_3", "a", status="resolved")) == ["resolved"]
+    assert await intake.alerts("sender", "status") == [
+        ("key_1", "active"),
+        ("key_2", "active"),
+        ("a", "resolved"),
+        ("b", "active"),
+    ]
+    assert outcomes(await take("key_2", "", status="resolved")) == ["resolved"]
+    assert outcomes(await take("key_4", "", status="resolved")) == []
+
+
+async def test_a_key_that_looks_like_ours_joins_nothing_of_ours(intake_with: OpenIntake) -> None:
+    intake = await intake_with()
+    taken = await intake.take()
+    assert outcomes(await intake.take(groupKey=f"last_resort:{taken.alerts[0].id}")) == ["accepted"]
 
 
 # Money and people

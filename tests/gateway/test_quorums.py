@@ -13,10 +13,10 @@ from sqlalchemy import select
 from channels.conversation import Decision
 from gateway.attending import attend
 from gateway.decisions import Decide
-from gateway.escalation import Occurrence, Recipient
+from gateway.escalation import Occurrence, Recipient, deciding
 from gateway.phone_alarms import PhoneAlarms
 from gateway.store import tables
-from gateway.submission import Submissions, deciding
+from gateway.submission import Submissions
 from tests.gateway.api_desk import ApiDesk, alert, problem, running
 from tests.gateway.test_phone_alarms import line
 

@@ -28,6 +28,7 @@ from gateway.api import application
 from gateway.api.alertmanager import PATH
 from gateway.app import load_settings, serve
 from gateway.broker import Broker
+from gateway.lifecycle import Acknowledge
 from gateway.settings import Settings
 from gateway.store import tables
 from tests.peers.alertmanager import Alertmanager
@@ -72,6 +73,19 @@ class Server:
         """The status of every alert, oldest first."""
         statement = select(tables.alerts.c.status).order_by(tables.alerts.c.id)
         return list(await self.broker.store.read(lambda connection: connection.scalars(statement).all()))
+
+    async def ids(self) -> list[str]:
+        """The ids of the alerts, oldest first."""
+        statement = select(tables.alerts.c.id).order_by(tables.alerts.c.id)
+        return list(await self.broker.store.read(lambda connection: connection.scalars(statement).all()))
+
+    async def another_key(self) -> str:
+        """A second key of the account."""
+        now, role = self.broker.clock.now(), administration.Role.SUBMITTER
+        made = await self.broker.store.write(
+            lambda connection: administration.create_key(connection, now, account_id="acme", role=role)
+        )
+        return made[1]
 
     async def alerts_become(self, *status: str) -> None:
         async def so() -> bool:
@@ -190,6 +204,70 @@ async def test_a_group_of_200_is_one_alert_until_it_is_resolved(
     await alertmanager.post_alerts(instances(1))
     await server.alerts_become("resolved", "active")
     assert len(await texts(smsc, 2)) == 2
+
+
+BY_SEVERITY = """
+[[rules]]
+name = "critical"
+account = "acme"
+priority = "emergency"
+recipients = ["sms:+33612345679"]
+[rules.match]
+severity = "critical"
+[[rules]]
+name = "warning"
+account = "acme"
+priority = "normal"
+recipients = ["sms:+33612345678"]
+[rules.match]
+severity = "warning"
+"""
+
+
+async def test_case_1_1_a_group_that_becomes_critical_is_told_to_the_people_of_that_rule(
+    start_server: StartServer, smsc: NodeSmsc, start_alertmanager: StartAlertmanager
+) -> None:
+    server = await start_server(BY_SEVERITY)
+    alertmanager = start_alertmanager(server.webhook, bearer_token=server.key, repeat_interval="1s")
+    warning = {"labels": {**LABELS, "severity": "warning"}, "annotations": ANNOTATIONS}
+    await alertmanager.post_alerts([warning])
+    assert [sms.destination[-1] for sms in await smsc.received(1)] == ["8"]
+    await alertmanager.post_alerts([{**warning, "endsAt": datetime.now(UTC).isoformat()}, *instances(1)])
+    found = await smsc.received(2)
+    assert (found[1].destination[-1], "severity=critical" in (found[1].text or "")) == ("9", True)
+    assert await server.alerts() == ["active"]
+
+
+async def test_case_1_2_two_alertmanagers_with_a_key_each_stay_apart(
+    start_server: StartServer, smsc: NodeSmsc, start_alertmanager: StartAlertmanager
+) -> None:
+    server = await start_server(ON_CALL)
+    keys = [server.key, await server.another_key()]
+    sites = [start_alertmanager(server.webhook, bearer_token=key) for key in keys]
+    await sites[0].post_alerts(instances(1))
+    await server.alerts_become("active")
+    (first,) = await server.ids()
+    acknowledged = Acknowledge(alert_id=first, account_id="acme", by="Ann", comment="", via="api", key_id="key")
+    await server.broker.journal.do(acknowledged)
+    await sites[1].post_alerts(instances(1))  # the same group by its key
+    await server.alerts_become("acknowledged", "active")
+    await smsc.received(2)
+    await sites[0].post_alerts(instances(1, endsAt=datetime.now(UTC).isoformat()))
+    await server.alerts_become("resolved", "active")
+    await sites[1].post_alerts(instances(1, endsAt=datetime.now(UTC).isoformat()))
+    await server.alerts_become("resolved", "resolved")
+
+
+async def test_a_cluster_of_alertmanagers_is_one_sender(
+    start_server: StartServer, smsc: NodeSmsc, start_alertmanager: StartAlertmanager
+) -> None:
+    server = await start_server(ON_CALL)
+    pair = [start_alertmanager(server.webhook, bearer_token=server.key) for _ in range(2)]  # each with its own URL
+    for one in pair:
+        await one.post_alerts(instances(1))
+    await eventually(server.repeats, WITHIN_S, what="the second of the pair joins")
+    assert await server.alerts() == ["active"]
+    assert len(await smsc.messages()) == 1
 
 
 async def test_what_was_answered_503_comes_again_and_is_taken_once(
