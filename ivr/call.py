@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import structlog
 
 from ivr.audio import g711, tones
-from ivr.audio.machine import GreetingListener
+from ivr.audio.machine import RING_S, GreetingListener
 from ivr.audio.sound import Sound, write_wav
 from ivr.flow import FAILED
 from ivr.locating import address_of
@@ -90,11 +90,13 @@ SoundsOf = Callable[[Sequence[Segment]], Awaitable[tuple[Sequence[Sound], bool]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CallOptions:
-    """How a call that is up behaves. `keys_after_answer`: dialled first (an extension); the dialogue begins when they were sent."""
+    """How a call that is up behaves. `keys_after_answer`: dialled first (an extension); the dialogue begins when they were sent.
+    `ring_s`: for so long a line may go on ringing that the network has answered; it is heard where greetings are listened for."""
 
     call_max_s: float = 600.0
     media_timeout_s: float = 20.0
     listen_for_greeting: bool = False
+    ring_s: float = RING_S
     keys_after_answer: str = ""
 
 
@@ -103,7 +105,8 @@ class CallResult:
     """What became of a call. `refusal` tells why it was not answered; else `result` is the dialogue's own word.
 
     `duration_s` counts from the answer to the end; `spoken`: nothing was still being made audible when it ended; `machine`: an
-    answering machine, as far as anybody can tell; `started_minutes` what is billed of it.
+    answering machine, as far as anybody can tell; `unanswered`: the network answered, and then rang, or said that it is busy;
+    `started_minutes` what is billed of it.
     """
 
     call_id: str
@@ -114,6 +117,7 @@ class CallResult:
     by_remote: bool = False
     media_lost: bool = False
     machine: bool | None = None
+    unanswered: bool = False
 
     @property
     def started_minutes(self) -> int:
@@ -162,7 +166,7 @@ class Call:
         self._playback = self._dialled = -1
         self._recording: list[bytes] | None = None
         self._listener: GreetingListener | None = None
-        self._media_lost = False
+        self._media_lost = self._unanswered = False
         self._told_at_end = False
         self._looked_up = "", ""
         self._life_until: float | None = None
@@ -181,7 +185,7 @@ class Call:
         if self._options.keys_after_answer:
             self._at(now + DIAL_AFTER_S, self._dial)
         elif self._options.listen_for_greeting:
-            self._listener = GreetingListener(now)
+            self._listener = GreetingListener(now, ring_s=self._options.ring_s)
             self._stream.listening = True
             self._at(now + GREETING_TICK_S, self._listen)
         else:
@@ -304,6 +308,7 @@ class Call:
                 by_remote=by_remote,
                 media_lost=self._media_lost,
                 machine=None if self._listener is None else self._listener.machine,
+                unanswered=self._unanswered,
             )
         )
 
@@ -400,6 +405,9 @@ class Call:
         if listener.may_speak(now):
             self._stream.listening = self._inband
             self._begin(now)
+        elif listener.unanswered(now):
+            self._unanswered = True
+            self.leg.hang_up(now, reason='Q.850;cause=19;text="No answer"')
         else:
             self._at(now + GREETING_TICK_S, self._listen)
 

@@ -301,6 +301,7 @@ class VoiceChannel:
                     call_max_s=settings.call_max_s - CLOSING_S,
                     media_timeout_s=settings.media_timeout_s,
                     listen_for_greeting=settings.wait_for_beep,
+                    ring_s=settings.ring_s,
                     keys_after_answer=address.keys,
                 ),
             ),

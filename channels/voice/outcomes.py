@@ -66,6 +66,10 @@ def answered(result: CallResult, item: Item, *, unproved: bool, billed: bool, at
 
 def _untold(result: CallResult, item: Item, *, unproved: bool) -> Reason | None:
     """Why the person was not told of this alert, or could not answer, so that they are to be called again."""
+    if result.unanswered:
+        return Reason(
+            code="no_answer", detail="answered by the network, and then only ringing or a busy tone was heard"
+        )
     if result.media_lost:
         return Reason(code="no_audio", detail="answered, and nothing was heard of the other side")
     if item.pressed:

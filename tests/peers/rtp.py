@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Self
 
 from ivr.rtp.packet import RtpPacket, parse_rtp, written
@@ -15,6 +15,8 @@ from tests.peers.ports import LOOPBACK
 FRAME_S = 0.02
 HEARD_WITHIN_S = 60.0
 PCMU = 0
+RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
+"""Half a minute of a call that nobody reads meanwhile."""
 
 
 class RtpSocket:
@@ -23,6 +25,7 @@ class RtpSocket:
     def __init__(self, host: str = LOOPBACK, port: int = 0) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         self.socket.bind((host, port))
         self.port: int = self.socket.getsockname()[1]
         self.far: tuple[str, int] | None = None
@@ -41,26 +44,42 @@ class RtpSocket:
     async def heard(self, count: int = 1) -> tuple[str, int]:
         """Waits for so many packets more; gives where they come from."""
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(HEARD_WITHIN_S):
-            while count:
-                data, source = await loop.sock_recvfrom(self.socket, 2_048)
+        readable = asyncio.Event()
+        loop.add_reader(self.socket, readable.set)  # no sock_recvfrom: uvloop has none
+        try:
+            async with asyncio.timeout(HEARD_WITHIN_S):
+                while count > 0:
+                    await readable.wait()
+                    readable.clear()
+                    count -= self._take()
+        finally:
+            loop.remove_reader(self.socket)
+        assert self.far is not None
+        return self.far
+
+    def _take(self) -> int:
+        """Takes what has come; how many packets."""
+        count = 0
+        with suppress(BlockingIOError):
+            while True:
+                data, source = self.socket.recvfrom(2_048)
                 packet = parse_rtp(data)
                 if packet is not None:
                     self.came.append(packet)
                     self.far = source
-                    count -= 1
-        assert self.far is not None
-        return self.far
+                    count += 1
+        return count
+
+    def everything(self) -> list[RtpPacket]:
+        """All packets until now."""
+        self._take()
+        return self.came
 
     def hush(self) -> int:
         """Drops what has come; how many packets."""
-        count = 0
-        while True:
-            try:
-                self.socket.recv(2_048)
-            except BlockingIOError:
-                return count
-            count += 1
+        count = self._take()
+        self.came.clear()
+        return count
 
     def send(self, data: bytes, to: tuple[str, int]) -> None:
         """One datagram."""

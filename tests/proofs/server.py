@@ -44,7 +44,7 @@ class Server:
         wrapper: Sequence[str | Path] = (),
         env: Mapping[str, str] | None = None,
         routes: Sequence[Table] = (),
-        **sections: Mapping[str, Any],
+        **sections: Any,
     ) -> None:
         self.url = f"http://{LOOPBACK}:{(port := free_port())}"
         self.store_url = store_url or f"sqlite:///{folder}/tocsin.db"

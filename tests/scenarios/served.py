@@ -88,10 +88,11 @@ async def serving(
     routes: Sequence[Table] = (),
     delivery: Mapping[str, Any] | None = None,
     last_resort: Mapping[str, Any] | None = None,
+    **lists: Sequence[Table],
 ) -> AsyncIterator[Served]:
-    """`tocsin serve` with these providers, ready; ended at the exit."""
+    """`tocsin serve` with these providers, ready; ended at the exit. `lists` are further tables, as `people`."""
     sections = {"delivery": delivery or {}, **({"last_resort": last_resort} if last_resort else {})}
-    server = Server(folder, providers, store_url="", wrapper=(), env=None, routes=routes, **sections)
+    server = Server(folder, providers, store_url="", wrapper=(), env=None, routes=routes, **sections, **lists)
     await server.set_up()
     try:
         await server.start()

@@ -59,7 +59,7 @@ class Gateway:
     def __init__(self, folder: Path, **keys: Any) -> None:
         self.trunk, self.listens = free_port(), free_port()
         provider = sip("pbx", self.trunk, listen=f"{LOOPBACK}:{self.listens}", **keys)
-        self.server = Server(folder, [provider], delivery={"attempts_max": 1}, lines=[LINE], rules=[RULE])  # type: ignore[arg-type]
+        self.server = Server(folder, [provider], delivery={"attempts_max": 1}, lines=[LINE], rules=[RULE])
 
     async def open(self) -> None:
         """Starts it, with a price for calls."""

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from gateway.pins import SALT_BYTES, hashed
+from ivr.audio import g711
+from ivr.audio.g711 import SILENCE
+from ivr.audio.numeric import np
+from ivr.audio.sound import FRAME_SAMPLES
 from ivr.rtp.packet import written
+from tests.ivr.audio.line_sounds import Samples
+from tests.ivr.audio.test_progress import RINGING, cadenced
 from tests.ivr.rtp.presses import GATEWAYS, Gateway, Press
 from tests.peers.ports import LOOPBACK
 from tests.peers.rtp import RtpSocket
@@ -31,9 +37,20 @@ AGAIN_S = 1.5
 """Between two presses of a key by somebody who does not know when they are asked."""
 
 
+def encoded(samples: Samples) -> list[bytes]:
+    """Frames of PCMU."""
+    octets = g711.encode(np.round(samples).astype("<i2").tobytes(), "PCMU")
+    return [octets[at : at + FRAME_SAMPLES] for at in range(0, len(octets) - FRAME_SAMPLES + 1, FRAME_SAMPLES)]
+
+
 @asynccontextmanager
 async def called(
-    folder: Path, *, events: bool = True, people: list[dict[str, Any]] | None = None, **provider: Any
+    folder: Path,
+    *,
+    events: bool = True,
+    people: list[dict[str, Any]] | None = None,
+    delivery: dict[str, Any] | None = None,
+    **provider: Any,
 ) -> AsyncIterator[tuple[Served, str, RtpSocket, tuple[str, int]]]:
     """A call that was answered: the gateway, the alert, the phone's socket, and where the gateway's sound comes from."""
     with RtpSocket() as phone:
@@ -45,8 +62,8 @@ async def called(
             reply("200 OK"),
         ]
         with Sipp(folder, *steps) as sipp:
-            more: dict[str, Any] = {} if people is None else {"people": people}
-            async with serving(folder, sip("pbx", sipp.port, **provider), **more) as gateway:
+            trunk = sip("pbx", sipp.port, **provider)
+            async with serving(folder, trunk, delivery=delivery, people=people or []) as gateway:
                 alert = await gateway.alert(ANNA, "Fire in hall three", **URGENT)
                 yield gateway, alert, phone, await phone.heard()
 
@@ -78,6 +95,16 @@ async def test_case_7_1_who_was_not_named_acknowledges_nothing_and_locks_nobody_
             assert (await gateway.shown(f"/v1/alerts/{alert}"))["status"] == "active"
             assert stranger.hush() == 0
         await acknowledges(gateway, alert, phone, far, Gateway())  # it has never sent any sound: its address was agreed
+
+
+async def test_case_3_10_a_line_that_rings_after_its_network_answered_is_not_told_the_text(tmp_path: Path) -> None:
+    once = {"attempts_max": 1}
+    async with called(tmp_path, delivery=once, wait_for_beep=True, ring_s=5) as (gateway, alert, phone, far):
+        hz, cadence = RINGING["North America"]
+        await phone.says(encoded(cadenced(hz, cadence, 8.0)), far)
+        delivery = await gateway.only(alert, "failed")
+        assert [(one["outcome"], one["code"]) for one in delivery["attempts"]] == [("retry_later", "no_answer")]
+        assert {packet.payload for packet in phone.everything()} == {SILENCE["PCMU"] * FRAME_SAMPLES}
 
 
 async def acknowledges(gateway: Served, alert: str, phone: RtpSocket, to: tuple[str, int], kind: Gateway) -> None:

@@ -161,6 +161,7 @@ def test_answered_without_a_decision(result: dict[str, Any], fields: dict[str, A
     ("result", "fields", "code"),
     [
         ({"media_lost": True}, {}, "no_audio"),
+        ({"unanswered": True}, {}, "no_answer"),
         ({}, {"spoken": False}, "text_not_spoken"),
         ({"spoken": False}, {"begun": False}, "text_not_spoken"),
         ({"result": "failed"}, {}, "text_not_spoken"),
