@@ -92,6 +92,14 @@ def clock(hour: int, minute: int) -> str:
     return f"{cardinal(hour)} {'oh ' if minute < 10 else ''}{cardinal(minute)}"
 
 
+def _joined(prefix: str, noun: str) -> str:
+    """Kilometres, and square kilometres."""
+    before, area, after = noun.partition("square ")
+    if not area:
+        before, area, after = noun.partition("cubic ")
+    return before + area + prefix + after if area else prefix + noun
+
+
 _UNITS: Final = nouns(
     """
     m = metre, metres
@@ -158,6 +166,8 @@ _UNITS: Final = nouns(
     lb = pound, pounds
     gal = gallon, gallons
     EUR = euro, euros
+    MEUR = million euros
+    MUSD = million dollars
     USD = dollar, dollars
     GBP = pound sterling, pounds sterling
     CHF = Swiss franc, Swiss francs
@@ -276,6 +286,8 @@ _PICTURES: Final = table(
 
 _ABBREVIATIONS: Final = table(
     """
+    no. of = number of
+    st. = saint
     temp., temp = temperature
     press. = pressure
     approx., approx = approximately
@@ -391,6 +403,7 @@ ENGLISH: Final = Language(
     clock=clock,
     decimal_mark=".",
     groups_with=",",
+    joins=_joined,
     ordinal=ordinal,
     ordinal_endings=re.compile(r"(?:st|nd|rd|th)(?!\w)", re.IGNORECASE),
     short_words=words(

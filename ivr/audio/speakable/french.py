@@ -175,6 +175,8 @@ _UNITS: Final = nouns(
     lb = livre, livres, f
     gal = gallon, gallons
     EUR = euro, euros
+    MEUR = million d'euros, millions d'euros
+    MUSD = million de dollars, millions de dollars
     USD = dollar, dollars
     GBP = livre sterling, livres sterling, f
     CHF = franc suisse, francs suisses
@@ -293,6 +295,9 @@ _PICTURES: Final = table(
 
 _ABBREVIATIONS: Final = table(
     """
+    n°s = numéros
+    MM. = messieurs
+    Pr = professeur
     temp., temp, tempér., t° = température
     press. = pression
     env. = environ
@@ -417,7 +422,7 @@ FRENCH: Final = Language(
     ),
     acronyms=words(
         """
-        SSI ECS SAV CHU SNCF EDF CVC VMC GTB GTC TGBT ARI EPI CTA AES IDE PCA PRA ETI IRM UPS BAES ASI RIA
+        RAS COV SSI ECS SAV CHU SNCF EDF CVC VMC GTB GTC TGBT ARI EPI CTA AES IDE PCA PRA ETI IRM UPS BAES ASI RIA
         """
     ),
     abbreviations=_ABBREVIATIONS,
@@ -441,4 +446,5 @@ FRENCH: Final = Language(
     ),
     days_and_months=frozenset(["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche", *MONTHS]),
     hours_are_clock=True,
+    sentence_articles=frozenset("AY"),
 )

@@ -12,7 +12,7 @@ from ivr.audio.speakable.pieces import Clock, Date, Number, Pause, Piece, Quanti
 _ISO: Final = re.compile(
     r"(\d{4})(?:-(\d\d)-|/(\d\d)/)(\d\d)"
     r"(?:(?:[Tt]|,?[ \xa0]+)(\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?"
-    r"(?:(?<=\d)[ ]?(Z|UTC|GMT)(?!\w)|[ ]?([+\-−])(\d\d):?(\d\d)(?!\d))?)?"
+    r"(?:(?<=\d)[ ]?(Z|UTC|GMT)(?!\w)|[ ]?([+\-−])(\d\d):?(\d\d)(?!\d)(?: UTC)?)?)?"
     r"(?![\w]|[-/]\d)"
 )
 _BASIC: Final = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)?(Z)?(?!\w)")
@@ -32,6 +32,7 @@ _ANOTHER_UNIT: Final = re.compile(r"[ \xa0](?:h|bar|[kM]?[VW]|[mc]?m³?|km|kg|[�
 _NOON: Final = re.compile(r"(1[0-2]|[1-9])[ \xa0]?([AaPp])\.?[Mm]\b\.?")
 _COMPOUND: Final = re.compile(r"(?:\d+(?:ms|min|mn|[dhjms])){2,}(?!\w)")
 _PART: Final = re.compile(r"(\d+)(ms|min|mn|[dhjms])")
+_ZONE: Final = re.compile(r"(UTC|GMT)[ \xa0]?([-−+–])0?(\d{1,2})(?::?([0-5]\d))?(?![\w:])")
 _PARTS: Final = {"ms": "ms", "min": "min", "mn": "min", "m": "min", "d": "day", "j": "day", "h": "h", "s": "s"}
 _PERIOD: Final = re.compile(r"P(?=\d|T\d)(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:[.,](\d+))?S)?)?(?!\w)")
 FRACTION_DIGITS_MAX: Final = 3
@@ -70,9 +71,21 @@ def _offset(universal: str | None, sign: str | None, hours: str | None, minutes:
         return [Pause(","), Symbol("universal")]
     if not sign or hours is None:
         return []
+    if not int(hours) and not int(minutes or 0):
+        return [Pause(","), Symbol("universal")]
     name = "plus" if sign == "+" else "minus"
     rest: list[Piece] = [Quantity(Number(str(int(minutes))), "min")] if minutes and int(minutes) else []
     return [Pause(","), Symbol("universal"), Quantity(Number(str(int(hours)), sign=name), "h"), *rest]
+
+
+def zone_at(text: str, pos: int) -> Read | None:
+    """A zone by its distance: `UTC-5`, where the dash is a sign."""
+    match = _ZONE.match(text, pos)
+    if match is None:
+        return None
+    hours = Number(match[3], sign="plus" if match[2] == "+" else "minus")
+    minutes: list[Piece] = [Quantity(Number(match[4]), "min")] if match[4] and int(match[4]) else []
+    return [Spelled(match[1]), Quantity(hours, "h"), *minutes], match.end()
 
 
 def _iso_at(text: str, pos: int) -> Read | None:

@@ -43,6 +43,7 @@ _WORD: Final = re.compile(r"[^\W\d_²³]+(?:['-][^\W\d_²³]+)*")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?!\w)")
 _RUNS: Final = re.compile(r"[^\W\d_]+|\d+|[-_.]")
 _JOINTS: Final = {"-": "dash", "_": "underscore", ".": "dot"}
+_INITIALS: Final = re.compile(r"[A-Za-z]\.(?:-?[A-Za-z]\.)+(?!\w)")
 _CAMEL: Final = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])|(?<=[A-ZÀ-Þ])(?=[A-ZÀ-Þ][a-zà-ÿ])")
 _DIGIT: Final = re.compile(r"\d")
 _LETTER: Final = re.compile(r"[^\W\d_]")
@@ -57,6 +58,8 @@ def is_spelled(word: str, language: Language) -> bool:
     if word.isupper() and len(word) == 2:
         return word.isascii() and word.lower() not in language.short_words
     lowered = word.lower()
+    if not word.isupper() and not word.islower():
+        return False  # St, Mr
     return word.isascii() and word.isalpha() and not any(one in language.vowels for one in lowered)
 
 
@@ -79,7 +82,7 @@ def part(word: str, language: Language) -> list[Piece]:
 def _reads(run: str, language: Language) -> bool:
     """Whether a run of letters inside a code is a word."""
     return (
-        len(run) >= (4 if run.isupper() else 3)
+        (len(run) >= (4 if run.isupper() else 3) or (run.islower() and run in language.short_words))
         and not is_spelled(run, language)
         and (not language.vowels or any(c in language.vowels for c in run.lower()))
     )
@@ -90,17 +93,17 @@ def code(text: str, language: Language) -> list[Piece]:
     if len(text) > CODE_CHARS_MAX:
         return [*code(text[:CODE_ENDS_CHARS], language), Pause("."), *code(text[-CODE_ENDS_CHARS:], language)]
     pieces: list[Piece] = []
-    word_before = False
-    for run in _RUNS.findall(text):
+    runs = _RUNS.findall(text)
+    words = [run not in _JOINTS and not run.isdigit() and _reads(run, language) for run in runs]
+    for n, run in enumerate(runs):
         if run in _JOINTS:
-            pieces.append(Symbol(_JOINTS[run]))
-            continue
-        if run.isdecimal():
-            short = len(run) <= 2 and run[0] != "0"
-            pieces += [Number(run)] if word_before and short else by_digit(run)
-            continue
-        word_before = _reads(run, language)
-        if word_before:
+            hyphen = n == 1 and run == "-" and runs[0].isdigit() and words[2:] == [True] and runs[2].islower()
+            pieces += [] if hyphen else [Symbol(_JOINTS[run])]  # 24-hour
+        elif run.isdigit():
+            beside = any(words[max(0, n - 2) : n]) or (n == 0 and any(words[1:3]))
+            short = len(run) <= (3 if n == 0 else 2) and run[0] != "0"
+            pieces += [Number(run)] if beside and short else by_digit(run)
+        elif words[n]:
             pieces += part(run, language)
         else:
             pieces.append(Spelled(run))
@@ -250,6 +253,12 @@ def code_at(text: str, pos: int, language: Language) -> Read | None:
     ):
         return None
     return code(match[0], language), match.end()
+
+
+def initials_at(text: str, pos: int) -> Read | None:
+    """Letters with a point behind each: *S.O.S.*"""
+    match = _INITIALS.match(text, pos)
+    return None if match is None else ([Spelled(re.sub("[^A-Za-z]", "", match[0]))], match.end())
 
 
 def word_at(text: str, pos: int, language: Language, *, begins: bool) -> Read | None:

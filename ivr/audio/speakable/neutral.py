@@ -48,7 +48,7 @@ def _date(day: int, month: int, year: str) -> str:
 
 
 def _clock(hour: int, minute: int) -> str:
-    return f"{hour}, {minute:02d}"
+    return f"{hour} h {minute:02d}"  # a comma would make it two numbers
 
 
 @lru_cache(maxsize=200)
@@ -64,7 +64,7 @@ def neutral(tag: str) -> Language:
         tag=tag,
         digits=(),
         symbols=symbols,
-        units={},
+        units={"°": ENGLISH.units["°"]},  # which some voices leave out
         per="/",
         date=_date,
         clock=_clock,

@@ -42,6 +42,9 @@ _CHARS: Final = {
 _ENTITY: Final = re.compile(
     r"&(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|lt|gt|amp|quot|apos|nbsp|deg|micro|plusmn|le|ge|ne|minus|times|ndash|mdash|euro);"
 )
+_BREAK: Final = re.compile(r"</?(?:br|p|li|tr|div|ul|ol|h[1-6]|table)(?: [^<>]{0,200})?/?>", re.I)
+_TAG: Final = re.compile(r"</?(?:b|i|u|em|strong|span|a|td|th|font|code|small)(?: [^<>]{0,500})?>", re.I)
+"""Markup of pages that a sender left in; a single letter is a tag only where one is closed."""
 _FRACTION: Final = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _WIDE: Final = re.compile(
     "[\uff01-\uffee\u2100-\u2121\u2123-\u218f\u2460-\u24ff\u3250-\u33ff\U0001d400-\U0001d7ff\ufb00-\ufb06¼-¾]"
@@ -96,4 +99,8 @@ def _ascii(text: str) -> str:
     text = "".join(
         [one if one >= " " or one in "\n\t" else "\n" if one in "\r\v\f\x1c\x1d\x1e" else " " for one in text]
     )
+    if "<" in text:
+        text = _BREAK.sub("\n", text)
+        if "</" in text:
+            text = _TAG.sub("", text)
     return _CELSIUS.sub("°", _TIMES.sub(r"\1×\1", text))

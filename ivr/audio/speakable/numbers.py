@@ -26,7 +26,8 @@ _UNIT_SHORT: Final = re.compile(rf"[ \xa0]?({units.ATOM})(?![\w²³])")
 _POWER: Final = re.compile(r"[eE]([+-]?)(\d{1,3})(?![\w.,]*\w)")
 _RAISED: Final = re.compile(r"[\^]\(?([+\-−]?)(\d{1,4})\)?|\*\*([+\-−]?)(\d{1,4})(?!\d)")
 _CURRENCY: Final = re.compile(r"([€$£¥])[ \xa0]?(?=\d)")
-_RANGE: Final = re.compile(r"[-–](?=\d)|\.{2,3}(?=[-−]?\d)")
+_SCALE: Final = re.compile(r"[kKM](?!\w)")
+_RANGE: Final = re.compile(r"[-–](?=\d)|\.{2,3}(?=[-−+]?\d)")
 SIGNS: Final = {"-": "minus", "–": "minus", "—": "minus", "−": "minus", "+": "plus", "±": "plus_or_minus"}
 _LETTER_UNITS: Final = frozenset("AVWKLlmhgts")
 _JOINED_ONLY: Final = frozenset({"d", "j", "in"})
@@ -119,6 +120,9 @@ def amount_at(
         exponent = Number(raised[2] or raised[4], sign="minus" if minus else "")
         return _with_unit([*value(number, grouped=grouped), Symbol("power"), exponent], text, raised.end(), language)
     if currency:
+        scaled = _SCALE.match(text, end)
+        if scaled is not None and scaled[0].replace("K", "k") + currency in units.SPLIT:
+            return [Quantity(number, scaled[0].replace("K", "k") + currency)], scaled.end(), number
         return [Quantity(number, currency)], end, number
     unit = unit_at(text, end, language, before)
     if unit is not None:
@@ -154,8 +158,8 @@ def range_at(
         return None
     start = mark.end()
     sign = ""
-    if text[start] in "-−":
-        sign, start = "minus", start + 1
+    if text[start] in "-−+":
+        sign, start = SIGNS[text[start]], start + 1
     second = amount_at(text, start, language, sign=sign)
     if second is None:
         return None

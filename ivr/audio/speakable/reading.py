@@ -39,11 +39,16 @@ _LINE_ENDS: Final = re.compile(r"[ \xa0\t]*(?:\n|$)")
 _DASHES: Final = "-–—−"
 _OPENS: Final = re.compile(r"[:=<>≤≥≈≠(\[~×]\s*$|(?:>=|<=|==|!=)\s*$")
 """Behind these, even a dash with a blank behind it is a sign."""
-_SIGNED: Final = re.compile(r"(\+/-|\+-|-/\+|[-–—−+±])[ \xa0]?(?=[€$£¥]?[ \xa0]?\.?\d)")
+_SIGNED: Final = re.compile(r"(\+/-|\+-|-/\+|[-–—−+±])[ \xa0]?(?=[€$£¥]?[ \xa0]?[.,]?\d)")
 _FRACTIONAL: Final = re.compile(r"[.,](?=\d)")
 _FRACTION: Final = re.compile(r"([123])⁄([24])(?!\d)")
 _COMMAS: Final = re.compile(r"\d+(?:,\d+){2,}(?![\w]|[.,]\d)")
 _GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
+_OVER: Final = re.compile(r"(?:^|[^\w.,:/-])[-+]?\d+(?:[.,]\d+)?[hj]?$")
+_UNDER: Final = re.compile(r"\d+(?:[.,]\d+)?(?![\d:/])")
+"""A slash with only a number on each side is a fraction; any other is a slash."""
+_SMALL_FOLLOWS: Final = re.compile(r"[ \xa0][^\W\d_A-ZÀ-Þ]")
+_UNDERSCORED: Final = re.compile(r"_+[^\W_]")
 _FRACTIONS: Final = {("1", "2"): "half", ("1", "4"): "quarter", ("3", "4"): "three_quarters"}
 _HASHED: Final = re.compile(r"#(?=[^\W_])([^\W_]+(?:[-_.][^\W_]+)*)")
 _NUMBER_SIGN: Final = re.compile(r"(?:[nN][°º]|№)[ \xa0]?(?=\w)")
@@ -66,6 +71,10 @@ _ANGLED: Final = re.compile(r"<([^\s<>@]{1,80}@[^\s<>@]{1,200}|\w{2,12}://[^\s<>
 _GREEK_WORD: Final = re.compile("[Ͱ-Ͽἀ-῿]+")
 _NUMBER_FOLLOWS: Final = re.compile(r"[ \xa0]?[#]?\d")
 _GREEK: Final = re.compile("[Α-Ωα-ω]")
+
+
+def _is_hour(pieces: list[Piece]) -> bool:
+    return len(pieces) == 1 and isinstance(pieces[0], Quantity) and pieces[0].unit == "h"
 
 
 class Reader:
@@ -173,8 +182,8 @@ class Reader:
         """A time or a day that another one follows behind a dash is the begin of a range."""
         pieces, end = found
         if isinstance(pieces[0], Clock | Date) and self._text[end : end + 1] in ("-", "–"):
-            other = moments.moment_at(self._text, end + 1, self._language, "")
-            if other is not None and isinstance(other[0][0], Clock | Date):
+            other = moments.moment_at(self._text, end + 1, self._language, "") or self._amount(end + 1, "", "")
+            if other is not None and (isinstance(other[0][0], Clock | Date) or _is_hour(other[0])):
                 return [*pieces, Symbol("to"), *other[0]], other[1]
         return found
 
@@ -186,11 +195,17 @@ class Reader:
             return None
         pieces, end, number = found
         follows = text[end : end + 1]
+        if _is_hour(pieces) and follows in ("-", "–"):
+            later = moments.moment_at(text, end + 1, self._language, "")
+            if later is not None and isinstance(later[0][0], Clock):
+                return [*pieces, Symbol("to"), *later[0]], later[1]
         if number is not None:
             ranged = numbers.range_at(text, end, number, pieces, self._language)
             if ranged is not None and not (text[ranged[1] : ranged[1] + 1].isalnum()):
                 return ranged
-        if (follows.isalnum() or follows == "_") and follows not in "²³":
+        if number is not None and number.decimals and follows.isalpha():
+            return pieces, end  # 1.5k
+        if (follows.isalnum() or _UNDERSCORED.match(text, end)) and follows not in "²³":
             return None
         if follows in "-–" and text[end + 1 : end + 2].isalnum() and not isinstance(pieces[-1], Quantity) and not sign:
             return None
@@ -230,7 +245,7 @@ class Reader:
         ending = pattern.match(self._text, match.end())
         if (
             ending is None
-            or _SIGNED.match(self._text, ending.end())
+            or (ending[0] in ("e", "E") and _SIGNED.match(self._text, ending.end()))
             or self._language.ordinal(int(match[0]), ending[0].lower()) is None
         ):
             return None
@@ -263,11 +278,13 @@ class Reader:
             found = names.mail_at(text, pos, language)
         if found is None and ":" in whole:
             found = names.colons_at(text, pos)
+        if found is None and near[:3] in ("UTC", "GMT") and (zone := moments.zone_at(text, pos)) is not None:
+            return zone
         if found is None and near[0] == "P" and near[1:2] in "0123456789T":
             found = moments.period_at(text, pos)
         if found is None and "." in whole:
             found = names.host_at(text, pos, language)
-        found = found or names.code_at(text, pos, language) or self._unit_at(pos)
+        found = found or names.initials_at(text, pos) or names.code_at(text, pos, language) or self._unit_at(pos)
         found = found or names.word_at(text, pos, language, begins=self._begins)
         return found or ([Word(text[pos])], pos + 1)
 
@@ -322,8 +339,10 @@ class Reader:
             return self._dash(pos) if char in _DASHES else None
         written, start = match[1], match.end()
         before = text[pos - 1 : pos]
-        if before == "°" and text[pos - 2 : pos - 1].isalpha():
-            before = ""  # T°-18
+        if (before == "°" and text[pos - 2 : pos - 1].isalpha()) or (
+            before == "_" and not text[pos - 2 : pos - 1].isalnum()
+        ):
+            before = ""  # T°-18, _-18_
         name = numbers.SIGNS.get(written) or WRITTEN[written]
         if before and (
             before.isalnum() or before in "°%)]}_." or (before in "'\"" and text[pos - 2 : pos - 1].isalnum())
@@ -340,9 +359,11 @@ class Reader:
         return self._signed_value(pos, start, name)
 
     def _signed_value(self, pos: int, start: int, name: str) -> Read:
+        if (moment := moments.moment_at(self._text, start, self._language, "")) is not None:
+            return [Symbol(name), *moment[0]], moment[1]
         currency = numbers.currency_at(self._text, start)
         unit, start = currency if currency is not None else ("", start)
-        if self._text[start] == ".":
+        if self._text[start] in ".,":
             return [Symbol(name), *self._fractional(start)[0]], self._fractional(start)[1]
         found = self._amount(start, self._word_before(pos), name, unit)
         return found if found is not None else ([Symbol(name)], start)
@@ -374,7 +395,7 @@ class Reader:
         arrow = _SIGNS.match(text, pos)
         if arrow is not None and len(arrow[0]) > 1:
             return [Symbol(WRITTEN[arrow[0]])], arrow.end()
-        if char == "−":
+        if char == "−" or (text[pos + 1 : pos + 2] in tuple("∞√π(") and not text[pos - 1 : pos].isalnum()):
             return [Symbol("minus")], pos + 1
         before, after = text[pos - 1 : pos], text[pos + 1 : pos + 2]
         if char in "-–" and before.isalnum() and after.isalnum():
@@ -422,11 +443,7 @@ class Reader:
             return [Unit(name)], pos + (2 if name == "°C" else 1)
         if char in "²³":
             return [Symbol("power"), Number("2" if char == "²" else "3")], pos + 1
-        if char == "⁄" or (
-            char == "/"
-            and text[pos + 1 : pos + 2].isdecimal()
-            and re.search(r"\d(?:[a-zA-Z]{1,3})?$", text[max(0, pos - 4) : pos])
-        ):
+        if char == "⁄" or (char == "/" and _OVER.search(text[max(0, pos - 12) : pos]) and _UNDER.match(text, pos + 1)):
             return [Symbol("over")], pos + 1
         if char == "^" and (match := _RAISED.match(text, pos)) is not None:
             exponent: Piece = (
@@ -477,6 +494,8 @@ class Reader:
 
     def _pause(self, pos: int, char: str) -> Read:
         mark = _PAUSES[char]
+        if mark == "." and _SMALL_FOLLOWS.match(self._text, pos + 1):
+            mark = ","  # of an abbreviation that nobody knows
         end = pos + 1
         if mark in "!?" and mark:
             while self._text[end : end + 1] in ("!", "?") and end < len(self._text):
@@ -554,6 +573,8 @@ def without_own(language: Language) -> Abbreviations:
 def _pattern(keys: frozenset[str]) -> re.Pattern[str]:
     longest = sorted(keys, key=len, reverse=True)
     return re.compile(
-        "(?:" + "|".join(re.escape(key) for key in longest) + r")(?!(?<=\w)\w|(?<=\w)['@]\w|(?<=[\w.])\.\w)",
+        "(?:"
+        + "|".join(re.escape(key) for key in longest)
+        + r")(?!(?<=\w)\w|(?<=\w)['@]\w|(?<=[\w.])\.\w|(?<=\.)[^\W\d_]\.)",
         re.IGNORECASE,
     )

@@ -188,7 +188,8 @@ def _unit(name: str, language: Language, *, many: bool) -> tuple[str, bool]:
 
 
 def _noun(symbol: str, language: Language, *, many: bool) -> tuple[str, bool]:
-    prefix, base = units.SPLIT[symbol]
+    own = language.units.get(symbol)
+    prefix, base = ("", symbol) if own is not None else units.SPLIT[symbol]
     noun = language.units.get(base)
     if noun is None:
         return symbol, False

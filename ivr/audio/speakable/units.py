@@ -24,7 +24,7 @@ _BASES: Final[Mapping[str, str]] = table(
     h
     day
     Pa = G M k h
-    bar = m
+    bar = m k M
     barg = m
     bara = m
     psi
@@ -86,17 +86,21 @@ _BASES: Final[Mapping[str, str]] = table(
 """Names of units, and the prefixes that each may have."""
 NAMES: Final = tuple(_BASES)
 
+_BELOW: Final = {"H": "h", "MIN": "min", "Min": "min", "MN": "min", "S": "s", "J": "day"}
+"""Capitals that are units of time behind a slash."""
 _ALONE_ONLY_PREFIXED: Final = frozenset({"S", "F", "N", "J", "B", "bit", "in"})
 """These letters alone are letters: `10 S`, `10 B`."""
 _ALSO: Final[Mapping[str, str]] = spellings(
     """
+    MPa = Mpa MPA
+    m/s/s = m/s² m/s2
     m² = m2
-    m³ = m3
+    m³ = m3 M3 M³
     km² = km2
     cm² = cm2
     mm² = mm2
     dm³ = dm3
-    cm³ = cm3
+    cm³ = cm3 cc
     mm³ = mm3
     Nm³ = Nm3
     l = L
@@ -110,7 +114,7 @@ _ALSO: Final[Mapping[str, str]] = spellings(
     h = hr hrs
     day = j d
     bar = bars Bar BAR
-    mbar = mbars MBAR
+    mbar = mbars MBAR mBar mBAR
     barg = bar(g) barG
     bara = bar(a) barA
     psi = PSI
@@ -153,7 +157,7 @@ _ALSO: Final[Mapping[str, str]] = spellings(
     %RH = %RH %HR %rH
     %LEL = %LIE %UEG %LII
     %vol = %Vol %VOL
-    rev/min = rpm RPM Rpm tr/min tr/mn tpm U/min giri/min
+    rev/min = rpm RPM Rpm tr/min tr/mn tpm U/min giri/min Tr/min TR/MIN TR/min trs/min Trs/min tours/min T/min tr/MN
     /min = min-1 min⁻¹
     mi/h = mph
     km/h = kmh kph kmph
@@ -175,7 +179,7 @@ _ALSO: Final[Mapping[str, str]] = spellings(
     VDC = Vdc Vcc VCC
     VAC = Vac Vca VCA
     mmHg = mHg
-    µg = ug
+    µg = ug mcg
     µm = um
     µS = uS
     µs = us usec
@@ -195,7 +199,7 @@ FRENCH_BYTES: Final = frozenset({"Ko", "ko", "KO", "Mo", "Go", "To", "Mio", "Gio
 def _known() -> dict[str, tuple[str, str]]:
     made = {}
     for base, prefixes in _BASES.items():
-        if base not in ("day", "rev", "in") and base not in _ALONE_ONLY_PREFIXED:
+        if base not in ("day", "rev"):
             made[base] = ("", base)
         for prefix in prefixes.split():
             made[prefix + base] = (prefix, base)
@@ -239,9 +243,10 @@ def named(written: str) -> str | None:
     if written.startswith("/"):
         below = named(written[1:])
         return f"/{below}" if below else None
-    parts = [_ALSO.get(part, part) for part in written.split("/")]
+    first, *others = written.split("/")
+    parts = [_ALSO.get(first, first), *(_ALSO.get(part, _BELOW.get(part, part)) for part in others)]
     if len(parts) == 1:
-        ok = parts[0] in SPLIT and parts[0] not in ("B", "bit", "U", "rev")
+        ok = parts[0] in SPLIT and parts[0] not in {"U", "rev", *_ALONE_ONLY_PREFIXED}
         return ("rev" if parts[0] == "tr" else parts[0]) if ok else None
     if not all(part in SPLIT for part in parts) or len(parts) > 3:
         return None

@@ -99,3 +99,45 @@ def test_texts_that_differ_in_meaning_never_sound_the_same(group: str, tag: str)
     heard = {text: phonemes(speakable(text, tag), tag).replace(" ", "") for text in GROUPS[group]}
     assert all(heard.values())
     assert [(one, other) for one, other in combinations(heard, 2) if heard[one] == heard[other]] == []
+
+
+WITHOUT_A_FILE = [
+    "nl",
+    "pl",
+    "pt",
+    "ca",
+    "cs",
+    "sv",
+    "da",
+    "nb",
+    "fi",
+    "hu",
+    "ro",
+    "tr",
+    "ru",
+    "uk",
+    "el",
+    "ar",
+    "hi",
+    "vi",
+    "ja",
+    "ko",
+]
+VALUES = (
+    "signs",
+    "signs behind a sign",
+    "signs in brackets",
+    "signs in a row",
+    "line ends",
+    "ranges",
+    "decimals",
+    "comparisons",
+    "clock times",
+)
+
+
+@pytest.mark.parametrize("tag", WITHOUT_A_FILE)
+def test_nor_do_they_in_a_language_without_a_file(tag: str) -> None:
+    for group in VALUES:
+        heard = {text: phonemes(speakable(text, tag), tag).replace(" ", "") for text in GROUPS[group]}
+        assert [(one, other) for one, other in combinations(heard, 2) if heard[one] == heard[other]] == []
