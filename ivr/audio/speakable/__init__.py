@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
+from ivr.audio.speakable.abbreviations import Abbreviations
 from ivr.audio.speakable.english import AMERICAN, BRITISH, ENGLISH
 from ivr.audio.speakable.french import FRENCH
 from ivr.audio.speakable.german import GERMAN
@@ -16,7 +18,8 @@ from ivr.audio.speakable.italian import ITALIAN
 from ivr.audio.speakable.language import Language
 from ivr.audio.speakable.neutral import neutral
 from ivr.audio.speakable.normal import normal
-from ivr.audio.speakable.reading import Abbreviations, Reader, without_own
+from ivr.audio.speakable.pieces import Piece, Word
+from ivr.audio.speakable.reading import Reader
 from ivr.audio.speakable.spanish import SPANISH
 from ivr.audio.speakable.speaking import spoken
 
@@ -44,6 +47,16 @@ def of(tag: str) -> Language:
 def speakable(text: str, language: str, abbreviations: Mapping[str, str] | None = None) -> str:
     """The words to speak, bounded; `abbreviations` are those of the site, said instead of the language's. Never raises."""
     words = of(language)
+    plain = _without_own(words)
+
+    def read(some: str) -> list[Piece]:
+        return Reader(normal(some)[0], words, plain).read()
+
     written, whole = normal(text)
-    short = Abbreviations(words, abbreviations) if abbreviations else without_own(words)
+    short = Abbreviations(words, abbreviations, read) if abbreviations else plain
     return spoken(Reader(written, words, short).read(), words, whole=whole)
+
+
+@lru_cache(maxsize=200)
+def _without_own(language: Language) -> Abbreviations:
+    return Abbreviations(language, {}, lambda text: [Word(text)])

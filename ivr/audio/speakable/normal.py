@@ -58,8 +58,8 @@ _CELSIUS: Final = re.compile(r"°[ \xa0](?=[CFK]\b)")
 
 
 def _narrow(char: str) -> str:
-    roman = "\u2160" <= char <= "\u2188"
-    return str(int(unicodedata.numeric(char))) if roman else unicodedata.normalize("NFKC", char)
+    value = unicodedata.numeric(char, None) if "\u2160" <= char <= "\u2188" else None  # Roman numerals
+    return unicodedata.normalize("NFKC", char) if value is None else str(int(value))
 
 
 def _visible(char: str) -> str:

@@ -7,7 +7,9 @@ from typing import Final
 
 from ivr.audio.speakable import units
 from ivr.audio.speakable.language import Language
-from ivr.audio.speakable.pieces import Number, Pause, Piece, Quantity, Spelled, Symbol
+from ivr.audio.speakable.pieces import Number, Ordinal, Pause, Piece, Quantity, Spelled, Symbol
+
+Read = tuple[list[Piece], int]
 
 CARDINAL_DIGITS: Final = 6
 """So many digits in a row are a number; more of them, with no unit and no groups, a serial number: said one by one."""
@@ -27,6 +29,13 @@ _POWER: Final = re.compile(r"[eE]([+-]?)(\d{1,3})(?![\w.,]*\w)")
 _RAISED: Final = re.compile(r"[\^]\(?([+\-−]?)(\d{1,4})\)?|\*\*([+\-−]?)(\d{1,4})(?!\d)")
 _CURRENCY: Final = re.compile(r"([€$£¥])[ \xa0]?(?=\d)")
 _SCALE: Final = re.compile(r"[kKM](?!\w)")
+_FRACTION: Final = re.compile(r"([123])⁄([24])(?!\d)")
+_FRACTIONS: Final = {("1", "2"): "half", ("1", "4"): "quarter", ("3", "4"): "three_quarters"}
+_COMMAS: Final = re.compile(r"\d+(?:,\d+){2,}(?![\w]|[.,]\d)")
+_GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
+_DASHED: Final = re.compile(r"\d+(?:-\d+){2,}(?![\w]|[.,]\d)")
+_ORDINAL: Final = re.compile(r"\d{1,9}")
+_SIGN_FOLLOWS: Final = re.compile(r"[-–—−+±][.,]?\d")
 _RANGE: Final = re.compile(r"[-–](?=\d)|\.{2,3}(?=[-−+]?\d)")
 SIGNS: Final = {"-": "minus", "–": "minus", "—": "minus", "−": "minus", "+": "plus", "±": "plus_or_minus"}
 _LETTER_UNITS: Final = frozenset("AVWKLlmhgts")
@@ -175,3 +184,49 @@ def range_at(
 
 def _size(number: Number) -> float:
     return float(f"{number.whole}.{number.decimals or '0'}") if len(number.whole) < 300 else float("inf")
+
+
+def fraction_at(text: str, pos: int) -> Read | None:
+    """A fraction that is one character: ½."""
+    match = _FRACTION.match(text, pos)
+    name = match and _FRACTIONS.get((match[1], match[2]))
+    return ([Symbol(name)], match.end()) if match and name else None
+
+
+def list_at(text: str, pos: int) -> Read | None:
+    """Numbers between commas: three or more are a list, unless they are groups of one number."""
+    match = _COMMAS.match(text, pos)
+    if match is None or (_GROUPED.fullmatch(match[0]) and match[0][0] != "0"):
+        return None
+    pieces: list[Piece] = []
+    for one in match[0].split(","):
+        pieces += [Pause(","), *value(Number(one))]
+    return pieces[1:], match.end()
+
+
+def ordinal_at(text: str, pos: int, language: Language) -> Read | None:
+    """A number with the ending of an ordinal."""
+    pattern = language.ordinal_endings
+    match = _ORDINAL.match(text, pos)
+    if pattern is None or match is None:
+        return None
+    ending = pattern.match(text, match.end())
+    if (
+        ending is None
+        or (ending[0] in ("e", "E") and _SIGN_FOLLOWS.match(text, ending.end()))
+        or language.ordinal(int(match[0]), ending[0].lower()) is None
+    ):
+        return None
+    return [Ordinal(int(match[0]), ending[0].lower())], ending.end()
+
+
+def dashed_at(text: str, pos: int) -> Read | None:
+    """Three numbers or more between dashes: neither a range nor a sign."""
+    match = _DASHED.match(text, pos)
+    if match is None:
+        return None
+    pieces: list[Piece] = []
+    for group in match[0].split("-"):
+        pieces += [Symbol("dash")] if pieces else []
+        pieces += [Number(group)] if len(group) <= 3 and group[0] != "0" else by_digit(group)
+    return pieces, match.end()

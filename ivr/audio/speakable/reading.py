@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Mapping
-from functools import lru_cache
 from typing import Final
 
-from ivr.audio.speakable import moments, names, numbers, units
+from ivr.audio.speakable import moments, names, numbers, pictures, units
+from ivr.audio.speakable.abbreviations import Abbreviations
 from ivr.audio.speakable.language import Language
-from ivr.audio.speakable.normal import normal
 from ivr.audio.speakable.pieces import (
     Clock,
     Date,
     Number,
-    Ordinal,
     Pause,
-    Picture,
     Piece,
     Quantity,
     Spelled,
@@ -25,7 +20,7 @@ from ivr.audio.speakable.pieces import (
     Unit,
     Word,
 )
-from ivr.audio.speakable.symbols import ALIKE, WRITTEN
+from ivr.audio.speakable.symbols import WRITTEN
 
 Read = tuple[list[Piece], int]
 
@@ -34,22 +29,17 @@ _RULE: Final = re.compile(r"([-–—=_*#~.+|/\\])[ ]?(?:\1[ ]?){3,}(?!\w)|(?:--
 """A line drawn with characters."""
 _BULLET: Final = re.compile(r"[ \t]*(?:[-–—*+•‣▪●○◦·►▶■□◆>]|#{1,6}|\d{1,3}[.)])(?=[ \xa0\t])")
 _EMPHASIS: Final = re.compile(r"(\*{1,3}|__?|~~|`+)(?=\S)|(?<=\S)(\*{1,3}|__?|~~|`+)(?=\W|$)")
-_LETTERED: Final = re.compile("[A-Z]( [A-Z])+")
 _LINE_ENDS: Final = re.compile(r"[ \xa0\t]*(?:\n|$)")
 _DASHES: Final = "-–—−"
 _OPENS: Final = re.compile(r"[:=<>≤≥≈≠(\[~×]\s*$|(?:>=|<=|==|!=)\s*$")
 """Behind these, even a dash with a blank behind it is a sign."""
 _SIGNED: Final = re.compile(r"(\+/-|\+-|-/\+|[-–—−+±])[ \xa0]?(?=[€$£¥]?[ \xa0]?[.,]?\d)")
 _FRACTIONAL: Final = re.compile(r"[.,](?=\d)")
-_FRACTION: Final = re.compile(r"([123])⁄([24])(?!\d)")
-_COMMAS: Final = re.compile(r"\d+(?:,\d+){2,}(?![\w]|[.,]\d)")
-_GROUPED: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
 _OVER: Final = re.compile(r"(?:^|[^\w.,:/-])[-+]?\d+(?:[.,]\d+)?[hj]?$")
 _UNDER: Final = re.compile(r"\d+(?:[.,]\d+)?(?![\d:/])")
 """A slash with only a number on each side is a fraction; any other is a slash."""
 _SMALL_FOLLOWS: Final = re.compile(r"[ \xa0][^\W\d_A-ZÀ-Þ]")
 _UNDERSCORED: Final = re.compile(r"_+[^\W_]")
-_FRACTIONS: Final = {("1", "2"): "half", ("1", "4"): "quarter", ("3", "4"): "three_quarters"}
 _HASHED: Final = re.compile(r"#(?=[^\W_])([^\W_]+(?:[-_.][^\W_]+)*)")
 _NUMBER_SIGN: Final = re.compile(r"(?:[nN][°º]|№)[ \xa0]?(?=\w)")
 _BEFORE: Final = re.compile(r"([^\W\d_]+\.?)\W{0,2}$")
@@ -60,17 +50,13 @@ _PAUSES: Final[dict[str, str]] = {
     "!": "!",
     "'": "",
 }
-_DIGITS: Final = re.compile(r"\d{1,9}")
-_DASHED: Final = re.compile(r"\d+(?:-\d+){2,}(?![\w]|[.,]\d)")
 _TOKEN: Final = re.compile(r"\S{0,300}")
 _LONE_UNIT: Final = re.compile(units.PATTERN + r"(?!\w|[-'/]\w|\.\w)")
 _LETTERS: Final = re.compile(r"[^\W\d_]*")
 _RAISED: Final = re.compile(r"\^([-−+]?)(\d{1,4}|n)")
 _DOTS: Final = re.compile(r"\.{2,}")
 _ANGLED: Final = re.compile(r"<([^\s<>@]{1,80}@[^\s<>@]{1,200}|\w{2,12}://[^\s<>]{1,1000})>")
-_GREEK_WORD: Final = re.compile("[Ͱ-Ͽἀ-῿]+")
 _NUMBER_FOLLOWS: Final = re.compile(r"[ \xa0]?[#]?\d")
-_GREEK: Final = re.compile("[Α-Ωα-ω]")
 
 
 def _is_hour(pieces: list[Piece]) -> bool:
@@ -151,7 +137,7 @@ class Reader:
                 return known
         if char.isdecimal() and char.isascii():
             return self._digit(pos, after_word)
-        if char.isalpha() and not _GREEK.match(char):
+        if char.isalpha() and not pictures.GREEK.match(char):
             return self._letter(pos)
         return self._sign(pos, char)
 
@@ -164,15 +150,15 @@ class Reader:
         before = self._word_before(pos)
         if not after_word:
             found = (
-                self._fraction_at(pos)
-                or self._list_at(pos)
+                numbers.fraction_at(text, pos)
+                or numbers.list_at(text, pos)
                 or moments.moment_at(text, pos, language, before)
                 or names.phone_at(text, pos)
                 or names.dotted_at(text, pos)
                 or (names.colons_at(text, pos) if ":" in text[pos : pos + 5] else None)
                 or (names.mail_at(text, pos, language) if "@" in text else None)
-                or self._ordinal_at(pos)
-                or self._dashed_at(pos)
+                or numbers.ordinal_at(text, pos, language)
+                or numbers.dashed_at(text, pos)
             )
             if found is not None:
                 return self._until(found)
@@ -221,46 +207,6 @@ class Reader:
         found = numbers.number_at(self._text, pos, self._language)
         assert found is not None
         return numbers.value(found[0], grouped=found[2]), found[1]
-
-    def _fraction_at(self, pos: int) -> Read | None:
-        match = _FRACTION.match(self._text, pos)
-        name = match and _FRACTIONS.get((match[1], match[2]))
-        return ([Symbol(name)], match.end()) if match and name else None
-
-    def _list_at(self, pos: int) -> Read | None:
-        """Numbers between commas: three or more are a list, unless they are groups of one number."""
-        match = _COMMAS.match(self._text, pos)
-        if match is None or (_GROUPED.fullmatch(match[0]) and match[0][0] != "0"):
-            return None
-        pieces: list[Piece] = []
-        for one in match[0].split(","):
-            pieces += [Pause(","), *numbers.value(Number(one))]
-        return pieces[1:], match.end()
-
-    def _ordinal_at(self, pos: int) -> Read | None:
-        pattern = self._language.ordinal_endings
-        match = _DIGITS.match(self._text, pos)
-        if pattern is None or match is None:
-            return None
-        ending = pattern.match(self._text, match.end())
-        if (
-            ending is None
-            or (ending[0] in ("e", "E") and _SIGNED.match(self._text, ending.end()))
-            or self._language.ordinal(int(match[0]), ending[0].lower()) is None
-        ):
-            return None
-        return [Ordinal(int(match[0]), ending[0].lower())], ending.end()
-
-    def _dashed_at(self, pos: int) -> Read | None:
-        """Three numbers or more between dashes: neither a range nor a sign."""
-        match = _DASHED.match(self._text, pos)
-        if match is None:
-            return None
-        pieces: list[Piece] = []
-        for group in match[0].split("-"):
-            pieces += [Symbol("dash")] if pieces else []
-            pieces += [Number(group)] if len(group) <= 3 and group[0] != "0" else numbers.by_digit(group)
-        return pieces, match.end()
 
     def _letter(self, pos: int) -> Read:
         text, language = self._text, self._language
@@ -324,7 +270,7 @@ class Reader:
             return self._written(pos, match)
         if char in _PAUSES:
             return self._pause(pos, char)
-        return self._picture(pos, char)
+        return pictures.picture_at(text, pos, self._language)
 
     def _between_numbers(self, pos: int, end: int) -> bool:
         text = self._text
@@ -504,77 +450,3 @@ class Reader:
         if char in '"(' and self._text[end : end + 1].isspace():
             end += 0
         return ([Pause(mark)] if mark else []), end
-
-    def _picture(self, pos: int, char: str) -> Read:
-        end = pos + 1
-        while self._text[end : end + 1] == char:
-            end += 1
-        char = ALIKE.get(char, char)
-        category = unicodedata.category(char)
-        if _GREEK.match(char):
-            return self._greek(pos)
-        if category[0] in "LM":
-            return [Word(char)], end
-        if category[0] == "N":
-            return [Word(char)] if category == "Nl" else [Picture(char)], end
-        if category[0] == "P" and category not in ("Po", "Pd"):
-            return [Pause(",")], end
-        if category[0] == "Z":
-            return [], end
-        return [Picture(char)], end
-
-    def _greek(self, pos: int) -> Read:
-        """Greek text as it is, one letter alone by its name."""
-        match = _GREEK_WORD.match(self._text, pos)
-        assert match is not None
-        if len(match[0]) > 1 or self._language.tag == "el":
-            return [Word(match[0])], match.end()
-        name = unicodedata.name(match[0], "").rpartition("LETTER ")[2].partition(" ")[0].lower()
-        return [Word(name.replace("lamda", "lambda"))], match.end()
-
-
-class Abbreviations:
-    """What is said for words that are written short, the site's before the language's."""
-
-    def __init__(self, language: Language, own: Mapping[str, str]) -> None:
-        self._own = {key.strip(): said for key, said in own.items() if key.strip()}
-        self._own_lowered = {key.lower(): said for key, said in self._own.items() if not key.isupper()}
-        self._language = language
-        self._pattern = _pattern(
-            frozenset([*self._own, *language.abbreviations, *language.abbreviations_before_numbers])
-        )
-
-    def at(self, text: str, pos: int) -> Read | None:
-        """What is said for the abbreviation that begins here."""
-        match = self._pattern.match(text, pos)
-        if match is None:
-            return None
-        written, lowered, language = match[0], match[0].lower(), self._language
-        own = self._own.get(written) or self._own_lowered.get(lowered)
-        if own is not None:
-            return Reader(normal(own)[0], language, without_own(language)).read(), match.end()
-        if lowered in language.abbreviations_before_numbers and _NUMBER_FOLLOWS.match(text, match.end()):
-            return [Word(language.abbreviations_before_numbers[lowered])], match.end()
-        said = language.abbreviations.get(written) or language.abbreviations.get(lowered)
-        if said is None or (
-            text[match.end() : match.end() + 1] == "-" and not re.match(r"-[\d.]", text[match.end() : match.end() + 2])
-        ):
-            return None
-        return [Spelled(said.replace(" ", "")) if _LETTERED.fullmatch(said) else Word(said)], match.end()
-
-
-@lru_cache(maxsize=200)
-def without_own(language: Language) -> Abbreviations:
-    """Those of a language alone."""
-    return Abbreviations(language, {})
-
-
-@lru_cache(maxsize=64)
-def _pattern(keys: frozenset[str]) -> re.Pattern[str]:
-    longest = sorted(keys, key=len, reverse=True)
-    return re.compile(
-        "(?:"
-        + "|".join(re.escape(key) for key in longest)
-        + r")(?!(?<=\w)\w|(?<=\w)['@]\w|(?<=[\w.])\.\w|(?<=\.)[^\W\d_]\.)",
-        re.IGNORECASE,
-    )
