@@ -250,8 +250,12 @@ def _sweep(connection: Connection, now: datetime) -> bool:
         last = select(column).where(column < until).order_by(column).offset(SWEEP_CHUNK - 1).limit(1)
         boundary = connection.scalar(last)
         if boundary is None:
-            connection.execute(delete(table).where(column < until))
+            gone = connection.execute(delete(table).where(column < until)).rowcount
         else:
-            connection.execute(delete(table).where(column <= boundary))
+            gone = connection.execute(delete(table).where(column <= boundary)).rowcount
             more = True
+        if (
+            gone and table is not tables.idempotency
+        ):  # somebody wrote to us, or a provider told something, and nobody will know
+            log.warning("swept_unmatched", table=table.name, count=gone)
     return more

@@ -60,6 +60,7 @@ _WAITING = re.compile(
 _FAILING_SUBJECT = re.compile(
     r"(?:undeliver(?:ed|able)|failure notice|mail delivery fail|delivery (?:has )?fail|delivery status notification \(failure|"
     r"returned mail|returning message|mail system error|message (?:could not|was not|undeliver)|non[ -]?deliver|"
+    r"message status - undeliver|"
     r"unzustellbar|nicht zustellbar|non remis|[ée]chec de (?:la )?(?:remise|distribution)|no se (?:puede|pudo) entregar|"
     r"no entregado|mancato recapito|impossibile recapitare|n[ãa]o (?:foi )?entregue|onbestelbaar|niet bezorgd)",
     re.I,
@@ -91,10 +92,11 @@ def read_plain(field: Callable[[str], str], text: str) -> PlainBounce:
         return PlainBounce(result=ReceiptIntermediate(), code=AUTO_REPLY, words=words)
     if failed_recipients or _CERTAIN.search(head):
         return failed
-    if _WAITING.search(f"{subject}\n{head}"):
+    fails_by_subject = _FAILING_SUBJECT.match(subject) is not None and not _WAITING.search(subject)
+    if not fails_by_subject and _WAITING.search(f"{subject}\n{head}"):
         return PlainBounce(result=ReceiptIntermediate(), code=DELAYED, recipient=recipient, words=words)
     from_daemon = _DAEMON.search(field("From")) is not None
-    if _FAILING_SUBJECT.match(subject) or (from_daemon and (status or _REPLY.search(head) or _FAILING.search(head))):
+    if fails_by_subject or (from_daemon and (status or _REPLY.search(head) or _FAILING.search(head))):
         return failed
     if head.lstrip().lower().startswith("hi. this is the"):  # QSBMF, the qmail-send bounce message format
         return failed

@@ -15,6 +15,7 @@ from email.header import decode_header
 from email.message import Message as Mail
 from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
+from html import unescape
 
 from channels.email.bounce import read_plain
 from channels.email.envelope import tag_of, xtext_decoded
@@ -55,6 +56,8 @@ _STATUS_FIELDS = (
     re.compile(r"^(?:Original|Final|X-Actual)-Recipient[ \t]*:", re.I | re.M),
     re.compile(r"^(?:Action|Status)[ \t]*:", re.I | re.M),
 )
+_READABLE = ("text/plain", "text/html")
+_TAG = re.compile(r"<[^<>]{0,2000}>")
 _RELAYED_WORD = re.compile(r"\brelayed\b", re.I)
 _COMPOSITE = re.compile(rb"(?:multipart|message)/", re.I)
 _STATUS = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
@@ -147,8 +150,8 @@ def parse_report(mail: Mail) -> DeliveryReport | None:
             message_id = message_id or _returned_message_id(part)
         elif kind == _STATUS_PART or (is_report and kind.startswith("text/") and _has_status_fields(part)):
             status = status or _text(part)
-        elif kind == "text/plain":
-            text = text or _text(part)
+        elif kind in _READABLE:
+            text = text or _readable(part)
     # some put a blank line too many, or none between the fields of the message and those of the recipient
     blocks = [message_from_string(block.strip("\n")) for block in re.split(r"\n[ \t]*\n", status) if block.strip()]
     if not blocks:
@@ -176,7 +179,7 @@ def _has_status_fields(part: Mail) -> bool:
 def _plain(mail: Mail, tags: list[str], source: str, destination: str) -> tuple[Report, ...]:
     """A mail without a sender that is no report: what its words say of a message of ours, if it names one."""
     inbound = _inbound(mail, source, destination)
-    text = next((_text(part) for part in _parts(mail) if part.get_content_type() == "text/plain"), "")
+    text = _words_of(mail)
     named = (_returned_message_id(part) for part in _parts(mail) if part.get_content_type() == _RETURNED_PART)
     quoted = re.search(r"^[ \t>]*Message-ID:[ \t]*<([^<>@\s]{1,200})@", text, re.I | re.M)
     ids = dict.fromkeys(filter(None, (*tags, *named, quoted[1] if quoted else "")))
@@ -281,7 +284,7 @@ def _returned_message_id(part: Mail) -> str:
 
 def _inbound(mail: Mail, source: str, destination: str) -> Inbound:
     named = _ADDRESS.search(_field(mail, "From"))  # not the library's parseaddr: that recurses
-    text = next((_text(part) for part in _parts(mail) if part.get_content_type() == "text/plain"), "")
+    text = _words_of(mail)
     subject = _words(_field(mail, "Subject"))
     match = _MESSAGE_ID.search(_field(mail, "Message-ID"))
     return Inbound(
@@ -318,6 +321,19 @@ def _octets(part: Mail) -> bytes:
     except Exception:  # damaged transfer encodings and charsets
         return b""
     return payload if isinstance(payload, bytes) else b""
+
+
+def _words_of(mail: Mail) -> str:
+    """What a person would read of the mail: its first plain text, else its first page."""
+    parts = [part for part in _parts(mail) if part.get_content_type() in _READABLE]
+    plain = [part for part in parts if part.get_content_type() == "text/plain"]
+    return next((_readable(part) for part in (*plain, *parts)), "")
+
+
+def _readable(part: Mail) -> str:
+    """The text of a part; that of a page is without its tags."""
+    text = _text(part)
+    return unescape(_TAG.sub("\n", text)) if part.get_content_type() == "text/html" else text
 
 
 def _text(part: Mail) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import smtplib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.peers.ports import free_port
+from tests.peers.postfix import BOUNCE_DOMAIN, BOUNCING, DELIVERED, Postfix, running_postfix
 from tests.peers.smtp_script import ScriptedSmtp, SmtpSession, scripted_smtp
 from tests.peers.waiting import eventually
 from tests.scenarios.installation import smtp
@@ -139,6 +140,21 @@ async def test_case_4_5_what_is_no_bounce_is_a_line_on_the_timeline(tmp_path: Pa
             line = await gateway.line(alert, "receipt", delivery=delivery["id"])
             assert line["detail"].startswith("auto_reply Out of office")
             await gateway.only(alert, "accepted")
+
+
+@pytest.fixture(scope="module")
+def postfix() -> Iterator[Postfix]:
+    with running_postfix() as peer:
+        yield peer
+
+
+async def test_a_bounce_of_postfix_comes_through_the_listener_of_the_server(postfix: Postfix, tmp_path: Path) -> None:
+    keys = {"bounce_listen": f"127.0.0.1:{postfix.bounce_port}", "bounce_address": f"tocsin@{BOUNCE_DOMAIN}"}
+    async with serving(tmp_path, smtp("mail", postfix.port, **keys)) as gateway:
+        bounced = await gateway.alert(f"email:{BOUNCING}")
+        arrived = await gateway.alert(f"email:{DELIVERED}")
+        assert (await gateway.only(bounced, "failed"))["code"] == "5.1.1"
+        await gateway.only(arrived, "delivered")
 
 
 @asynccontextmanager

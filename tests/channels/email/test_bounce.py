@@ -150,6 +150,18 @@ FAILURES = {
     "by status alone": mail("<duty@example.com>: 5.7.1 blocked", "Notice"),
     "by reply alone": mail("550 blocked by the filter", "Notice"),
 }
+PAGE = '<html><body><h1>Undeliverable</h1><p>Your message to <a href="mailto:x">duty@example.com</a> couldn&#39;t be delivered.</p>'
+FAILURES |= {
+    "expired after a delay": mail(
+        "The delivery was delayed too long and the message expired. 4.4.7",
+        "Undeliverable: Fire",
+        "postmaster@example.com",
+    ),
+    "groupwise": mail(
+        "The message could not be delivered.", "Message status - undeliverable", "Mailer-Daemon@example.com"
+    ),
+    "a page": mail(PAGE, "Mail could not be handed over").replace(b"text/plain", b"text/html"),
+}
 WAITING = {
     "exim": mail(EXIM_DELAY, "Warning: message 1abcde-0000Xy-01 delayed 24 hours", Auto_Submitted="auto-replied"),
     "sendmail": mail(SENDMAIL_WARNING, "Warning: could not send message for past 4 hours"),
@@ -178,6 +190,7 @@ NO_BOUNCES = {
         "Re: Delivery failed permanently",
         "duty@example.com",
     ),
+    "read receipt": mail("Your message was deleted unread.", "Not read: Fire", "duty@example.com"),
     "a ticket system": mail(
         "Your request was opened as #5512.", "[Ticket 5512] Fire", "desk@example.com", Precedence="bulk"
     ),
