@@ -32,6 +32,7 @@ from gateway.destinations import check as check_destination
 from gateway.ids import new_id
 from gateway.local_access import path_beside, running_server
 from gateway.settings import Provider, Settings
+from gateway.spelling import alike
 
 RECEIPT_WAIT_S = 30.0
 STOP_S = 20.0  # an unbind waits for outstanding answers, of which there are none
@@ -184,14 +185,20 @@ class _Trial:
         """Takes what is ours. A receipt may come before the answer that names its id: then it comes again."""
         others = False
         for report in reports:
-            own = isinstance(report, Receipt) and self._ids.intersection(report.provider_message_ids)
+            own = self._named(report) if isinstance(report, Receipt) else []
             if isinstance(report, Receipt) and own and len(self._receipts) < OWN_RECEIPTS_MAX:
-                self._receipts[min(own)] = report
+                self._receipts[own[0]] = report
             else:
                 others = True
         self._changed.set()
         if others:
             raise _NotOursError
+
+    def _named(self, receipt: Receipt) -> list[str]:
+        """Which ids of ours the receipt may mean, one that it spells the same first."""
+        names = receipt.provider_message_ids
+        own = [one for one in self._ids if any(alike(name, one, receipt.spelling) for name in names)]
+        return sorted(own, key=lambda one: (one not in names, one))
 
     def _document(self, outcome: Outcome) -> dict[str, Any]:
         receipts = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from gateway.local_access import LABEL, LocalAccess, read
 from tests.gateway.cli_desk import Terminal, terminal_in
 from tests.peers.ports import free_port
 from tests.peers.processes import ChildProcess, find_binary
+from tests.peers.smsc import NodeSmsc
 from tests.peers.waiting import eventually_sync
 
 PHONE = "sms:+33612345678"
@@ -158,6 +159,15 @@ def test_a_provider_is_tried_with_one_real_message(terminal: Terminal, smsc: int
     assert "receipt: delivered (delivrd)" in terminal.run("providers", "test", "carrier", "--to", "+33612345678").out
     long = terminal.json("providers", "test", "carrier", "--to", PHONE, "--text", "x" * 400)
     assert (len(long["provider_message_ids"]), len(long["receipts"])) == (3, 3)
+
+
+def test_a_trial_knows_its_receipt_in_whatever_form_the_provider_spells_the_id(
+    terminal: Terminal, start_smsc: Callable[..., NodeSmsc]
+) -> None:
+    for answer, receipt in (("dec0", "dec"), ("HEX0", "dec"), ("hex", "HEX")):
+        terminal.write_settings(smsc=start_smsc(answer_form=answer, receipt_form=receipt).port)
+        document = terminal.json("providers", "test", "carrier", "--to", PHONE)
+        assert [one["result"] for one in document["receipts"]] == ["delivered"]
 
 
 def test_a_provider_is_tried_over_the_running_server(terminal: Terminal, server: ChildProcess) -> None:
