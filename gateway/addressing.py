@@ -34,8 +34,11 @@ class Addresses:
     ) -> None:
         self._providers: dict[str, list[str]] = {}
         self._policies: dict[str, DestinationPolicy | None] = {}
+        self._alike: dict[str, object] = {}
+        """To providers that have the same here, a number is the same."""
         for provider, channel in channels.items():
             self._providers.setdefault(channel.name, []).append(provider)
+            self._alike[provider] = (type(channel).__name__, channel.capabilities.region)
             self._policies[provider] = _policy_of(channel, destinations.get(channel.name))
         self._channels = channels
         self._every_route = routes
@@ -57,10 +60,15 @@ class Addresses:
         if providers is None:
             known = ", ".join(sorted(self._providers)) or "none is configured"
             raise AddressRefused("unknown_channel", f"expected one of the configured channels ({known}), not {name!r}")
+        if len(providers) == 1 or written.startswith("+"):  # the same everywhere
+            return self._routed(name, self._allowed(providers[0], self._read(providers[0], written)))
         readings = self._readings(providers, written)
+        value, readers = next(iter(readings.items()))
+        if len(readers) == len(providers) and value.startswith("+"):
+            return self._routed(name, self._allowed(providers[0], value))
         carriers = {value: self._carriers(name, value) for value in readings}
         taken = [value for value, readers in readings.items() if carriers[value][:1] and carriers[value][0] in readers]
-        taken = taken or [value for value, readers in readings.items() if readers.intersection(carriers[value])]
+        taken = taken or [value for value, readers in readings.items() if not set(readers).isdisjoint(carriers[value])]
         if len(taken) > 1:
             told = " and ".join(f"{value} for provider {carriers[value][0]}" for value in taken)
             raise AddressRefused("ambiguous_address", f"expected a number with + and its country code: this is {told}")
@@ -68,22 +76,21 @@ class Addresses:
             raise self._refused(name, readings)
         return f"{name}:{taken[0]}"
 
-    def _readings(self, providers: list[str], written: str) -> dict[str, frozenset[str]]:
+    def _readings(self, providers: list[str], written: str) -> dict[str, list[str]]:
         """What the address is to the providers, each with those that read it so. Raises AddressRefused where none of them can."""
-        if len(providers) == 1 or written.startswith("+"):  # the same everywhere
-            try:
-                return {self._channels[providers[0]].parse_address(written): frozenset(providers)}
-            except InvalidAddressError as error:
-                raise AddressRefused("invalid_address", str(error)) from error
-        readings: dict[str, frozenset[str]] = {}
+        readings: dict[str, list[str]] = {}
         refusal: InvalidAddressError | None = None
+        numbers: dict[object, str] = {}
         for provider in providers:
+            alike = self._alike[provider]
             try:
-                value = self._channels[provider].parse_address(written)
+                value = numbers.get(alike) or self._channels[provider].parse_address(written)
             except InvalidAddressError as error:
                 refusal = refusal or error
-            else:
-                readings[value] = readings.get(value, frozenset()) | {provider}
+                continue
+            if value.startswith("+"):
+                numbers[alike] = value
+            readings.setdefault(value, []).append(provider)
         if not readings:
             raise AddressRefused("invalid_address", str(refusal))
         return readings
@@ -95,7 +102,7 @@ class Addresses:
             return route if self._refusal(self._providers[name][0], value) is None else ()
         return tuple(provider for provider in route if self._carries(provider, value))
 
-    def _refused(self, name: str, readings: Mapping[str, frozenset[str]]) -> AddressRefused:
+    def _refused(self, name: str, readings: Mapping[str, list[str]]) -> AddressRefused:
         for value, readers in readings.items():
             for provider in self._providers[name]:
                 refusal = self._refusal(provider, value) if provider in readers else None
@@ -120,14 +127,24 @@ class Addresses:
 
     def of_provider(self, provider: str, written: str) -> str:
         """The canonical address, without its channel, for this provider, whatever routes there are. Raises AddressRefused."""
+        return self._allowed(provider, self._read(provider, written))
+
+    def _read(self, provider: str, written: str) -> str:
         try:
-            value = self._channels[provider].parse_address(written)
+            return self._channels[provider].parse_address(written)
         except InvalidAddressError as error:
             raise AddressRefused("invalid_address", str(error)) from error
+
+    def _allowed(self, provider: str, value: str) -> str:
         refusal = self._refusal(provider, value)
         if refusal is not None:
             raise AddressRefused(refusal.code, refusal.detail)
         return value
+
+    def _routed(self, name: str, value: str) -> str:
+        if not self._every_route.providers_for(name, value):
+            raise AddressRefused("no_route", f"no route of channel {name} takes {value}")
+        return f"{name}:{value}"
 
 
 def _policy_of(channel: Channel, policy: DestinationPolicy | None) -> DestinationPolicy | None:
