@@ -22,9 +22,10 @@ from gateway.alertmanager import (
 )
 from gateway.broker import Broker
 from gateway.intake import Shortfall
+from gateway.last_resort import SOURCE as LAST_RESORT
 from gateway.progress import change_alert
 from gateway.rendering import render_alertmanager, shortened
-from gateway.rules import NotTaken, request_of
+from gateway.rules import NotTaken, reachable, request_of
 from gateway.settings import RuleSettings
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
@@ -121,6 +122,30 @@ class ChangeTroubles:
         return changed
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolveMembers:
+    """Command: ends those of the alerts that are open and that are this sender's. Gives their ids."""
+
+    alert_ids: Sequence[str]
+    whose: Callable[[Alert], bool]
+
+    @property
+    def weight(self) -> int:
+        return 2 * len(self.alert_ids)
+
+    def prefetch(self, wants: Wants) -> None:
+        wants.alerts.update(self.alert_ids)
+
+    def apply(self, unit: Unit) -> list[str]:
+        resolved = []
+        for alert_id in self.alert_ids:
+            alert = unit.alert(alert_id)
+            if alert is not None and alert.status in (Status.ACTIVE, Status.ACKNOWLEDGED) and self.whose(alert):
+                change_alert(unit, alert, _resolve(unit, alert))
+                resolved.append(alert_id)
+        return resolved
+
+
 def _resolve(unit: Unit, alert: Alert) -> Alert:
     unit.event(alert.id, "by", SOURCE)
     return lifecycle.resolve(unit, alert)
@@ -150,10 +175,18 @@ class AlertmanagerIntake:
             detail = "" if resolved else "nothing to resolve: no open alert of this group"
             return Verdict(firing=False, alerts=_all(resolved, "resolved"), detail=detail)
         if rule is None:
-            return await self._join_without_rule(notification, account_id, origin)
+            try:
+                return await self._join_without_rule(notification, account_id, origin)
+            except NotTaken as refusal:
+                if not notification.unread:  # what rules leave out is meant to be left out
+                    raise
+                return await self._tell_last_resort(notification, account_id, origin, refusal)
         if account_id is None:
             await self._check_account(rule)
-        request, skipped = request_of(rule, self._broker.planner)
+        try:
+            request, skipped = request_of(rule, self._broker.planner)
+        except NotTaken as refusal:
+            return await self._tell_last_resort(notification, rule.account, origin, refusal)
         taken = await self._accept_all(request, rule, origin, _troubles(notification, rule))
         return Verdict(
             firing=True,
@@ -162,6 +195,33 @@ class AlertmanagerIntake:
             skipped=tuple(skipped),
             detail="" if not notification.truncated_alerts or rule.per == "group" else _truncated(notification),
         )
+
+    async def _tell_last_resort(
+        self, notification: Notification, account_id: str | None, origin: Origin, refusal: NotTaken
+    ) -> Verdict:
+        """Nobody else would hear of it: Alertmanager reads no answers. Raises the refusal where there is no last resort."""
+        accounts = tuple(self._accounts(account_id))
+        recipients = reachable(self._broker.planner, self._broker.settings.last_resort.recipients)
+        if not accounts or not recipients:
+            log.error("notification_told_to_nobody", group=notification.key, error=str(refusal))
+            raise refusal
+        subject, text = _said(group_values(notification), "")
+        request = AlertRequest(
+            subject=subject,
+            text=shortened(f"{text}\n{refusal}", TEXT_CHARS_MAX),
+            priority="high",
+            recipients=recipients,
+        )
+        submission = self._submissions.prepare(
+            request,
+            account_id=accounts[0],
+            key_id=origin.key_id,
+            source=LAST_RESORT,
+            trouble=Trouble(sender=origin.sender, key=f"{LAST_RESORT}:{notification.key}"),
+        )
+        taken = await self._submissions.accept(submission, shortfall=Shortfall.TAKE)
+        told = Concerned(id=taken.alert_id, outcome="joined" if taken.joined else "accepted", join=taken.join)
+        return Verdict(firing=True, alerts=(told,), detail=f"the last resort is told: {refusal}")
 
     # --- ends --------------------------------------------------------------------------------------------------------
 
@@ -175,7 +235,31 @@ class AlertmanagerIntake:
             keys.append(notification.key)
         if any(rule.per == "member" for rule in self._rules):
             keys += [member.key for member in notification.resolved]
-        return await self._change(keys, account_id, origin.made, _resolve)
+        resolved = await self._change(keys, account_id, origin.made, _resolve)
+        return resolved + await self._end_members(notification, account_id, origin)
+
+    async def _end_members(self, notification: Notification, account_id: str | None, origin: Origin) -> list[str]:
+        """With its group every member is over, whether this notification names it, an earlier one did, or `max_alerts` cut it off."""
+        if notification.status != "resolved":
+            return []
+        a = tables.alerts.c
+        open_members = (
+            select(a.id)
+            .where(
+                a.within == notification.key,
+                a.within != "",  # as the index has it
+                a.account_id.in_(tuple(self._accounts(account_id))),
+                a.source == SOURCE,
+                a.status.in_((Status.ACTIVE.value, Status.ACKNOWLEDGED.value)),
+            )
+            .order_by(a.id)
+        )
+        ids = list(await self._broker.store.read(lambda connection: connection.scalars(open_members).all()))
+        resolved: list[str] = []
+        for start in range(0, len(ids), KEYS_AT_ONCE):
+            command = ResolveMembers(alert_ids=ids[start : start + KEYS_AT_ONCE], whose=origin.made)
+            resolved += await self._broker.journal.do(command)
+        return resolved
 
     async def _change(
         self,

@@ -81,7 +81,7 @@ class NotificationReader:
         cut = known.get("truncatedAlerts")
         return {
             "version": "4",
-            "status": "resolved" if known.get("status") == "resolved" and self.complete else "firing",
+            "status": "resolved" if known.get("status") == "resolved" else "firing",
             "receiver": receiver,
             "groupKey": key or f"unread:{receiver}:{json.dumps(labels or common, sort_keys=True)}",
             "groupLabels": labels,

@@ -53,6 +53,11 @@ def request_of(rule: RuleSettings, planner: Planner) -> tuple[AlertRequest, list
     return request, skipped
 
 
+def reachable(planner: Planner, recipients: Sequence[RecipientSettings]) -> tuple[RecipientIn, ...]:
+    """The recipients of the settings without addresses that cannot be used."""
+    return _reachable(planner, recipients, "recipients", [])
+
+
 def unreachable(rules: Sequence[RuleSettings], planner: Planner) -> list[str]:
     """What in the rules leads to nobody, one line each, for the start."""
     found = []

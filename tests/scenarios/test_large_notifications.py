@@ -91,3 +91,38 @@ async def test_case_1_13_members_that_have_no_alert_of_their_own_are_told_by_the
     status, answer = await post(server, json.dumps(body).encode())
     assert (status, answer["alerts_total"]) == (202, 3)
     assert sum("502 firing" in told for told in await texts(smsc, 3)) == 1
+
+
+async def test_case_1_14_a_group_that_is_resolved_ends_all_of_its_members(
+    smsc: NodeSmsc, start_server: StartServer
+) -> None:
+    server = await start_server(ON_CALL.replace("[rules.match]", 'per = "member"\n[rules.match]'))
+    earlier = [member(n) for n in range(40)]
+    assert (await post(server, group(earlier)))[1]["alerts_total"] == 40
+    later = [member(n) for n in range(30, 60)]
+    assert (await post(server, group(later)))[1]["alerts_total"] == 30
+    assert (await post(server, group([member(100)], key="{}:{alertname=Other}")))[1]["alerts_total"] == 1
+    over = json.loads(group([member(n, "resolved") for n in range(50, 55)], "resolved")) | {"truncatedAlerts": 25}
+    status, answer = await post(server, json.dumps(over).encode())
+    assert (status, answer["alerts_total"]) == (200, 60)
+    await server.alerts_become(*["resolved"] * 60, "active")  # the other group still fires
+
+
+async def test_case_1_13_what_no_rule_and_nobody_takes_is_told_to_the_last_resort(
+    smsc: NodeSmsc, start_server: StartServer
+) -> None:
+    last = '[last_resort]\nrecipients = ["sms:+33612345699"]\n'
+    nowhere = ON_CALL.replace("sms:+33612345678", "sms:112").replace("database", "web")
+    server = await start_server(last + nowhere)
+    huge = group([member(1), member(2, description="x" * (LIMIT + 1024 * 1024)), member(3)])
+    assert (await post(server, huge))[0] == 202
+    assert (await post(server, huge))[1]["alerts"][0]["outcome"] == "joined"
+    (told,) = await texts(smsc, 1)
+    assert "too large" in told
+    body = json.loads(group([member(1)])) | {"groupLabels": {"team": "web"}, "commonLabels": {}}
+    status, answer = await post(server, json.dumps(body).encode())
+    assert status == 202
+    assert "the last resort is told" in answer["detail"]
+    assert any("reaches nobody" in text for text in await texts(smsc, 2))
+    small = json.loads(group([member(1)]))
+    assert (await post(server, json.dumps(small).encode()))[0] == 422  # no rule is for it, and that is meant
