@@ -124,8 +124,7 @@ def dialled_numbers(request: Request, *, own: str) -> tuple[str, ...]:
     (P-Called-Party-ID, RFC 3455, 4.2); To. A registered trunk fills the Request-URI with our own Contact (RFC 3261, 16.5), whose
     user is `own`: that says which account rings and not which of its numbers was dialled, so it goes last. All of it chooses
     the line and opens nothing."""
-    called_party = parse_name_addr(request.headers.get("P-Called-Party-ID") or "")
-    uris = [request.uri, "" if called_party is None else called_party.uri, request.to.uri]
+    uris = [request.uri, _first_of(request, "P-Called-Party-ID"), request.to.uri]
     if user_of(request.uri) == own.partition(";")[0]:
         uris = uris[1:] + uris[:1]
     return tuple(dict.fromkeys(filter(None, map(user_of, uris))))
@@ -133,5 +132,11 @@ def dialled_numbers(request: Request, *, own: str) -> tuple[str, ...]:
 
 def source_of(request: Request) -> str:
     """Where a call says it comes from: P-Asserted-Identity, else From. Anybody can write anything there."""
-    asserted = parse_name_addr(request.headers.get("P-Asserted-Identity") or "")
-    return user_of(request.from_.uri if asserted is None else asserted.uri)[:SOURCE_CHARS_MAX] or "unknown"
+    said = user_of(_first_of(request, "P-Asserted-Identity") or request.from_.uri)
+    return "".join(character for character in said[:SOURCE_CHARS_MAX] if character.isprintable()) or "unknown"
+
+
+def _first_of(request: Request, header: str) -> str:
+    """The first URI in this header that can be read; "" where there is none. What cannot is passed over: nothing hangs on it."""
+    found = (parse_name_addr(value) for value in request.headers.elements(header))
+    return next((address.uri for address in found if address is not None), "")

@@ -24,7 +24,7 @@ from ivr.sip.negotiation import Negotiation
 from ivr.sip.outgoing import Invitation, OutgoingCall
 from ivr.sip.session_timer import MIN_SE_S, too_short
 from ivr.sip.tags import Tags
-from ivr.sip.uri import SipUri, parse_uri
+from ivr.sip.uri import SipUri, is_known_scheme, parse_uri
 
 INCOMING_MAX = 1_000
 """Calls to us at once, whatever the trunk lets through: as many as one process can carry with audio."""
@@ -452,7 +452,7 @@ class UserAgent:
             self.reply(key, self._answer(request, status, [("Allow", ALLOW)]), now)
 
     def _offer(self, key: str, request: Request, source: Hop, now: float) -> None:
-        if parse_uri(request.uri) is None:
+        if not is_known_scheme(request.uri):
             self.reply(key, self._answer(request, 416), now)
             return
         if self._incoming >= self._incoming_max:

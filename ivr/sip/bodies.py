@@ -15,6 +15,8 @@ PARTS_MAX = 16
 """Parts of one multipart that are looked at; gateways send two or three: a description, ISUP or GTD or QSIG, a location."""
 DEPTH_MAX = 2
 """A multipart within a multipart: alternatives beside ISUP. Deeper ones are not looked into."""
+_BEGINS_SDP = re.compile(rb"\s*v=0[ \t]*[\r\n]+o=")
+"""RFC 8866, 5."""
 BOUNDARY_CHARS_MAX = 70
 """RFC 2046, 5.1.1."""
 
@@ -28,8 +30,10 @@ class _Part:
 
     @property
     def is_sdp(self) -> bool:
-        """Whether it is a session description. A body that names no type is taken for one: nothing else is expected."""
-        return bool(self.body) and self.headers.content_type in ("", SDP_TYPE)
+        """Whether it is a session description. A body that names no type is taken for one: nothing else is expected. So is one that
+        begins like one, whatever type it names."""
+        typed = self.headers.content_type in ("", SDP_TYPE)
+        return bool(self.body) and (typed or _BEGINS_SDP.match(self.body) is not None)
 
     def handling(self) -> str:
         """`optional`, `required`, or "" where it says neither (RFC 3261, 20.11)."""

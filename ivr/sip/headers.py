@@ -201,12 +201,12 @@ class NameAddr:
 def parse_party(text: str) -> NameAddr:
     """A From or To, of which only the tag is needed (RFC 3261, 12 and 8.2.6.2): where no address can be read it is nobody's."""
     address = parse_name_addr(text)
-    tag = _TAG.search(text.rpartition(">")[2])
+    tag = _TAG.search(text.rpartition(">")[2]) or _TAG.search(text.rstrip(">").rpartition(">")[2])
     if address is None:
         return NameAddr("", ANONYMOUS, {} if tag is None else {"tag": tag[1]})
     written = address.tag
-    if written is not None and tag is not None and written.split()[:1] == [tag[1]] and written != tag[1]:
-        return NameAddr(address.display, address.uri, {**address.params, "tag": tag[1]})  # with a folded line behind it
+    if written is not None and tag is not None and written.startswith(tag[1]) and written != tag[1]:
+        return NameAddr(address.display, address.uri, {**address.params, "tag": tag[1]})  # with something behind it
     return address
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from ivr.sip import sdp
 from ivr.sip.abilities import ALLOW, SUPPORTED
 from ivr.sip.bodies import sdp_of
 from ivr.sip.dialog import answered, contact_uris, tagged
@@ -224,7 +225,10 @@ class OutgoingCall:
             return
         early = self._early.get(response.to.tag or "")
         negotiation = self.negotiation if early is None else early.negotiation
-        if not negotiation.accept(sdp_of(response) or (b"" if early is None else early.preview)):
+        body = sdp_of(response) or b""
+        if early is not None and sdp.parse(body) is None:
+            body = early.preview
+        if not negotiation.accept(body):
             self._abandoned[attempt.key] = attempt
             self._decline(attempt, response, source, now, 'Q.850;cause=88;text="Incompatible destination"')
             self._end(now, Refusal(lost=Lost.MEDIA_REFUSED, phrase="the answer agreed to no audio"))

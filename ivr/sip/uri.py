@@ -11,6 +11,7 @@ URI_CHARS_MAX = 2_048
 """Longer than any URI that a phone can make; it keeps the work small."""
 
 _SCHEME = re.compile(r"(sips?):", re.IGNORECASE | re.ASCII)
+_USER = re.compile(r"sips?:([^:?]+)", re.IGNORECASE | re.ASCII)
 _HOST = re.compile(r"\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253}")
 _USER_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,;?/#")
 _TEL = re.compile(r"\+?[0-9A-Fa-f*#().\-]{1,40}")
@@ -64,16 +65,28 @@ def parse_uri(text: str) -> SipUri | TelUri | None:
     return None
 
 
+def is_known_scheme(text: str) -> bool:
+    """Whether it is a SIP, SIPS or tel URI, broken or not."""
+    return text.partition(":")[0].lower() in ("sip", "sips", "tel") and ":" in text
+
+
 def user_of(text: str) -> str:
     """Whom a URI names: the user part of a SIP URI, the number of a tel URI, without parameters within it (RFC 3261, 19.1.6) and,
     of a number, without visual separators (RFC 3966, 3 and 5.1.1). "" where it names nobody."""
     uri = parse_uri(text)
-    if uri is None:
-        return ""
     if isinstance(uri, TelUri):
         return uri.number.translate(_SEPARATORS)
-    user = uri.user.partition(";")[0]
-    return user.translate(_SEPARATORS) if user.startswith("+") else user
+    if uri is None:  # the host may be none; the user can be read all the same
+        scheme, at, _ = text[:URI_CHARS_MAX].partition("@")
+        found = _USER.match(scheme) if at else None
+        name = "" if found is None else unquote(found[1], errors="replace")
+    else:
+        name = uri.user
+    user = name.partition(";")[0]
+    number = "".join(user.split())
+    if number.startswith("+"):
+        return number.translate(_SEPARATORS)
+    return number if number.isascii() and number.isdigit() else user
 
 
 def _sip(scheme: str, rest: str) -> SipUri | None:

@@ -80,7 +80,8 @@ class Gateway(asyncio.DatagramProtocol):
         if not isinstance(request, Request) or request.method == "ACK":
             return
         if request.method != "INVITE":
-            self.transport.sendto(encode(response_to(request, 200, to_tag="far")), source)
+            status = 481 if request.method == "OPTIONS" else 200  # nobody is there
+            self.transport.sendto(encode(response_to(request, status, to_tag="far")), source)
         elif request.call_id not in self._calls:
             self._calls.add(request.call_id)
             offer = sdp.parse(request.body)

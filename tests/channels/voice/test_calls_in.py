@@ -75,6 +75,9 @@ def test_who_forwarded_a_call_chooses_no_line() -> None:
             ("anna-1", "4711-1"),
         ),  # only what begins with a plus is a number for certain
         ("http://h", "<urn:service:sos>", ()),
+        ("sip:+33%20140%20000018@h", '"Fire "1"" <sip:01 40 00 00 18@h>', ("+33140000018", "0140000018")),
+        ("sip:4711@no+host", "<sip:4712@>;tag", ("4711", "4712")),
+        ("sip:4711:secret@h:99999", "Unknown", ("4711", "anonymous")),
     ],
 )
 def test_numbers_of_a_request(uri: str, to: str, numbers: tuple[str, ...]) -> None:
@@ -89,6 +92,10 @@ def test_numbers_of_a_request(uri: str, to: str, numbers: tuple[str, ...]) -> No
         ({"P_Asserted_Identity": "<sip:+33612345678@h;user=phone>"}, "+33612345678"),
         ({"P_Asserted_Identity": "<sip:h>"}, "unknown"),
         ({"P_Asserted_Identity": f"<sip:{'1' * 200}@h>"}, "1" * SOURCE_CHARS_MAX),
+        ({"P_Asserted_Identity": "<sip:+331@h>, <tel:+331>"}, "+331"),
+        ({"P_Asserted_Identity": 'nobody, "Anna "A"" <sip:+33 612@h>'}, "+33612"),
+        ({"P_Asserted_Identity": "<"}, "nurse"),
+        ({"P_Asserted_Identity": "<sip:4%00\udce9\u202e711@h>"}, "4711"),
     ],
 )
 def test_where_a_call_says_it_comes_from(headers: dict[str, str], source: str) -> None:

@@ -378,6 +378,35 @@ def test_case_3_1_a_broken_line_in_an_answer_does_not_make_the_phone_ring_anew()
     assert len(stage.agent.notices()) == 2
 
 
+@pytest.mark.parametrize(
+    "uri", [b"sip:01 40@192.0.2.1", b"<sip:0140@192.0.2.1>", b"sip:0140@no+host", b"sip:0140@h:x", b"tel:x"]
+)
+def test_a_request_uri_that_is_odd_is_a_call_all_the_same(uri: bytes) -> None:
+    stage = Stage()
+    assert said(stage, far_invite(), _replaced(b"sip:tocsin@192.0.2.1", uri)) == []
+    assert stage.told(Offered)[0].call.answer(negotiation(), stage.now)
+
+
+@pytest.mark.parametrize("content_type", [b"Content-Type: text/sdp", b"Content-Type: ;;", b"Content-Type: x", b"X: y"])
+def test_a_body_that_begins_like_a_description_is_one(content_type: bytes) -> None:
+    stage = Stage()
+    _, invite = stage.call()
+    answer = far_answer(invite, 200, headers=OFFERING, body=sdp_body())
+    assert requests(said(stage, answer, _replaced(b"Content-Type: application/sdp", content_type))) == ["ACK"]
+    assert stage.told(Answered)
+
+
+def test_where_the_answer_s_description_cannot_be_read_that_of_the_early_one_counts() -> None:
+    stage = Stage()
+    leg, invite = stage.call()
+    stage.hear(far_answer(invite, 183, headers=OFFERING, body=sdp_body()))
+    assert requests(stage.hear(far_answer(invite, 200, headers=OFFERING, body=b"v=0\r\nnothing more"))) == ["ACK"]
+    assert leg.negotiation.agreed is None  # it is the dialog's own
+    [answered] = stage.told(Answered)
+    assert answered.call.session is not None
+    assert answered.call.session.negotiation.agreed is not None
+
+
 def test_a_record_route_that_cannot_be_read_leads_back_to_where_the_answer_came_from() -> None:
     stage = Stage()
     leg, invite = stage.call()
