@@ -393,3 +393,59 @@ async def test_the_last_resort_is_told_when_everybody_declined(desk: Desk) -> No
     assert (told.person, told.address) == ("chief", THREE)
     assert await decide(desk, told.id, Decision.DECLINED) == RECORDED  # and tells nobody again
     assert await desk.count("alerts", source=SOURCE) == 1
+
+
+# --- the alert has risen ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decision", [Decision.ACKNOWLEDGED, Decision.TAKEN])
+async def test_a_key_in_a_call_that_tells_the_milder_text_does_not_count(desk: Desk, decision: Decision) -> None:
+    alert_id = await desk.accept(ONE, people=["ada"], reference="boiler")
+    (mild,) = await desk.deliveries(alert_id)
+    await desk.claimed(mild.id)  # ada is on the phone
+    desk.clock.move(5)
+    assert await desk.accept(ONE, people=["ada"], reference="boiler", priority=Priority.EMERGENCY) == alert_id
+    await desk.tick()
+    assert await decide(desk, mild.id, decision) == RECORDED
+    assert (await desk.alert_row(alert_id)).status is Status.ACTIVE
+    assert await desk.count("events", alert_id=alert_id, kind="key_before_the_rise") == 1
+    (grave,) = [delivery for delivery in await desk.deliveries(alert_id) if delivery.id != mild.id]
+    assert await decide(desk, grave.id, decision) == RECORDED
+    assert (await desk.alert_row(alert_id)).ended_at == desk.clock.now()
+
+
+async def test_a_key_that_was_kept_from_before_the_rise_does_not_count(desk: Desk) -> None:
+    alert_id = await desk.accept(ONE, people=["ada"], reference="boiler", priority=Priority.HIGH)
+    (mild,) = await desk.deliveries(alert_id)
+    await settled(desk, mild.id, answered())
+    pressed_at = desk.clock.now()
+    desk.clock.move(5)
+    await desk.accept(ONE, people=["ada"], reference="boiler", priority=Priority.EMERGENCY)
+    kept = Decide(delivery_id=mild.id, decision=Decision.TAKEN, via="voice", pressed_at=pressed_at)
+    assert await desk.do(kept) == RECORDED
+    assert (await desk.alert_row(alert_id)).status is Status.ACTIVE
+    # who calls in later hears what it says now
+    later = Decide(delivery_id=mild.id, decision=Decision.TAKEN, via="voice", pressed_at=desk.clock.now())
+    assert await desk.do(later) == RECORDED
+    assert (await desk.alert_row(alert_id)).status is Status.ACKNOWLEDGED
+
+
+async def test_who_declined_the_milder_alert_has_not_declined_the_graver_one(desk: Desk) -> None:
+    alert_id = await desk.accept(ONE, TWO, people=["ada", "bob"], reference="boiler", priority=Priority.HIGH)
+    first, second = await desk.deliveries(alert_id)
+    await settled(desk, first.id, answered())
+    await settled(desk, second.id, answered())
+    await decide(desk, first.id, Decision.DECLINED)
+    desk.clock.move(5)
+    people: dict[str, Any] = {"people": ["ada", "bob"], "reference": "boiler", "priority": Priority.EMERGENCY}
+    await desk.accept(ONE, TWO, **people)
+    await desk.tick()
+    anew = [delivery for delivery in await desk.deliveries(alert_id) if delivery.id not in (first.id, second.id)]
+    assert len(anew) == 2
+    for delivery in anew:
+        await settled(desk, delivery.id, answered())
+    by_person = {delivery.person: delivery.id for delivery in anew}
+    await decide(desk, by_person["bob"], Decision.DECLINED)
+    assert declined_by_all(desk) == []
+    await decide(desk, by_person["ada"], Decision.DECLINED)
+    assert declined_by_all(desk) == [alert_id]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.alert import Alert, Priority, Rule, Status
+from gateway.cli.send import _told as send_told
 from gateway.escalation import Occurrence, Recipient, deciding, plan_to_json, recipients_to_json
 from gateway.frozen import replace
 from gateway.joining import TABLE, TRIED_AGAIN, Fate, How, Join, Request, Tried, best, escalation_of, join
@@ -301,3 +302,21 @@ def test_a_broadcast_that_is_joined_names_its_people_once() -> None:
         many
     )  # those that had not been written are told now
     assert len(raised.alert.steps) < 20_000
+
+
+def test_the_command_line_says_what_became_of_it() -> None:
+    join = {
+        "how": "raised",
+        "fields": {"text": "told", "subject": "told", "priority": "taken"},
+        "told": [ONE],
+        "told_total": 2,
+    }
+    told = send_told({"id": "alt_1", "status": "active", "deliveries": [], "join": join})
+    assert told == [
+        "alt_1  active",
+        "joined this open alert: raised",
+        f"is told: {ONE}",
+        "and 1 more",
+        "told: text, subject",
+        "taken: priority",
+    ]
