@@ -208,8 +208,7 @@ class Call:
         known = self._looked_up[1] if agreed.host == self._looked_up[0] else ""
         agreed = replace(agreed, address=known or agreed.address or session.peer)
         self._stream.configure(agreed, self._clock(), self._secured(agreed), peers=session.peers)
-        self._look_for_keys(self._inband)
-        self._stream.listening = self._inband or self._listening
+        self._hear_as_needed()
 
     async def _look_up(self, host: str) -> None:
         """A name in place of their address (RFC 8866, 5.7). Until it is known, audio goes where it may belong."""
@@ -221,8 +220,12 @@ class Call:
 
     @property
     def _inband(self) -> bool:
-        """Keys are looked for in the sound where nothing else was agreed for them."""
-        return not self._stream.takes_events
+        """Keys are looked for in the sound until one has come another way: some gateways agree on events and send tones."""
+        return self._paths.sound_counts
+
+    def _hear_as_needed(self) -> None:
+        self._look_for_keys(self._inband)
+        self._stream.listening = self._inband or self._listening
 
     @property
     def _listening(self) -> bool:
@@ -248,7 +251,11 @@ class Call:
     def key(self, key: str, path: Path) -> None:
         """A key came, on one of the paths."""
         now = self._clock()
-        if self._over or self._dialling or not self._paths.counts(path, key, now):
+        if self._over or self._dialling:
+            return
+        counts = self._paths.counts(path, key, now)
+        self._hear_as_needed()
+        if not counts:
             return
         if not self._started:  # somebody who presses keys is no machine that is still greeting
             self._begin(now)

@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 
 from ivr.audio import g711
-from ivr.audio.dtmf import KeyBank
+from ivr.audio.dtmf import LEVEL_MIN, KeyBank
 from ivr.audio.numeric import np
 from ivr.audio.sound import FRAME_SAMPLES
 from ivr.rtp.stream import MediaStream
@@ -19,10 +19,19 @@ T = TypeVar("T")
 Frames = Sequence[tuple[str, bytes]]
 
 
+QUIET = {
+    codec: bytes(octet for octet in range(256) if abs(int(g711.decoded(bytes([octet]), codec)[0])) < LEVEL_MIN)
+    for codec in ("PCMA", "PCMU")
+}
+"""Octets of samples that are softer than the softest key: in a frame of such alone there is none."""
+RESTS = 2
+"""Quiet frames that are looked at after sound, so that the detector knows of the pause; more of them tell it nothing."""
+
+
 class _Ear:
     """One stream that is heard. `slot` is its detector's, where keys are looked for."""
 
-    __slots__ = ("_failed", "_heard", "_pressed", "slot")
+    __slots__ = ("_failed", "_heard", "_pressed", "quiet", "slot")
 
     def __init__(
         self, heard: Callable[[Frames], None], pressed: Callable[[str], None], failed: Callable[[], None]
@@ -31,6 +40,16 @@ class _Ear:
         self._pressed = pressed
         self._failed = failed
         self.slot: int | None = None
+        self.quiet = 0
+
+    def worth_looking(self, frames: Frames) -> Frames:
+        """Those of the frames that may hold a key, or the pause behind one. This is asked for each call 50 times a second."""
+        for codec, payload in frames:
+            if payload.translate(None, QUIET[codec]):
+                self.quiet = 0
+                return frames
+        self.quiet += len(frames)
+        return frames if self.quiet <= RESTS + len(frames) - 1 else ()
 
     def hear(self, frames: Frames) -> None:
         """Sound came."""
@@ -90,8 +109,8 @@ class Ears:
             ear = self._ears.get(stream)
             if ear is not None:
                 ear.hear(frames)
-                if ear.slot is not None:
-                    looked.append((ear, frames))
+                if ear.slot is not None and (worth := ear.worth_looking(frames)):
+                    looked.append((ear, worth))
         most = max((len(frames) for _, frames in looked), default=0)
         for n in range(most):
             self._look([(ear, frames[n]) for ear, frames in looked if n < len(frames)])

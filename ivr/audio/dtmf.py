@@ -78,16 +78,23 @@ class KeyBank:
         return self._window(index, crossing) + self._window(index, now)
 
     def _window(self, index: np.ndarray, window: np.ndarray) -> list[tuple[int, str]]:
+        energy = np.einsum("ij,ij->i", window, window)
+        loud = energy > FRAME_SAMPLES * LEVEL_MIN**2
+        if not loud.any():  # most of the time nobody speaks: the sum is a tenth of the products
+            self._phase[index] = 0
+            return self._count(index, np.full(len(index), _NONE))
+        if not loud.all():
+            quiet = index[~loud]
+            self._phase[quiet] = 0
+            return self._count(quiet, np.full(len(quiet), _NONE)) + self._window(index[loud], window[loud])
         real, imaginary = window @ _COS, window @ _SIN
         power = real * real + imaginary * imaginary
-        energy = np.einsum("ij,ij->i", window, window)
         low, high = power[:, :4].argmax(1), power[:, 4:].argmax(1)
         rows = np.arange(len(index))
         low_power, high_power = power[rows, low], power[rows, 4 + high]
         both = low_power + high_power
         tone = (
-            (energy > FRAME_SAMPLES * LEVEL_MIN**2)
-            & (both * 2 > PURITY_MIN * FRAME_SAMPLES * energy)
+            (both * 2 > PURITY_MIN * FRAME_SAMPLES * energy)
             & (power.sum(1) - both < REST_MAX * both)
             & (high_power < TWIST_MAX * low_power)
             & (low_power < TWIST_MAX * high_power)

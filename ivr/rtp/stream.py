@@ -184,11 +184,6 @@ class MediaStream:
         """From now on somebody may know the port: our offer leaves. Who begins to send now may be the phone, with early media."""
         self._secret = False
 
-    @property
-    def takes_events(self) -> bool:
-        """Whether keys come as telephone events: then none are looked for in the audio."""
-        return bool(self._events)
-
     # --- out ---------------------------------------------------------------------------------------------------------
 
     def play(self, sounds: Sequence[Sound]) -> int:

@@ -251,7 +251,7 @@ class KeyPaths:
 
     def counts(self, path: Path, key: str, now: float) -> bool:
         """Whether a key that came this way counts."""
-        if self.owner is None or self.owner is Path.INBAND:
+        if self.sound_counts:
             self.owner = path
         if self.owner is not path:
             return False
@@ -259,6 +259,11 @@ class KeyPaths:
             self._sounded.append((key, now))
             return True
         return not self._was_heard(key, now)
+
+    @property
+    def sound_counts(self) -> bool:
+        """Whether a key in the sound would count: no other path has brought one yet, whatever was agreed."""
+        return self.owner is None or self.owner is Path.INBAND
 
     def media_changed(self) -> None:
         """Other media were agreed: keys may come another way from now on."""

@@ -294,3 +294,25 @@ async def test_a_phone_that_has_sent_audio_and_sends_no_more_is_not_believed_for
                 return
             talk.stage.hear(far_answer(request, 200, tag=""))
     raise AssertionError("it never ends")
+
+
+# --- keys in the sound -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("formats", ["8 101", "8"], ids=["events", "no events"])
+@pytest.mark.parametrize(
+    ("came", "counted"),
+    [
+        ((Path.INBAND, Path.INBAND), 2), ((Path.INBAND, Path.RTP), 1), ((Path.RTP, Path.INBAND), 1), ((Path.RTP, Path.RTP), 2),
+        ((Path.INBAND, Path.INFO, Path.RTP), 1), ((Path.INBAND, Path.RTP, Path.INBAND, Path.RTP), 2),
+    ],
+)  # fmt: skip
+async def test_case_3_6_keys_are_heard_as_tones_until_an_event_has_come_and_each_press_once(
+    formats: str, came: tuple[Path, ...], counted: int
+) -> None:
+    talk = Talk(sdp_body(formats=formats))
+    assert talk.stream.listening
+    for path in came:
+        talk.call.key("2", path)
+    assert talk.of(KeyPressed) == [KeyPressed("2")] * counted
+    assert talk.stream.listening == (set(came) == {Path.INBAND})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway.pins import SALT_BYTES, hashed
-from ivr.audio import g711
+from ivr.audio import g711, tones
 from ivr.audio.g711 import SILENCE
 from ivr.audio.numeric import np
 from ivr.audio.sound import FRAME_SAMPLES
@@ -125,6 +125,19 @@ async def test_case_3_4_a_pin_is_heard_however_a_gateway_tells_of_its_keys(tmp_p
     async with called(tmp_path, people=PEOPLE) as (gateway, alert, phone, far), phone.talking(far):
         await phone.presses(PIN + "#", far, kind)
         await acknowledges(gateway, alert, phone, far, kind)
+
+
+async def test_case_3_6_keys_that_come_as_tones_are_heard_though_events_were_agreed(tmp_path: Path) -> None:
+    def tones_of(keys: str) -> Sequence[bytes]:
+        return tones.keys(keys, tone_s=0.1, pause_s=0.2).frames("PCMU")
+
+    async with called(tmp_path, people=PEOPLE) as (gateway, alert, phone, far):
+        await phone.says(tones_of(PIN + "#"), far)
+        done = asyncio.create_task(gateway.became(alert, "acknowledged"))
+        while not done.done():
+            await phone.says(tones_of("1"), far)
+            await asyncio.wait([done], timeout=AGAIN_S)
+        await done
 
 
 async def test_case_3_7_keys_of_the_type_that_we_offered_are_heard_though_the_answer_lists_none(tmp_path: Path) -> None:
