@@ -258,7 +258,8 @@ class Reader:
         if char in "_*~`" and (match := _EMPHASIS.match(text, pos)) and not self._between_numbers(pos, match.end()):
             if char == "_" and pos and text[pos - 1].isalnum() and text[match.end() : match.end() + 1].isalnum():
                 return [], match.end()
-            if char != "~" or match[0] == "~~":
+            inside = text[max(0, pos - 1) : pos].isalnum() and text[match.end() : match.end() + 1].isalnum()
+            if (char != "~" or match[0] == "~~") and not (inside and match[0] in ("*", "**")):
                 return [], match.end()
         if (drawn := _RULE.match(text, pos)) is not None:
             return [Pause(",")], drawn.end()

@@ -83,6 +83,10 @@ GROUPS: dict[str, list[str]] = {
     "pictures": ["🟢", "🔴", "🟡", "🔥", "⚠", "✅", "❌", "⬆", "⬇", "🔋", "❄", "🦄", "🐴"],
     "signs alone": ["a # b", "a * b", "a _ b", "a & b", "a @ b", "a \\ b", "a ^ b", "a § b", "a / b", "a = b", "a + b", "a b",
         "a ~ b", "a √ b", "a ∞ b"],
+    "signs between letters": ["x<y", "x>y", "x=y", "x≤y", "x≥y", "x≠y", "x≈y", "x→y", "x←y", "x y", "x+y", "x*y", "x/y", "x^y",
+        "x&y", "x@y"],
+    "floors": ["0", "-0", "+0", "±0", "-1", "+1", "1", "01"],
+    "hours and numbers": ["1h30", "130", "1.30", "1,30", "1 30", "1-30", "1/30"],
     "poles": ["V", "V+", "V-", "V±"],
     "Greek letters": ["α 5", "β 5", "γ 5", "Δ 5", "λ 5", "µ 5", "Ω 5", "φ 5"],
 }  # fmt: skip
