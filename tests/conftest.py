@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,9 @@ from tests.peers.smsc import NodeSmsc
 settings.register_profile("patient", parent=settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-WIRE = tuple(Path(__file__).parent / name for name in ("channels", "conformance", "ivr"))
-"""Where tests open sockets through our own transports: they run on both event loops, whatever is added to them."""
+ROOT = Path(__file__).parents[1]
+WIRE = ("tests/channels/**", "tests/ivr/**", "tests/conformance/test_channel_*.py")
+"""Where tests open our own sockets: they run on both event loops, whatever is added to them."""
 
 LoopFactories = Mapping[str, Callable[[], asyncio.AbstractEventLoop]]
 
@@ -34,7 +37,8 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> L
     The loops differ in what they do not promise: classes of transports, handles of timers, how fine the clock is.
     """
     loops: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"uvloop": uvloop.new_event_loop}
-    if any(folder in item.path.parents for folder in WIRE):
+    name = item.path.relative_to(ROOT).as_posix()
+    if any(fnmatch(name, pattern) for pattern in WIRE):
         loops["asyncio"] = asyncio.new_event_loop
     return loops
 
@@ -43,6 +47,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> L
 def _logs_as_the_gateway_does() -> None:
     """What is logged costs what it costs the product, and can go wrong as it does there."""
     logs.configure()
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # the client of tests, which tells of every request
 
 
 @pytest.fixture

@@ -40,6 +40,10 @@ _PRIVATE |= {"_transport", "_sock", "_ssl_protocol", "_scheduled", "_ready", "_s
 """What asyncio's classes keep to themselves: another loop's have it by chance, or not."""
 
 
+NOT_EVERYWHERE = {"sock_sendto", "sock_recvfrom", "sock_recvfrom_into", "sock_sendfile", "sendfile"}
+"""What asyncio's loops can do and uvloop raises NotImplementedError for."""
+
+
 def _sources() -> list[Path]:
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
@@ -85,6 +89,8 @@ def _fault(node: ast.AST, where: str) -> str:
     if isinstance(node, ast.MatchClass) and (name := _of_asyncio(node.cls)) and _own(name):
         return f"matches asyncio's own {name}"
     if isinstance(node, ast.Attribute):
+        if node.attr in NOT_EVERYWHERE:
+            return f"{node.attr} is not there on every loop"
         if node.attr == "when":
             return "asks a timer for its time: keep the deadline in a field of your own"
         mine = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
@@ -106,6 +112,17 @@ def test_nothing_asks_for_what_one_event_loop_alone_has(package: str) -> None:
     assert found == []
 
 
+def test_no_test_asks_a_loop_for_what_it_need_not_have() -> None:
+    """Their other ways with loops are their own: they make some, to try things on."""
+    called = (
+        (path, node)
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in NOT_EVERYWHERE
+    )
+    assert [f"{path.relative_to(ROOT)}:{node.lineno}" for path, node in called] == []
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -117,6 +134,7 @@ def test_nothing_asks_for_what_one_event_loop_alone_has(package: str) -> None:
         "if self._timer.when() <= deadline: pass",
         "writer._transport.abort()",
         "loop._scheduled",
+        "await loop.sock_sendto(sock, data, address)",
         "asyncio.run(main())",
         "asyncio.Runner()",
         "from asyncio import Transport",

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.peers.kamailio import Tls
 from tests.peers.ports import LOOPBACK, free_port, free_ports, listens
 from tests.peers.processes import ChildProcess, find_binary
 
@@ -23,7 +24,9 @@ QUIET_S = 60
 
 _CONFIG = """\
 poll_method epoll
-sip_listen {host}:{port}
+sip_listen {host}:{listen}
+sip_certificate {pem}
+sip_cafile {pem}
 net_interface {host}
 call_max_calls 4
 call_local_timeout 60
@@ -46,7 +49,8 @@ _ACCOUNT = "<sip:{user}@{host}:{port};transport={transport}>;regint=0;answermode
 
 
 class Baresip:
-    """One phone that answers at once. `dtmfmode`: rtpevent or info; `encrypted`: it wants SRTP, or no call."""
+    """One phone that answers at once. `dtmfmode`: rtpevent or info; `encrypted`: it wants SRTP, or no call. `tls`: what it shows
+    to others where the transport is tls, and whom it believes."""
 
     def __init__(
         self,
@@ -57,18 +61,22 @@ class Baresip:
         codecs: str = "PCMU",
         dtmfmode: str = "rtpevent",
         encrypted: bool = False,
+        tls: Tls | None = None,
     ) -> None:
-        self.port = port or free_port()
+        plain = port or free_ports(2)  # TLS is at the port behind it
+        self.port = plain + 1 if transport == "tls" else plain
         self._control = free_port()
         rtp = free_ports(RTP_PORTS)
         self._folder = folder / f"baresip-{self.port}"
         self._folder.mkdir()
+        pem = self._folder / "own.pem"
+        pem.write_text("" if tls is None else tls.key.read_text() + tls.certificate.read_text())
         sound = self._folder / "quiet.wav"
         with wave.open(str(sound), "wb") as file:
             file.setparams((1, 2, 8_000, 0, "NONE", ""))
             file.writeframes(bytes(2 * 8_000 * QUIET_S))
         values: Mapping[str, Any] = {
-            "host": LOOPBACK, "port": self.port, "control": self._control, "modules": MODULES, "rtp": rtp,
+            "host": LOOPBACK, "port": self.port, "listen": plain, "pem": pem, "control": self._control, "modules": MODULES, "rtp": rtp,
             "rtp_last": rtp + RTP_PORTS - 1, "user": NUMBER, "transport": transport, "sound": sound, "codecs": codecs,
             "more": f"dtmfmode={dtmfmode}" + (";mediaenc=srtp-mand" if encrypted else ""),
         }  # fmt: skip

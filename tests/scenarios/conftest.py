@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.peers.smsc import NodeSmsc
-from tests.scenarios.desk import Desk, open_desk
+from tests.scenarios.desk import Desk, InsideDesk, open_desk, open_inside_desk
 from tests.scenarios.installation import Table
 
 OpenDesk = Callable[..., Awaitable[Desk]]
+OpenInsideDesk = Callable[..., Awaitable[InsideDesk]]
 StartSmsc = Callable[..., NodeSmsc]
 
 
@@ -24,5 +25,16 @@ async def desk_with(tmp_path: Path) -> AsyncIterator[OpenDesk]:
 
         async def start(*providers: Table, **settings: Any) -> Desk:
             return await opened.enter_async_context(open_desk(tmp_path, *providers, **settings))
+
+        yield start
+
+
+@pytest.fixture
+async def inside_desk_with(tmp_path: Path) -> AsyncIterator[OpenInsideDesk]:
+    """As `desk_with`, in this process: for scenarios that move the clock or look at what no API shows."""
+    async with AsyncExitStack() as opened:
+
+        async def start(*providers: Table, **settings: Any) -> InsideDesk:
+            return await opened.enter_async_context(open_inside_desk(tmp_path, *providers, **settings))
 
         yield start

@@ -1,6 +1,7 @@
-"""The desk: a whole gateway in this process, with an account that has credit. Alerts are submitted and watched here.
+"""The desk: a whole gateway with an account that has credit. Alerts are submitted and watched here.
 
-Everything is real but the process boundary: settings file, store, journal, HTTP API, channels over sockets. The
+It is `tocsin serve` with its settings file, started as anybody starts it. Only where a scenario moves the clock or looks at
+what no API shows, it is a gateway in this process: everything is real then but the process boundary and the start. The
 scenarios beside this file say what has to happen; how it is found out (the store, asked every few milliseconds) is
 written here once.
 """
@@ -8,8 +9,9 @@ written here once.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,7 +29,8 @@ from gateway.books import verify_ledger
 from gateway.broker import Broker
 from gateway.clock import SystemClock
 from gateway.store import tables
-from gateway.store.engine import open_store
+from gateway.store.engine import SqliteStore, Store, open_store
+from tests.peers.processes import ChildProcess
 from tests.peers.waiting import eventually
 from tests.scenarios.installation import Table, write_settings
 
@@ -40,6 +43,9 @@ CALL_PRICE = "0.10"
 """Of a started minute."""
 WITHIN_S = 30.0
 """Everything that a scenario waits for takes a second or two; a loaded machine may need more."""
+
+STARTS_WITHIN_S, STOPS_WITHIN_S = 60.0, 40.0
+"""It takes two seconds to start, and to end as long as its calls; a loaded machine may need more."""
 
 QUICK = {"backoff_first_s": 0.1, "backoff_max_s": 1, "unsure_s": 1}
 """Waits of an installation under test: as short as the settings allow."""
@@ -87,6 +93,20 @@ class Refused(Exception):  # noqa: N818 - the API's verdict
         super().__init__(f"{answer.status_code} {answer.text}")
         self.status = answer.status_code
         self.problem: dict[str, Any] = answer.json()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Keys:
+    """What opens the API: a submitter's key and an administrator's, and the secret of callbacks."""
+
+    submitter: str
+    administrator: str
+    callback_secret: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """A submitter's."""
+        return {"Authorization": f"Bearer {self.submitter}"}
 
 
 class PlacedAlert:
@@ -164,25 +184,13 @@ class PlacedAlert:
 
 
 class Desk:
-    """Made by `open_desk`. `http` speaks to the API with a submitter's key, `clock` can be moved, `broker` is there for
-    what only the inside knows."""
+    """Made by `open_desk`. `http` speaks to the API with a submitter's key, `store` reads what the gateway writes."""
 
-    def __init__(
-        self,
-        broker: Broker,
-        clock: MovedClock,
-        http: httpx.AsyncClient,
-        *,
-        administrator: str,
-        callback_secret: str,
-        credit: str,
-    ) -> None:
-        self.broker = broker
-        self.store = broker.store
-        self.clock = clock
+    def __init__(self, store: Store, http: httpx.AsyncClient, keys: Keys, *, credit: str) -> None:
+        self.store = store
         self.http = http
-        self._administrator = administrator
-        self.callback_secret = callback_secret
+        self.callback_secret = keys.callback_secret
+        self._administrator = keys.administrator
         self._credit = credit
 
     async def alert(
@@ -234,18 +242,31 @@ class Desk:
         if spent is not None:
             assert (format_amount(revenue), held) == (format_amount(parse_amount(spent)), 0)
 
-    async def link_up(self, provider: str, within_s: float = WITHIN_S) -> None:
-        """Waits until the provider is connected and its circuit lets attempts through."""
+    async def provider(self, name: str) -> dict[str, Any]:
+        """How a provider stands."""
+        found = await self.shown("/v1/providers")
+        (one,) = [item for item in found["items"] if item["name"] == name]
+        return dict(one)
 
-        def up() -> bool:
-            circuit_open = not self.broker.breakers[provider].available(self.clock.monotonic())
-            return self.broker.channels[provider].health().up and not circuit_open
+    async def listens(self, provider: str) -> int:
+        """The port of SIP at which the provider's trunk reaches us."""
+        return int((await self.provider(provider))["facts"]["listens"])
+
+    async def link_up(self, provider: str, within_s: float = WITHIN_S) -> None:
+        """Waits until the provider is connected."""
+
+        async def up() -> bool:
+            return bool((await self.provider(provider))["up"])
 
         await eventually(up, within_s, what=f"link of {provider}")
 
     async def link_down(self, provider: str, within_s: float = WITHIN_S) -> None:
         """Waits until the provider's connections are seen to be lost."""
-        await eventually(lambda: not self.broker.channels[provider].health().up, within_s, what=f"loss of {provider}")
+
+        async def down() -> bool:
+            return not (await self.provider(provider))["up"]
+
+        await eventually(down, within_s, what=f"loss of {provider}")
 
     async def inbound(self, count: int) -> list[Row[Any]]:
         """Waits for so many messages from phones, and gives them, oldest first."""
@@ -263,29 +284,58 @@ class Desk:
         return account
 
 
+class InsideDesk(Desk):
+    """Made by `open_inside_desk`. `clock` can be moved, `broker` is there for what only the inside knows."""
+
+    def __init__(self, broker: Broker, clock: MovedClock, http: httpx.AsyncClient, keys: Keys, *, credit: str) -> None:
+        super().__init__(broker.store, http, keys, credit=credit)
+        self.broker = broker
+        self.clock = clock
+
+    async def link_up(self, provider: str, within_s: float = WITHIN_S) -> None:
+        """Waits until the provider is connected and its circuit lets attempts through."""
+        await super().link_up(provider, within_s)
+        breaker = self.broker.breakers[provider]
+        await eventually(lambda: breaker.available(self.clock.monotonic()), within_s, what=f"circuit of {provider}")
+
+
 @asynccontextmanager
 async def open_desk(
-    folder: Path,
-    *providers: Table,
-    routes: Sequence[Table] = (),
-    store_url: str = "",
-    delivery: Mapping[str, Any] | None = None,
-    callbacks: Mapping[str, Any] | None = None,
-    credit: str = CREDIT,
-    **sections: Any,
+    folder: Path, *providers: Table, store_url: str = "", credit: str = CREDIT, **sections: Any
 ) -> AsyncIterator[Desk]:
-    """A gateway with these providers, started, its links up; ended at the exit. `folder` takes its files."""
-    path = write_settings(
-        folder / "tocsin.toml",
-        providers,
-        routes,
-        store={"url": store_url or f"sqlite:///{folder}/tocsin.db"},
-        http={"listen": "127.0.0.1:0"},
-        delivery={**QUICK, **(delivery or {})},
-        callbacks={"allow_private": True, "backoff_first_s": 0.1, "backoff_max_s": 1, **(callbacks or {})},
-        **sections,
-    )
-    settings = load_settings(path)
+    """`tocsin serve` with these providers, its links up; ended at the exit. `folder` takes its files."""
+    store_url = store_url or f"sqlite:///{folder}/tocsin.db"
+    path = _settings_file(folder, providers, store_url, sections)
+    store = await open_store(store_url)
+    keys = await store.write(lambda connection: _open_account(connection, SystemClock().now(), credit))
+    await store.close()
+    server = ChildProcess(
+        [Path(sys.executable).with_name("tocsin"), "serve", "--config", path, "--json"],
+        name="tocsin serve", cwd=folder, ready_line=r'"url": ?"(http://[^"]+)"', ready_within_s=STARTS_WITHIN_S,
+    )  # fmt: skip
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(asyncio.to_thread, server.stop, STOPS_WITHIN_S)
+        await asyncio.to_thread(server.start)
+        # readers of SQLite need no lock: the server has it
+        sqlite = store_url.startswith("sqlite:///")
+        reader = SqliteStore(store_url.removeprefix("sqlite:///")) if sqlite else await open_store(store_url)
+        opened.push_async_callback(reader.close)
+        http = await opened.enter_async_context(
+            httpx.AsyncClient(base_url=server.matched_line[1], headers=keys.headers, timeout=WITHIN_S, trust_env=False)
+        )
+        desk = Desk(reader, http, keys, credit=credit)
+        for provider in providers:
+            await desk.link_up(provider["name"])
+        yield desk
+    assert "Traceback" not in server.output, server.output
+
+
+@asynccontextmanager
+async def open_inside_desk(
+    folder: Path, *providers: Table, store_url: str = "", credit: str = CREDIT, **sections: Any
+) -> AsyncIterator[InsideDesk]:
+    """A gateway in this process with these providers, its links up; ended at the exit. `folder` takes its files."""
+    settings = load_settings(_settings_file(folder, providers, store_url or f"sqlite:///{folder}/tocsin.db", sections))
     store = await open_store(settings.store.url.get_secret_value())
     clock = MovedClock()
     broker = Broker(
@@ -296,13 +346,9 @@ async def open_desk(
         clock=clock,
     )
     attend(broker)
-    submitter, administrator, secret = await store.write(
-        lambda connection: _open_account(connection, clock.now(), credit)
-    )
+    keys = await store.write(lambda connection: _open_account(connection, clock.now(), credit))
     http = httpx.AsyncClient(
-        transport=httpx.ASGITransport(application(broker)),
-        base_url="http://desk",
-        headers={"Authorization": f"Bearer {submitter}"},
+        transport=httpx.ASGITransport(application(broker)), base_url="http://desk", headers=keys.headers
     )
     running = asyncio.Event()
     task = asyncio.create_task(broker.run(running.set))
@@ -312,7 +358,7 @@ async def open_desk(
         if task.done():
             started.cancel()
             task.result()
-        desk = Desk(broker, clock, http, administrator=administrator, callback_secret=secret, credit=credit)
+        desk = InsideDesk(broker, clock, http, keys, credit=credit)
         for provider in providers:
             await desk.link_up(provider["name"])
         yield desk
@@ -324,8 +370,23 @@ async def open_desk(
         await store.close()
 
 
-def _open_account(connection: Connection, now: datetime, credit: str) -> tuple[str, str, str]:
-    """An account with credit and prices. Gives a submitter's key, an administrator's, and the secret of callbacks."""
+def _settings_file(folder: Path, providers: Sequence[Table], store_url: str, sections: Mapping[str, Any]) -> Path:
+    """The file with these providers and sections, and short waits where the sections say nothing else."""
+    more = dict(sections)
+    return write_settings(
+        folder / "tocsin.toml",
+        providers,
+        more.pop("routes", ()),
+        store={"url": store_url},
+        http={"listen": "127.0.0.1:0"},
+        delivery={**QUICK, **more.pop("delivery", {})},
+        callbacks={"allow_private": True, "backoff_first_s": 0.1, "backoff_max_s": 1, **more.pop("callbacks", {})},
+        **more,
+    )
+
+
+def _open_account(connection: Connection, now: datetime, credit: str) -> Keys:
+    """An account with credit and prices."""
     administration.create_account(connection, now, account_id=ACCOUNT, name="Acme", currency="EUR")
     if parse_amount(credit):
         administration.top_up(
@@ -335,7 +396,8 @@ def _open_account(connection: Connection, now: datetime, credit: str) -> tuple[s
         administration.set_tariff(connection, now, channel=channel, prefix=prefix, price_micros=parse_amount(price))
     _, submitter = administration.create_key(connection, now, account_id=ACCOUNT, role="submitter")
     _, administrator = administration.create_key(connection, now, account_id=None, role="administrator")
-    return submitter, administrator, str(administration.callback_secret(connection, ACCOUNT))
+    secret = str(administration.callback_secret(connection, ACCOUNT))
+    return Keys(submitter=submitter, administrator=administrator, callback_secret=secret)
 
 
 def _deliveries(connection: Connection, alert_id: str) -> list[SeenDelivery]:

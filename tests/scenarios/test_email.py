@@ -12,7 +12,7 @@ import pytest
 from tests.peers.postfix import BOUNCE_DOMAIN, BOUNCING, DELIVERED, GREYLISTED, UNKNOWN, Postfix, running_postfix
 from tests.peers.smsc import NodeSmsc
 from tests.peers.waiting import eventually
-from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.conftest import OpenDesk, OpenInsideDesk
 from tests.scenarios.desk import WITHIN_S
 from tests.scenarios.installation import Table, smpp, smtp
 
@@ -67,9 +67,11 @@ async def test_a_bounce_fails_later(postfix: Postfix, desk_with: OpenDesk) -> No
     await desk.ledger_adds_up(spent="0.001")  # charged on accepted, as the tariff says
 
 
-async def test_a_greylisting_server_is_asked_again_until_the_deadline(postfix: Postfix, desk_with: OpenDesk) -> None:
+async def test_a_greylisting_server_is_asked_again_until_the_deadline(
+    postfix: Postfix, inside_desk_with: OpenInsideDesk
+) -> None:
     """However few attempts there are before another provider would be asked: there is none."""
-    desk = await desk_with(mail_over(postfix), delivery={"attempts_max": 1})
+    desk = await inside_desk_with(mail_over(postfix), delivery={"attempts_max": 1})
     alert = await desk.alert("Pressure low", to=f"email:{GREYLISTED}")
 
     async def asked_thrice() -> bool:

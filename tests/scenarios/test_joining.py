@@ -8,7 +8,7 @@ from typing import Any
 from gateway.clock import rfc3339
 from tests.peers.smsc import NodeSmsc
 from tests.peers.waiting import eventually
-from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.conftest import OpenDesk, OpenInsideDesk
 from tests.scenarios.desk import ANNA, WITHIN_S, Desk, PlacedAlert
 from tests.scenarios.installation import smpp
 
@@ -34,9 +34,9 @@ async def say(desk: Desk, alert: PlacedAlert, by: str, **more: Any) -> dict[str,
 
 
 async def test_case_1_1_who_is_named_when_it_gets_worse_is_told_with_the_new_text(
-    smsc: NodeSmsc, desk_with: OpenDesk
+    smsc: NodeSmsc, inside_desk_with: OpenInsideDesk
 ) -> None:
-    desk = await desk_with(smpp("carrier-a", smsc.port))
+    desk = await inside_desk_with(smpp("carrier-a", smsc.port))
     later = [{"after_s": 0}, {"after_s": 600}]
     mild = await desk.alert("Pump 3 is warm", to=OFFICE, reference="PUMP-3", steps=later)
     assert await heard(smsc, OFFICE) == ["Pump 3 is warm"]
@@ -100,8 +100,8 @@ async def test_case_1_1_people_whom_the_open_alert_does_not_reach_are_added(
     await desk.ledger_adds_up()
 
 
-async def test_case_1_3_what_has_not_begun_is_not_joined(smsc: NodeSmsc, desk_with: OpenDesk) -> None:
-    desk = await desk_with(smpp("carrier-a", smsc.port))
+async def test_case_1_3_what_has_not_begun_is_not_joined(smsc: NodeSmsc, inside_desk_with: OpenInsideDesk) -> None:
+    desk = await inside_desk_with(smpp("carrier-a", smsc.port))
     tomorrow = rfc3339(desk.clock.now() + timedelta(days=1))
     drill = await desk.alert("Siren test", to=ANNA, reference="SIREN", send_at=tomorrow)
     real = await desk.alert("The siren sounds", to=ANNA, reference="SIREN")

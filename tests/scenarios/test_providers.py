@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.scenarios.conftest import OpenDesk, StartSmsc
+from tests.scenarios.conftest import OpenDesk, OpenInsideDesk, StartSmsc
 from tests.scenarios.installation import smpp
 
 BOTH = {"channel": "sms", "prefix": "+33", "providers": ["carrier-a", "carrier-b"]}
@@ -10,10 +10,10 @@ QUICK_LINK = {"link_wait_s": 0.2}
 
 
 async def test_while_a_provider_is_down_the_second_one_takes_over_until_it_is_back(
-    start_smsc: StartSmsc, desk_with: OpenDesk
+    start_smsc: StartSmsc, inside_desk_with: OpenInsideDesk
 ) -> None:
     first, second = start_smsc(), start_smsc()
-    desk = await desk_with(
+    desk = await inside_desk_with(
         smpp("carrier-a", first.port, **QUICK_LINK), smpp("carrier-b", second.port, **QUICK_LINK), routes=[BOTH]
     )
     (delivery,) = await (await desk.alert("one", to="sms:+33612345678")).delivered()

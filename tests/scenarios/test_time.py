@@ -7,13 +7,13 @@ from datetime import timedelta
 from gateway.clock import rfc3339
 from tests.peers.smsc import NodeSmsc
 from tests.peers.waiting import eventually
-from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.conftest import OpenInsideDesk
 from tests.scenarios.desk import ANNA, numbers
 from tests.scenarios.installation import smpp
 
 
-async def test_an_alert_for_later_goes_out_then(smsc: NodeSmsc, desk_with: OpenDesk) -> None:
-    desk = await desk_with(smpp("carrier-a", smsc.port))
+async def test_an_alert_for_later_goes_out_then(smsc: NodeSmsc, inside_desk_with: OpenInsideDesk) -> None:
+    desk = await inside_desk_with(smpp("carrier-a", smsc.port))
     alert = await desk.alert("Siren test", to=ANNA, send_at=rfc3339(desk.clock.now() + timedelta(hours=3)))
     assert await alert.deliveries() == []
     assert await desk.held() == "0.00"  # held when its step becomes active
@@ -27,9 +27,9 @@ async def test_an_alert_for_later_goes_out_then(smsc: NodeSmsc, desk_with: OpenD
 
 
 async def test_an_alert_that_could_not_be_sent_in_time_expires_and_costs_nothing(
-    smsc: NodeSmsc, desk_with: OpenDesk
+    smsc: NodeSmsc, inside_desk_with: OpenInsideDesk
 ) -> None:
-    desk = await desk_with(smpp("carrier-a", smsc.port, link_wait_s=0.1))
+    desk = await inside_desk_with(smpp("carrier-a", smsc.port, link_wait_s=0.1))
     smsc.kill()
     await desk.link_down("carrier-a")
     alert = await desk.alert("Meeting in ten minutes", to=ANNA, expires_after_s=600)
@@ -44,10 +44,10 @@ async def test_an_alert_that_could_not_be_sent_in_time_expires_and_costs_nothing
 
 
 async def test_late_proof_makes_an_expired_delivery_delivered_and_moves_no_money(
-    smsc: NodeSmsc, desk_with: OpenDesk
+    smsc: NodeSmsc, inside_desk_with: OpenInsideDesk
 ) -> None:
     await smsc.behave(receipt_delay_ms=5_000)
-    desk = await desk_with(smpp("carrier-a", smsc.port))
+    desk = await inside_desk_with(smpp("carrier-a", smsc.port))
     alert = await desk.alert("Meeting in ten minutes", to=ANNA, expires_after_s=600)
     await smsc.received(1)
     await alert.only("accepted")
@@ -59,9 +59,9 @@ async def test_late_proof_makes_an_expired_delivery_delivered_and_moves_no_money
     await desk.ledger_adds_up(spent="0.045")
 
 
-async def test_what_is_queued_can_be_called_off(smsc: NodeSmsc, desk_with: OpenDesk) -> None:
+async def test_what_is_queued_can_be_called_off(smsc: NodeSmsc, inside_desk_with: OpenInsideDesk) -> None:
     await smsc.behave(answer_delay_ms=1_000)
-    desk = await desk_with(smpp("carrier-a", smsc.port, window=1))
+    desk = await inside_desk_with(smpp("carrier-a", smsc.port, window=1))
     alert = await desk.alert("Leave the building", to=numbers(30))
     await smsc.received(1)
     await alert.cancel()
@@ -78,8 +78,8 @@ async def test_what_is_queued_can_be_called_off(smsc: NodeSmsc, desk_with: OpenD
     await desk.ledger_adds_up(spent=f"{len(sent) * 0.045:.3f}")
 
 
-async def test_an_alert_for_later_can_be_called_off(smsc: NodeSmsc, desk_with: OpenDesk) -> None:
-    desk = await desk_with(smpp("carrier-a", smsc.port))
+async def test_an_alert_for_later_can_be_called_off(smsc: NodeSmsc, inside_desk_with: OpenInsideDesk) -> None:
+    desk = await inside_desk_with(smpp("carrier-a", smsc.port))
     alert = await desk.alert("Siren test", to=ANNA, send_at=rfc3339(desk.clock.now() + timedelta(hours=3)))
     await alert.cancel()
     desk.clock.move(hours=4)

@@ -66,7 +66,7 @@ async def test_a_caller_with_number_and_pin_acknowledges_what_is_open(desk_with:
     alert = await desk.alert("Fire", to=[WHOM], **URGENT)
     caller = Sipp(
         tmp_path, *calls("33100000000"), pause(300), dials("4725*1369#", tmp_path), pause(1_500),
-        presses_until_bye(tmp_path), reply("200 OK"), port=port, towards=_listens(desk),
+        presses_until_bye(tmp_path), reply("200 OK"), port=port, towards=await desk.listens("pbx"),
     )  # fmt: skip
     with caller:
         await alert.became("acknowledged")
@@ -89,14 +89,14 @@ async def test_wrong_numbers_and_pins_get_nowhere(desk_with: OpenDesk, tmp_path:
         dials("1", tmp_path),
         released(),
         port=port,
-        towards=_listens(desk),
+        towards=await desk.listens("pbx"),
     ) as caller:
         await caller.done()
     assert await alert.status() == "active"
     # not even the right PIN is taken now
     with Sipp(
         tmp_path, *calls("33100000000"), pause(300), dials("4725*1369#", tmp_path), pause(500), dials("1", tmp_path), released(),
-        port=port, towards=_listens(desk),
+        port=port, towards=await desk.listens("pbx"),
     ) as caller:  # fmt: skip
         await caller.done()
     assert await alert.status() == "active"
@@ -108,7 +108,7 @@ async def test_an_alarm_is_raised_by_phone_with_what_was_said(desk_with: OpenDes
     desk = await desk_with(sip("pbx", port, first_response_s=0.5), lines=[FIRE], rules=[FIRE_RULE], delivery=IN_VAIN)
     with Sipp(
         tmp_path, *calls("0140000018"), pause(300), dials("9753#", tmp_path), pause(4_500), plays(said), released(),
-        port=port, towards=_listens(desk),
+        port=port, towards=await desk.listens("pbx"),
     ) as caller:  # fmt: skip
         await caller.done()
     (alert,) = await desk.rows(select(tables.alerts))
@@ -125,7 +125,7 @@ async def test_who_hangs_up_after_saying_it_is_heard_all_the_same(desk_with: Ope
     desk = await desk_with(sip("pbx", port, first_response_s=0.5), lines=[line], rules=[FIRE_RULE], delivery=IN_VAIN)
     with Sipp(
         tmp_path, *calls("0140000018"), pause(300), dials("9753#", tmp_path), pause(5_500), plays(said), pause(4_000),
-        hangs_up_as_caller(), port=port, towards=_listens(desk),
+        hangs_up_as_caller(), port=port, towards=await desk.listens("pbx"),
     ) as caller:  # fmt: skip
         await caller.done()
 
@@ -142,7 +142,7 @@ async def test_who_hangs_up_after_the_pin_has_raised_the_alarm(desk_with: OpenDe
     desk = await desk_with(sip("pbx", port, first_response_s=0.5), lines=[FIRE], rules=[FIRE_RULE], delivery=IN_VAIN)
     with Sipp(
         tmp_path, *calls("+33140000018"), pause(300), dials("9753#", tmp_path), pause(3_500), hangs_up_as_caller(),
-        port=port, towards=_listens(desk),
+        port=port, towards=await desk.listens("pbx"),
     ) as caller:  # fmt: skip
         await caller.done()
 
@@ -155,16 +155,18 @@ async def test_who_hangs_up_after_the_pin_has_raised_the_alarm(desk_with: OpenDe
 async def test_a_number_that_is_no_line_is_refused(desk_with: OpenDesk, tmp_path: Path) -> None:
     port = free_port()
     desk = await desk_with(sip("pbx", port), lines=[FIRE], rules=[FIRE_RULE])
-    with Sipp(tmp_path, *refused_with("404", "33155555555"), port=port, towards=_listens(desk)) as caller:
+    with Sipp(tmp_path, *refused_with("404", "33155555555"), port=port, towards=await desk.listens("pbx")) as caller:
         await caller.done()
 
 
 async def test_who_is_not_the_trunk_gets_no_answer(desk_with: OpenDesk, tmp_path: Path) -> None:
     desk = await desk_with(sip("pbx", free_port(), host="127.0.0.2"), people=PEOPLE)
-    stranger = Sipp(tmp_path, *refused_with("404", "1"), towards=_listens(desk), options=["-recv_timeout", "1500"])
+    stranger = Sipp(
+        tmp_path, *refused_with("404", "1"), towards=await desk.listens("pbx"), options=["-recv_timeout", "1500"]
+    )
     with stranger, pytest.raises(AssertionError, match="sipp"):
         await stranger.done()
-    assert desk.broker.channels["pbx"].health().up
+    assert (await desk.provider("pbx"))["up"]
 
 
 async def test_a_stranger_with_the_password_is_taken(desk_with: OpenDesk) -> None:
@@ -172,8 +174,8 @@ async def test_a_stranger_with_the_password_is_taken(desk_with: OpenDesk) -> Non
         sip("pbx", free_port(), host="127.0.0.2", inbound_username="branch", inbound_password="Gehe1m"),
         people=PEOPLE,
     )
-    assert await _statuses(_listens(desk), "branch", "Gehe1m") == [401, 200]
-    assert await _statuses(_listens(desk), "branch", "Falsch") == [401, 401]
+    assert await _statuses(await desk.listens("pbx"), "branch", "Gehe1m") == [401, 200]
+    assert await _statuses(await desk.listens("pbx"), "branch", "Falsch") == [401, 401]
 
 
 async def _statuses(port: int, username: str, password: str) -> list[int]:
@@ -195,7 +197,7 @@ async def _statuses(port: int, username: str, password: str) -> list[int]:
                 f"To: <{uri}>\r\nCall-ID: {password}\r\nCSeq: {cseq} INVITE\r\nContact: <sip:b@{here}>\r\n{more}"
                 f"Max-Forwards: 70\r\nContent-Type: application/sdp\r\nContent-Length: {len(body)}\r\n\r\n{body}"
             )
-            await loop.sock_sendto(sock, request.encode(), (LOOPBACK, port))
+            sock.sendto(request.encode(), (LOOPBACK, port))
             status, answer = 0, ""
             async with asyncio.timeout(WITHIN_S):
                 while status < 200:
@@ -211,7 +213,3 @@ async def _statuses(port: int, username: str, password: str) -> list[int]:
                     f'response="{proof}", algorithm=MD5, qop=auth, nc=00000001, cnonce="c"\r\n'
                 )
     return found
-
-
-def _listens(desk: Any) -> int:
-    return int(desk.broker.channels["pbx"].health().facts["listens"])

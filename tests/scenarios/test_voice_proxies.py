@@ -209,7 +209,7 @@ async def test_a_certificate_that_nobody_vouches_for(desk_with: OpenDesk, tmp_pa
 async def test_registered_with_a_password(desk_with: OpenDesk, tmp_path: Path, algorithm: Algorithm) -> None:
     with Kamailio(tmp_path, digest=algorithm) as proxy:
         desk = await desk_with(sip("pbx", proxy.port, register=True, password=PASSWORD))
-        listens = desk.broker.channels["pbx"].health().facts["listens"]
+        listens = await desk.listens("pbx")
         assert proxy.contacts() == [f"sip:{USERNAME}@127.0.0.1:{listens}"]
         assert proxy.took("REGISTER") == 2
 
@@ -312,12 +312,12 @@ async def test_a_proxy_that_goes_and_comes_back_is_seen(desk_with: OpenDesk, tmp
     with Kamailio(tmp_path, tls=tls) as proxy:
         desk = await desk_with(trunk(proxy, transport, tls.certificate, options_s=1))
         await eventually(lambda: proxy.took("OPTIONS"), what="the first question")
-        assert desk.broker.channels["pbx"].health().up
+        assert (await desk.provider("pbx"))["up"]
         proxy.kill()
         await desk.link_down("pbx")
-        assert desk.broker.channels["pbx"].health().detail
+        assert (await desk.provider("pbx"))["detail"]
         proxy.start()
-        await eventually(lambda: desk.broker.channels["pbx"].health().up, what="the link to come back")
+        await desk.link_up("pbx")
 
 
 # --- redirects, forks and reliable ringing ---------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from ivr.audio.speech import Speaker
 from ivr.phone import Behaviour, PhoneSimulator
 from ivr.rtp.stream import MediaStream
 from tests.peers.waiting import eventually
-from tests.scenarios.conftest import OpenDesk
-from tests.scenarios.desk import WITHIN_S, Desk
+from tests.scenarios.conftest import OpenInsideDesk
+from tests.scenarios.desk import WITHIN_S, InsideDesk
 from tests.scenarios.installation import sip
 
 ANNA = "voice:+33612345678"
@@ -78,7 +78,7 @@ async def trunk(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Trunk]:
     await made.phones.close()
 
 
-def speaker_of(desk: Desk) -> Speaker:
+def speaker_of(desk: InsideDesk) -> Speaker:
     """What speaks in this gateway's calls."""
     return cast(VoiceChannel, desk.broker.channels["pbx"])._speaker
 
@@ -103,9 +103,11 @@ async def up(trunk: Trunk, n: int = 1) -> None:
 
 
 @pytest.mark.parametrize("fatal", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-async def test_lost_while_the_text_is_made(desk_with: OpenDesk, trunk: Trunk, fatal: signal.Signals) -> None:
+async def test_lost_while_the_text_is_made(
+    inside_desk_with: OpenInsideDesk, trunk: Trunk, fatal: signal.Signals
+) -> None:
     trunk.does(LISTENS)
-    desk = await desk_with(sip("pbx", trunk.phones.port))
+    desk = await inside_desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
     child_of(speaker).answer_s = WITHIN_S if fatal == signal.SIGKILL else 5.0
     await speaker.say("one text before", "en")
@@ -124,10 +126,10 @@ async def test_lost_while_the_text_is_made(desk_with: OpenDesk, trunk: Trunk, fa
 
 @pytest.mark.parametrize("fatal", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 async def test_a_key_acknowledges_while_the_text_is_still_to_come(
-    desk_with: OpenDesk, trunk: Trunk, fatal: signal.Signals
+    inside_desk_with: OpenInsideDesk, trunk: Trunk, fatal: signal.Signals
 ) -> None:
     trunk.does(PRESSES)
-    desk = await desk_with(sip("pbx", trunk.phones.port))
+    desk = await inside_desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
     child_of(speaker).answer_s = WITHIN_S
     await speaker.say("one text before", "en")
@@ -143,9 +145,11 @@ async def test_a_key_acknowledges_while_the_text_is_still_to_come(
 
 
 @pytest.mark.parametrize("fatal", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-async def test_lost_while_the_text_is_played(desk_with: OpenDesk, trunk: Trunk, fatal: signal.Signals) -> None:
+async def test_lost_while_the_text_is_played(
+    inside_desk_with: OpenInsideDesk, trunk: Trunk, fatal: signal.Signals
+) -> None:
     trunk.does(Behaviour(answer_s=0.05, keys_s=5.0, again_s=1.0, greeting="nothing"), PRESSES)
-    desk = await desk_with(sip("pbx", trunk.phones.port))
+    desk = await inside_desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
     child_of(speaker).answer_s = 1.0
     spoken = await speaker.say(TEXT, "en")
@@ -164,10 +168,10 @@ async def test_lost_while_the_text_is_played(desk_with: OpenDesk, trunk: Trunk, 
 
 @pytest.mark.parametrize("dumb", list(DUMB))
 async def test_what_cannot_be_spoken_is_said_and_tried_again_until_a_key(
-    desk_with: OpenDesk, trunk: Trunk, dumb: str
+    inside_desk_with: OpenInsideDesk, trunk: Trunk, dumb: str
 ) -> None:
     trunk.does(LISTENS, PRESSES)
-    desk = await desk_with(sip("pbx", trunk.phones.port))
+    desk = await inside_desk_with(sip("pbx", trunk.phones.port))
     speaker = speaker_of(desk)
     child_of(speaker).command, child_of(speaker).answer_s = DUMB[dumb], 0.3
     alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
@@ -181,10 +185,10 @@ async def test_what_cannot_be_spoken_is_said_and_tried_again_until_a_key(
 
 
 async def test_who_hangs_up_while_the_text_is_still_being_made_has_not_been_told(
-    desk_with: OpenDesk, trunk: Trunk
+    inside_desk_with: OpenInsideDesk, trunk: Trunk
 ) -> None:
     trunk.does(Behaviour(answer_s=0.05, keys="", greeting="nothing", hang_up_s=6.0), PRESSES)
-    desk = await desk_with(sip("pbx", trunk.phones.port))
+    desk = await inside_desk_with(sip("pbx", trunk.phones.port))
     child_of(speaker_of(desk)).command = DUMB["never answers"]  # and is waited for longer than this call lasts
     alert = await desk.alert(TEXT, to=ANNA, language="en", **URGENT)
     await alert.became("acknowledged")
@@ -195,10 +199,10 @@ async def test_who_hangs_up_while_the_text_is_still_being_made_has_not_been_told
 
 @pytest.mark.parametrize("rule", ["any", "none"])
 async def test_who_was_told_nothing_but_that_there_is_something_has_not_been_reached(
-    desk_with: OpenDesk, trunk: Trunk, rule: str
+    inside_desk_with: OpenInsideDesk, trunk: Trunk, rule: str
 ) -> None:
     trunk.does(Behaviour(answer_s=0.05, keys="", greeting="nothing", hang_up_s=4.0))
-    desk = await desk_with(sip("pbx", trunk.phones.port), delivery={"attempts_max": 2})
+    desk = await inside_desk_with(sip("pbx", trunk.phones.port), delivery={"attempts_max": 2})
     child_of(speaker_of(desk)).command = DUMB["ends at once"]
     alert = await desk.alert(TEXT, to=ANNA, language="en", priority="emergency", acknowledgement={"rule": rule})
     seen = await alert.only("failed")

@@ -15,7 +15,7 @@ from ivr.audio.sound import Sound
 from ivr.phone import Behaviour, PhoneSimulator
 from ivr.rtp.stream import MediaStream
 from tests.peers.waiting import eventually
-from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.conftest import OpenInsideDesk
 from tests.scenarios.desk import WITHIN_S
 from tests.scenarios.installation import sip
 
@@ -70,7 +70,7 @@ async def open_phones() -> AsyncIterator[Callable[..., Any]]:
 
 
 async def test_who_hangs_up_before_a_word_of_the_second_alert_is_called_again(
-    desk_with: OpenDesk, open_phones: Callable[..., Any], listen: Callable[[Played], None]
+    inside_desk_with: OpenInsideDesk, open_phones: Callable[..., Any], listen: Callable[[Played], None]
 ) -> None:
     presses = Behaviour(answer_s=0.3, keys_s=0.5, again_s=0.7, greeting="nothing")
     phones = await open_phones(presses)
@@ -83,7 +83,7 @@ async def test_who_hangs_up_before_a_word_of_the_second_alert_is_called_again(
             phones.everybody_hangs_up()
 
     listen(hang_up_once)
-    desk = await desk_with(sip("pbx", phones.port))
+    desk = await inside_desk_with(sip("pbx", phones.port))
     first = await desk.alert("Fire in hall three", to=ANNA, language="en", **URGENT)
     await phones.arrived.wait()
     second = await desk.alert("Gas leak in hall four", to=ANNA, language="en", **URGENT)
@@ -98,14 +98,14 @@ async def test_who_hangs_up_before_a_word_of_the_second_alert_is_called_again(
 
 
 async def test_keys_in_a_row_acknowledge_no_alert_that_was_not_heard(
-    desk_with: OpenDesk, open_phones: Callable[..., Any], listen: Callable[[Played], None]
+    inside_desk_with: OpenInsideDesk, open_phones: Callable[..., Any], listen: Callable[[Played], None]
 ) -> None:
     told: list[str] = []
     names = {PROMPTS.sound(name, "en"): name for name in ("acknowledged", "next_alert", "goodbye")}
     listen(lambda sounds: told.extend(names[sound] for sound in sounds if sound in names))
     impatient = Behaviour(answer_s=0.3, keys_s=0.5, again_s=0.4, greeting="nothing")
     phones = await open_phones(impatient)
-    desk = await desk_with(sip("pbx", phones.port))
+    desk = await inside_desk_with(sip("pbx", phones.port))
     first = await desk.alert("Fire in hall three", to=ANNA, language="en", **URGENT)
     await phones.arrived.wait()
     second = await desk.alert("Gas leak in hall four", to=ANNA, language="en", **URGENT)
@@ -118,11 +118,11 @@ async def test_keys_in_a_row_acknowledge_no_alert_that_was_not_heard(
 
 
 async def test_alerts_that_wait_for_a_call_take_no_line_from_others(
-    desk_with: OpenDesk, open_phones: Callable[..., Any]
+    inside_desk_with: OpenInsideDesk, open_phones: Callable[..., Any]
 ) -> None:
     rings = Behaviour(answer_s=None)
     phones = await open_phones(rings)
-    desk = await desk_with(sip("pbx", phones.port, max_calls=4))
+    desk = await inside_desk_with(sip("pbx", phones.port, max_calls=4))
     for n in range(8):
         await desk.alert(f"Fault {n}", to=ANNA)
     await phones.arrived.wait()
@@ -136,10 +136,10 @@ async def test_alerts_that_wait_for_a_call_take_no_line_from_others(
 
 
 async def test_a_trunk_that_rings_is_alive_before_the_call_is_over(
-    desk_with: OpenDesk, open_phones: Callable[..., Any]
+    inside_desk_with: OpenInsideDesk, open_phones: Callable[..., Any]
 ) -> None:
     phones = await open_phones(Behaviour(answer_s=None))
-    desk = await desk_with(sip("pbx", phones.port))
+    desk = await inside_desk_with(sip("pbx", phones.port))
     breaker = desk.broker.breakers["pbx"]
     breaker.circuit = Circuit.HALF_OPEN
     await desk.alert("Fire", to=ANNA, **URGENT)

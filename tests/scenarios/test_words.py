@@ -8,7 +8,7 @@ import pytest
 
 from tests.peers.smsc import NodeSmsc
 from tests.peers.waiting import eventually
-from tests.scenarios.conftest import OpenDesk
+from tests.scenarios.conftest import OpenInsideDesk
 from tests.scenarios.desk import ANNA, WITHIN_S, PlacedAlert
 from tests.scenarios.installation import smpp
 
@@ -24,9 +24,9 @@ async def say(alert: PlacedAlert, http: Any, **body: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("confirm_within_s", [60, 600, 3_600])
 async def test_case_1_9_received_and_never_taken_in_charge_is_loud_at_the_deadline(
-    smsc: NodeSmsc, desk_with: OpenDesk, confirm_within_s: int
+    smsc: NodeSmsc, inside_desk_with: OpenInsideDesk, confirm_within_s: int
 ) -> None:
-    desk = await desk_with(smpp("carrier-a", smsc.port), last_resort={"recipients": [BOSS]})
+    desk = await inside_desk_with(smpp("carrier-a", smsc.port), last_resort={"recipients": [BOSS]})
     asked = {"rule": "any", "confirm_within_s": min(confirm_within_s, 590)}
     alert = await desk.alert("Boiler", to=ANNA, priority="high", expires_after_s=600, acknowledgement=asked)
     await smsc.received(1)
