@@ -224,6 +224,7 @@ def test_every_key_says_what_it_expects() -> None:
 
 def test_the_file_in_the_reference_loads(desk: Desk) -> None:
     blocks = [block.partition("```")[0] for block in REFERENCE.read_text().split("```toml\n")[1:]]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     settings = desk.load("\n".join(blocks), CARRIER_A_PASSWORD="pw")
+    assert settings.speech.abbreviations == {"fr": {"ch. froide": "chambre froide"}}
     assert settings.rules[0].matches("alertmanager", {"team": "database", "severity": "page"})
