@@ -111,6 +111,14 @@ class Breaker:
             return
         if trouble is Trouble.THROTTLED and now - (self._throttled_since or now) < THROTTLED_S:
             return  # it may still find its pace
+        self._open(now)
+
+    def stands_still(self, now: float) -> None:
+        """All that may be under way at once has been without an outcome for too long: with few slots that need not be five."""
+        if self.circuit is Circuit.CLOSED and self._trouble is not None:
+            self._open(now)
+
+    def _open(self, now: float) -> None:
         if self._was_open:  # and nothing has succeeded since
             self._open_s = min(OPEN_S_MAX, self._open_s * 2)
         self.circuit, self._was_open = Circuit.OPEN, True

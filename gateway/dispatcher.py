@@ -177,6 +177,9 @@ class Dispatcher:
                     one.doubted = True
                     self._slots.give_back()
                     self._keep(self._record(one.claim, OVERDUE))
+            if self._slots.free <= 0 and all(one.overdue for one in self._sending.values()):
+                self.breaker.stands_still(now)
+                self._slots.freed.set()
 
     async def _ask_for_ends(self, channel: Conversing) -> None:
         """Takes back what rings or talks for an alert that has ended, where no word of it came: the queue that brings it from

@@ -107,6 +107,16 @@ def test_what_is_urgent_and_has_nowhere_else_to_go_tries_after_the_shortest_paus
     assert breaker.allows(now + OPEN_S_FIRST)
 
 
+def test_with_few_slots_that_all_stand_still_it_opens_before_the_fifth() -> None:
+    breaker = Breaker()
+    breaker.stands_still(0.0)
+    assert breaker.circuit is Circuit.CLOSED  # nothing is held against it
+    breaker.saw(SILENT, 1.0)
+    breaker.stands_still(1.0)
+    assert breaker.circuit.value == "open"
+    assert breaker.allows(1.0 + OPEN_S_FIRST)
+
+
 def test_after_the_pause_it_tries() -> None:
     breaker = opened()
     assert not breaker.allows(OPEN_S_FIRST - 0.001)

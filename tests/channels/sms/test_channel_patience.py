@@ -86,7 +86,7 @@ async def test_the_session_that_answers_is_preferred_and_the_other_one_is_bound_
             await health_where(channel, lambda health: health.links_up == 2)
 
 
-async def test_a_full_queue_of_one_number_holds_no_other() -> None:
+async def test_case_4_2_a_full_queue_of_one_number_holds_no_other() -> None:
     full = SmscBehaviour(queue_full_for=OTHER.lstrip("+"))
     async with simulating(full) as (smsc, port):
         channel = SmsChannel(smpp(port))
@@ -101,7 +101,7 @@ async def test_a_full_queue_of_one_number_holds_no_other() -> None:
         assert smsc.counters.accepted == 100
 
 
-async def test_an_urgent_message_probes_through_a_hold_and_ends_it() -> None:
+async def test_case_4_2_an_urgent_message_probes_through_a_hold_and_ends_it() -> None:
     throttling = SmscBehaviour(throttle_per_mille=1000)
     async with simulating(throttling) as (smsc, port):
         channel = SmsChannel(smpp(port))
