@@ -133,7 +133,8 @@ def _picture(char: str, language: Language) -> Iterator[str]:
         return
     name = unicodedata.name(char, "") if language.names_pictures else ""
     if name:
-        yield re.sub(r"[^a-z0-9]+", " ", name.lower()).strip()
+        plain = re.sub(r"[^a-z0-9]+", " ", name.lower())
+        yield " ".join(re.sub(r"\d", lambda digit: f" {language.digits[int(digit[0])]} ", plain).split())
         return
     yield language.symbols["sign"]
     yield from _spelled(f"{ord(char):X}", language)

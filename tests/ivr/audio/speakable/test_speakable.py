@@ -53,7 +53,7 @@ BLOCKS = [
 """All signs and most scripts; what is left are ideographs, syllables and scripts of the past."""
 
 
-@pytest.mark.parametrize("tag", ["fr", "pl"])
+@pytest.mark.parametrize("tag", ["fr", "en", "pl"])
 def test_every_character_can_be_spoken_or_passed_over(tag: str) -> None:
     for begin in BLOCKS:
         block = [chr(code) for code in range(begin, begin + 64)]
