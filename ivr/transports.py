@@ -128,7 +128,9 @@ class Transports:
     def send(self, hop: Hop, data: bytes) -> None:
         """Sends one message; a connection is opened where there is none. What cannot be sent is told to `failed`."""
         if hop.transport == "udp":
-            if self._udp is None or self._udp.is_closing():
+            # an address of the other family is one that our socket raises for
+            reachable = (":" in hop.host) == (":" in self._host)
+            if self._udp is None or self._udp.is_closing() or not reachable:
                 asyncio.get_running_loop().call_soon(self._failed, hop)
             else:
                 self._udp.sendto(data, (hop.host, hop.port))

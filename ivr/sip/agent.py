@@ -344,6 +344,8 @@ class UserAgent:
         parsed = parse_uri(uri)
         if not isinstance(parsed, SipUri) or not _numeric(parsed.host):
             return fallback
+        if (":" in parsed.host) != (":" in fallback.host):
+            return fallback  # of the other family: nothing of ours reaches it
         named = parsed.params.get("transport") or ""
         transport: Transport = fallback.transport
         if named.lower() in ("udp", "tcp", "tls"):
@@ -475,6 +477,8 @@ def _numeric(host: str) -> bool:
 def _refusal(request: Request) -> tuple[int, tuple[str, str]] | None:
     """What is wrong with a request, within a dialog or not: an extension or a body that we do not know (RFC 3261, 8.2.2.3 and
     8.2.3), or a session interval that is too short (RFC 4028, 9)."""
+    if request.method == "BYE":
+        return None  # whoever hangs up has hung up, whatever else stands there
     unknown = [tag for tag in request.headers.elements("Require") if tag.lower() not in OPTION_TAGS]
     if unknown:
         return 420, ("Unsupported", ", ".join(unknown))

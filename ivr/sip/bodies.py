@@ -19,6 +19,7 @@ _BEGINS_SDP = re.compile(rb"\s*v=0[ \t]*[\r\n]+o=")
 """RFC 8866, 5."""
 BOUNDARY_CHARS_MAX = 70
 """RFC 2046, 5.1.1."""
+_LOOKS_LIKE_BOUNDARY = re.compile(rb"(?:\A|\n)--([^\s][^\r\n]{0,69}?)[ \t]*(?=\r?\n)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,14 @@ def _leaves(part: _Part, depth: int) -> Iterator[_Part]:
 def _parts(part: _Part) -> list[_Part]:
     """The parts between the boundaries (RFC 2046, 5.1.1). One whose end is missing goes to the end of the body."""
     params = parse_params((part.headers.get("Content-Type") or "").partition(";")[2])
-    boundary = (params or {}).get("boundary") or ""
-    if not 0 < len(boundary) <= BOUNDARY_CHARS_MAX:
-        return []
-    # the line end before a boundary belongs to it, the one behind it only ends its line
-    mark = re.escape(boundary.encode("utf-8", "surrogateescape"))
-    line = re.compile(rb"(?:\A|\r?\n)--" + mark + rb"(--)?[ \t]*(?=\r?\n|\Z)")
+    boundary = ((params or {}).get("boundary") or "").encode("utf-8", "surrogateescape")
+    line = _boundary_line(boundary)
+    if not 0 < len(boundary) <= BOUNDARY_CHARS_MAX or line.search(part.body) is None:
+        # none is named, or one that is not there: then the first line that looks like one is it
+        seen = _LOOKS_LIKE_BOUNDARY.search(part.body)
+        if seen is None:
+            return [_Part(Headers(), part.body)] if _BEGINS_SDP.match(part.body) else []
+        line = _boundary_line(seen[1])
     found: list[_Part] = []
     start: int | None = None
     for boundary_line in line.finditer(part.body):
@@ -95,6 +98,11 @@ def _parts(part: _Part) -> list[_Part]:
     if start is not None:
         found.append(_part(part.body[start:]))
     return found
+
+
+def _boundary_line(boundary: bytes) -> re.Pattern[bytes]:
+    """The line end before a boundary belongs to it, the one behind it only ends its line."""
+    return re.compile(rb"(?:\A|\r?\n)--" + re.escape(boundary) + rb"(--)?[ \t]*(?=\r?\n|\Z)")
 
 
 def _part(data: bytes) -> _Part:

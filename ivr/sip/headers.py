@@ -168,13 +168,16 @@ class Via:
 
 
 def parse_via(text: str) -> Via | None:
-    """One Via value; None where it is broken."""
+    """One Via value; None where it is broken. Answers are known by the branch, and go where the request came from: a host or a port
+    that cannot be read goes back as it was written."""
     found = _VIA.fullmatch(text.strip())
     if found is None:
         return None
     sent_by, _, rest = found[2].partition(";")
     place = parse_host_port(sent_by)
     params = parse_params(rest)
+    if place is None:
+        place = (sent_by.strip(), None) if params and params.get("branch") else None
     if place is None or params is None:
         return None
     return Via(found[1].upper(), place[0], place[1], params)

@@ -12,8 +12,6 @@ from dataclasses import replace
 from ivr.sip.sdp import (
     CLOCK,
     NOWHERE,
-    PLAIN,
-    SECURE,
     SRTP_SUITES,
     STATIC,
     AudioSession,
@@ -105,7 +103,7 @@ def _answer_line(
     *,
     events: bool,
 ) -> Media | None:
-    if media.kind != "audio" or media.port == 0 or media.secure != bool(crypto) or not _rtp(media):
+    if media.kind != "audio" or media.port == 0 or media.secure != bool(crypto) or not (media.plain or media.secure):
         return None
     if _is_for_many(_where(remote, media)[0]):
         return None
@@ -181,7 +179,7 @@ def _pair(local: SessionDescription, remote: SessionDescription) -> tuple[Media,
     others = [(ours, theirs) for ours in local.media for theirs in remote.media]
     for ours, theirs in (*by_place, *others):
         usable = ours.kind == "audio" and theirs.kind == "audio" and ours.port and theirs.port
-        if usable and _rtp(theirs) and ours.secure == theirs.secure:
+        if usable and ours.secure == theirs.secure and (theirs.plain or theirs.secure):
             return ours, theirs
     return None
 
@@ -234,10 +232,6 @@ def _crypto(ours: Media, theirs: Media) -> tuple[CryptoAttribute | None, CryptoA
             if (remote.tag, remote.suite) == (local.tag, local.suite) and remote.suite in SRTP_SUITES:
                 return local, remote
     return Rejected("no way to encrypt in common")
-
-
-def _rtp(media: Media) -> bool:
-    return media.protocol.upper() in (*PLAIN, *SECURE)
 
 
 def _effective(session: SessionDescription, media: Media) -> Direction:

@@ -108,6 +108,9 @@ class OutgoingCall:
         self._cancelled: set[str] = set()
         self._cancel_reason = ""
         self._early: dict[str, EarlyDialog] = {}
+        self._preview = b""
+        """The last description before the answer, of whichever fork: the answer of somebody who gives none otherwise, or gives it
+        under another tag than the answer's, is this one rather than a hung up call."""
         self._acks: dict[str, tuple[Request, Hop]] = {}  # by the tag of who has answered
         self._prover = Prover(invitation.authenticator)
         self._proved: frozenset[Asker] = frozenset()
@@ -140,6 +143,7 @@ class OutgoingCall:
         self._sent += 1
         self._rings = False
         self._early.clear()
+        self._preview = b""
         headers = [
             ("Allow", ALLOW),
             ("Supported", SUPPORTED),
@@ -212,6 +216,7 @@ class OutgoingCall:
     def _provisional(self, attempt: _Attempt, response: Response, source: Hop, now: float) -> None:
         self.state = State.PROCEEDING
         early = self._early_of(attempt, response, source)
+        self._preview = sdp_of(response) or self._preview
         if early is not None:
             early.on_provisional(attempt.invite, response, now)
         if not self._rings:
@@ -226,8 +231,8 @@ class OutgoingCall:
         early = self._early.get(response.to.tag or "")
         negotiation = self.negotiation if early is None else early.negotiation
         body = sdp_of(response) or b""
-        if early is not None and sdp.parse(body) is None:
-            body = early.preview
+        if sdp.parse(body) is None:
+            body = (early is not None and early.preview) or self._preview
         if not negotiation.accept(body):
             self._abandoned[attempt.key] = attempt
             self._decline(attempt, response, source, now, 'Q.850;cause=88;text="Incompatible destination"')

@@ -22,8 +22,16 @@ STATIC = {"PCMU": 0, "PCMA": 8}
 CLOCK = 8_000
 NOWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 """How RFC 2543 said "on hold" (RFC 3264, 8.4)."""
-PLAIN, SECURE = ("RTP/AVP", "RTP/AVPF"), ("RTP/SAVP", "RTP/SAVPF")
+SECURE = ("RTP/SAVP", "RTP/SAVPF")
 """Feedback by RTCP (AVPF) is offered, not demanded: without any the audio is the same (RFC 4585, 3.1)."""
+_OTHERS = ("SAVP", "TLS", "TCP", "MSRP", "UDPTL")
+"""What a transport that we cannot speak has in its name; any other name of an audio line is one for plain RTP, misspelt."""
+_CODEC_NAMES = {
+    "PCMA": "PCMA", "G711A": "PCMA", "G711ALAW": "PCMA", "ALAW": "PCMA",
+    "PCMU": "PCMU", "G711U": "PCMU", "G711ULAW": "PCMU", "G711MULAW": "PCMU", "ULAW": "PCMU", "MULAW": "PCMU",
+}  # fmt: skip
+"""What G.711 is called, without marks between its letters."""
+_KEYS_NAME = "TELEPHONE-EVENT"
 SRTP_SUITES = ("AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32")
 """RFC 4568, 6.2."""
 
@@ -31,6 +39,7 @@ Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 _DIRECTIONS: tuple[Direction, ...] = ("sendrecv", "sendonly", "recvonly", "inactive")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _RTPMAP = re.compile(r"([0-9]{1,3})\s+([^/\s]{1,64})\s*/\s*([0-9]{1,6})(?:\s*/.*)?")
+_PORT = re.compile(r"\+?([0-9]{1,5})(?![0-9])", re.ASCII)
 _PTIME = re.compile(r"([0-9]{1,4})(?:\.[0-9]{0,9})?")
 _CRYPTO = re.compile(
     r"([0-9]{1,9}) +(\S+) +inline:([A-Za-z0-9+/]{40})(?:\|(?:2\^)?[0-9]++)?(?: +(?:WSH=[0-9]+|-\S+))*+", re.ASCII
@@ -77,24 +86,43 @@ class Media:
         return self.protocol.upper() in SECURE
 
     @property
+    def plain(self) -> bool:
+        """Whether it is RTP without encryption, however that is spelt."""
+        return not self.secure and not any(other in self.protocol.upper() for other in _OTHERS)
+
+    @property
     def payload_types(self) -> tuple[int, ...]:
-        """The formats as numbers, in the order preferred; where none is listed, those that have a name."""
-        listed = tuple(
-            int(one) for one in self.formats if one.isascii() and one.isdigit() and len(one) <= 3 and int(one) < 128
-        )
-        return listed or tuple(one for one in self.names if one < 128)
+        """The formats as numbers, in the order preferred, or by the codec's name; where none is listed, those that have a name,
+        else those that need none."""
+        listed = tuple(number for one in self.formats if (number := _payload_type(one)) is not None)
+        named = tuple(one for one in self.names if one < 128)
+        return listed or named or (() if set(self.formats) - {"*"} else tuple(STATIC.values()))
 
     def codec_of(self, payload_type: int) -> str | None:
-        """The codec that we know by this number: PCMA or PCMU at 8 kHz."""
-        named = self.names.get(payload_type)
-        for codec, static in STATIC.items():
-            if named == f"{codec}/{CLOCK}" or (named is None and payload_type == static):
-                return codec
-        return None
+        """The codec that we know by this number: PCMA or PCMU at 8 kHz. A static number means what it means, whatever its name
+        (RFC 3551, 6), unless that is one of ours too."""
+        name, _, clock = self.names.get(payload_type, "").partition("/")
+        static = next((codec for codec, number in STATIC.items() if number == payload_type), None)
+        named = _codec_named(name)
+        if named is not None and (static is not None or clock == str(CLOCK)):
+            return named
+        return None if name == _KEYS_NAME else static
 
     def events(self) -> tuple[int, ...]:
         """The payload types of telephone events at our clock rate."""
-        return tuple(one for one in self.payload_types if self.names.get(one) == f"TELEPHONE-EVENT/{CLOCK}")
+        return tuple(one for one in self.payload_types if self.names.get(one) == f"{_KEYS_NAME}/{CLOCK}")
+
+
+def _codec_named(name: str) -> str | None:
+    return _CODEC_NAMES.get(re.sub(r"[^A-Z0-9]", "", name.upper()))
+
+
+def _payload_type(written: str) -> int | None:
+    """The number of a format of an m= line; some write the codec's name instead."""
+    if written.isascii() and written.isdigit():
+        return int(written) if len(written) <= 3 and int(written) < 128 else None
+    codec = _codec_named(written)
+    return None if codec is None else STATIC[codec]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -225,18 +253,18 @@ def _sections(text: str, flaws: list[str]) -> list[Lines]:
 def _media(section: Lines, head: Lines, flaws: list[str]) -> Media:
     """One m= line. Where it cannot be read it keeps its place, with port 0: places tell which line answers which (RFC 3264, 6)."""
     kind, port_text, *words = (*section[0][1].split(), "", "")[: max(2, len(section[0][1].split()))]
-    number = port_text.partition("/")[0]
-    port = int(number) if number.isascii() and number.isdigit() and len(number) <= 5 and int(number) < 65_536 else -1
+    number = _PORT.match(port_text)
+    port = int(number[1]) if number is not None and int(number[1]) < 65_536 else -1
     if port < 0:
         flaws.append("an m= line without a port")
-    named = bool(words) and not words[0].isdigit()
+    named = bool(words) and not words[0].replace(",", "").isdigit()
     attributes = _attributes([*head, *section[1:]])  # those of the session are what the m= line does not say itself
     address, host = _connection(section[1:])
     return Media(
         kind=kind.lower() or "unknown",
         port=max(port, 0),
         protocol=words[0] if named else "RTP/AVP",
-        formats=tuple(words[1:] if named else words),
+        formats=tuple(one for word in words[named:] for one in word.split(",") if one),
         address=address,
         host=host,
         direction=_direction(section[1:]),

@@ -232,13 +232,14 @@ class Session:
         """A request of the other side. Each is answered, and is a sign of life."""
         self.alive_at = now
         last = self.dialog.remote_cseq
-        if last is not None and request.cseq.number <= last:  # RFC 3261, 12.2.2: retransmissions never come this far
+        if last is not None and request.cseq.number <= last and request.method != "BYE":
+            # RFC 3261, 12.2.2: retransmissions never come this far; whoever hangs up has hung up, whatever the number
             self._reply(key, request, 500, now, [("Retry-After", "1")])
             return
         if self.over:
             self._on_request_afterwards(key, request, now)
             return
-        self._side.dialog = replace(self.dialog, remote_cseq=request.cseq.number)
+        self._side.dialog = replace(self.dialog, remote_cseq=max(request.cseq.number, last or 0))
         match request.method:
             case "BYE":
                 self._reply(key, request, 200, now)

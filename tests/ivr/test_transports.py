@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ivr import transports as module
-from ivr.sip.hop import Hop
+from ivr.sip.hop import Hop, Transport
 from ivr.transports import TlsContexts, Transports
 from tests.peers.kamailio import self_signed
 from tests.peers.ports import free_port
@@ -26,11 +26,11 @@ WITHIN_S = 20.0
 class Side:
     """One side with its sockets, and what it was told."""
 
-    def __init__(self, tls: TlsContexts | None = None) -> None:
+    def __init__(self, tls: TlsContexts | None = None, transport: Transport | None = None) -> None:
         self.received: asyncio.Queue[tuple[bytes, Hop]] = asyncio.Queue()
         self.failed: asyncio.Queue[Hop] = asyncio.Queue()
         self.transports = Transports(
-            host=LOCAL, port=0, transport="tls" if tls else "tcp", tls=tls, failed=self.failed.put_nowait,
+            host=LOCAL, port=0, transport=transport or ("tls" if tls else "tcp"), tls=tls, failed=self.failed.put_nowait,
             received=lambda data, hop: self.received.put_nowait((data, hop)),
         )  # fmt: skip
 
@@ -47,8 +47,8 @@ async def opened() -> AsyncIterator[Opened]:
     """``side = await opened()``; it is closed with the test."""
     async with AsyncExitStack() as stack, asyncio.timeout(WITHIN_S):
 
-        async def start(tls: TlsContexts | None = None) -> Side:
-            side = Side(tls)
+        async def start(tls: TlsContexts | None = None, transport: Transport | None = None) -> Side:
+            side = Side(tls, transport)
             await side.transports.open()
             stack.push_async_callback(side.transports.close)
             return side
@@ -268,3 +268,12 @@ async def test_a_connection_for_one_domain_is_not_used_for_another(opened: Opene
     side.transports.send(other, OPTIONS)
     assert await side.failed.get() == other
     assert proxy.received.empty()
+
+
+async def test_a_datagram_that_no_socket_of_ours_can_send_has_failed_and_harms_none(opened: Opened) -> None:
+    side = await opened(transport="udp")
+    hop = Hop("udp", "::1", 5060)
+    side.transports.send(hop, OPTIONS)
+    assert await side.failed.get() == hop
+    side.transports.send(Hop("udp", LOCAL, side.port), OPTIONS)
+    assert (await side.received.get())[0] == OPTIONS

@@ -73,9 +73,11 @@ NESTED = 'Content-Type: multipart/alternative;boundary="inner"'
         (ALTERNATIVES, "multipart/related;boundary=inner", b"v=0\r\n"),
         (multipart((TYPED, b"one"), (TYPED, b"two")), MIXED[1], b"one"),
         (b"--unique=1\r\n" + TYPED.encode() + b"\r\n\r\nv=0", MIXED[1], b"v=0"),
-        (multipart((TYPED, b"v=0\r\n")), "multipart/mixed", None),
-        (multipart((TYPED, b"v=0\r\n")), "multipart/mixed;boundary=other", None),
-        (multipart((TYPED, b"v=0\r\n")), f"multipart/mixed;boundary={'x' * 71}", None),
+        (multipart((TYPED, b"v=0\r\n")), "multipart/mixed", b"v=0\r\n"),
+        (multipart((TYPED, b"v=0\r\n")), "multipart/mixed;boundary=other", b"v=0\r\n"),
+        (multipart((TYPED, b"v=0\r\n")), f"multipart/mixed;boundary={'x' * 71}", b"v=0\r\n"),
+        (b"v=0\r\no=- 1 1 IN IP4 x\r\n", MIXED[1], b"v=0\r\no=- 1 1 IN IP4 x\r\n"),
+        (b"neither", MIXED[1], None),
         (multipart(("", b"v=0\r\n")), MIXED[1], None),
         (multipart(("broken", b"v=0\r\n")), MIXED[1], None),
         (b"--unique=1--\r\n", MIXED[1], None),
@@ -156,12 +158,23 @@ def test_a_body_of_another_kind_takes_no_preview_away() -> None:
     assert port(leg) == 31_000
 
 
-def test_the_preview_of_one_phone_is_not_the_answer_of_another() -> None:
-    """Each dialog of a fork has an answer of its own (RFC 3261, 13.2.1): there the text would be told to another phone."""
+@pytest.mark.parametrize("tag", ["a", "b", ""])
+@pytest.mark.parametrize("early", ["a", ""])
+def test_who_picks_up_without_a_description_is_known_by_the_one_before(early: str, tag: str) -> None:
+    """Each phone of a fork has to bring an answer of its own (RFC 3261, 13.2.1): one that brings none is behind somebody who changes
+    tags on the way, and whoever has picked up is not hung up on."""
+    stage = Stage()
+    leg, invite = stage.call()
+    stage.hear(far_answer(invite, 183, tag=early, headers=OFFERING, body=sdp_body(31_000)))
+    assert requests(stage.hear(far_answer(invite, 200, tag=tag, headers=[CONTACT]))) == ["ACK"]
+    assert port(leg) == 31_000
+
+
+def test_who_picks_up_and_never_describes_its_audio_is_hung_up_on() -> None:
     stage = Stage()
     _, invite = stage.call()
-    stage.hear(far_answer(invite, 183, tag="a", headers=OFFERING, body=sdp_body()))
-    assert requests(stage.hear(far_answer(invite, 200, tag="b", headers=[CONTACT]))) == ["ACK", "BYE"]
+    stage.hear(far_answer(invite, 180, tag="a"))
+    assert requests(stage.hear(far_answer(invite, 200, tag="a", headers=[CONTACT]))) == ["ACK", "BYE"]
     assert refusal(stage).lost is Lost.MEDIA_REFUSED
 
 

@@ -330,6 +330,24 @@ def test_a_request_without_what_is_needed_is_answered_400_and_told_of(old: bytes
     assert not stage.told(Offered)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\r\nTo: ", b"\r\nTo: <sip:nobody@example.org>\r\nTo: "), (b"UDP 192.0.2.1:5060", b"UDP ::1:5060"),
+        (b"UDP 192.0.2.1:5060", b"UDP 192.0.2.1:"), (b"UDP 192.0.2.1:5060", b"UDP 192.0.2.1:99999"),
+        (b"UDP 192.0.2.1:5060", b"UDP [fe80::1%eth0]:5060"), (b"UDP 192.0.2.1:5060", b"UDP h\xc3\xb4te:5060"),
+    ],
+)  # fmt: skip
+def test_case_3_1_an_answer_is_known_by_its_branch_whatever_became_of_the_rest(old: bytes, new: bytes) -> None:
+    stage = Stage()
+    _, invite = stage.call()
+    answer = encode(far_answer(invite, 200, headers=OFFERING, body=sdp_body()))
+    assert old in answer
+    stage.agent.receive(answer.replace(old, new, 1), stage.hop, stage.now)
+    assert requests(stage.messages()) == ["ACK"]
+    assert stage.told(Answered)
+
+
 @pytest.mark.parametrize("needed", [b"Via", b"CSeq", b"To"])
 def test_an_answer_without_what_is_needed_is_dropped_and_told_of(needed: bytes) -> None:
     stage = Stage()

@@ -83,11 +83,39 @@ def test_the_offerers_order_and_numbers_count(
 
 
 @pytest.mark.parametrize(
+    ("lines", "codec", "number"),
+    [
+        (["m=audio 4000 RTP/AVP 8,101", MAPPED], "PCMA", 8),
+        (["m=audio 4000 RTP/AVP 0, 8, 101", MAPPED], "PCMU", 0),
+        (["m=audio 4000 8,101", MAPPED], "PCMA", 8),
+        (["m=audio 4000 RTP/AVP PCMA"], "PCMA", 8),
+        (["m=audio 4000 RTP/AVP G711U 101", MAPPED], "PCMU", 0),
+        (["m=audio 4000 RTP/AVP *"], "PCMU", 0),
+        (["m=audio 4000 RTP/AVP"], "PCMU", 0),
+        *((["m=audio 4000 RTP/AVP 8", f"a=rtpmap:8 {name}"], "PCMA", 8)
+          for name in ("G711A/8000", "G.711A/8000", "a-law/8000", "PCMA/16000", "PCMA", "unknown/8000", "PCMA/8000.0")),
+        *((["m=audio 4000 RTP/AVP 97", f"a=rtpmap:97 {name}/8000"], "PCMU", 97) for name in ("G711U", "G.711-uLaw", "mu-law")),
+        *(([f"m=audio 4000 {protocol} 8 101", MAPPED], "PCMA", 8)
+          for protocol in ("RTP/AVP/UDP", "RTP", "udp", "rtp/avp", "RTP/AVPF", "RTP-AVP", "RTP/APV")),
+        *(([f"m=audio {port} RTP/AVP 8"], "PCMA", 8) for port in ("+4000", "4000.0", "4000/1", "04000")),
+    ],
+)  # fmt: skip
+def test_case_3_2_audio_is_read_however_its_line_is_spelt(lines: list[str], codec: str, number: int) -> None:
+    agreed = offered(description(*lines))
+    assert isinstance(agreed, AudioSession)
+    assert (agreed.codec, agreed.payload_type, agreed.port) == (codec, number, 4000)
+    assert not isinstance(answered(description(*lines)), Rejected)
+
+
+@pytest.mark.parametrize(
     "lines",
     [
         ["m=audio 0 RTP/AVP 8"],
         ["m=audio 4000 RTP/AVP 9"],
-        ["m=audio 4000 RTP/AVP 8", "a=rtpmap:8 PCMA/16000"],
+        ["m=audio 4000 RTP/AVP 96", "a=rtpmap:96 PCMA/16000"],
+        ["m=audio 4000 RTP/AVP opus"],
+        ["m=audio 4000 RTP/AVP 8", "a=rtpmap:8 telephone-event/8000"],
+        ["m=audio 4000 TCP/MSRP 8"],
         ["m=audio 4000 RTP/SAVP 8", f"a=crypto:1 {S80} inline:{THEIRS}"],
         ["m=audio 4000 RTP/SAVPF 8"],
         ["m=audio 4000 UDP/TLS/RTP/SAVPF 8"],

@@ -116,10 +116,34 @@ def test_a_request_with_an_old_number_is_refused_and_changes_nothing(outgoing: b
     far = up(stage, outgoing)
     assert far.say("OPTIONS", cseq=200).status == 200
     for cseq in (199, 200, 1):
-        refused = far.say("BYE", cseq=cseq)
+        refused = far.say("INFO", cseq=cseq)
         assert (refused.status, refused.headers.get("Retry-After")) == (500, "1")
     assert stage.told(Ended) == []
-    assert far.say("BYE", cseq=500).status == 200  # gaps are fine
+    assert far.say("OPTIONS", cseq=500).status == 200  # gaps are fine
+
+
+@DIRECTIONS
+@pytest.mark.parametrize("cseq", [0, 1, 199, 200, 500])
+@pytest.mark.parametrize("headers", [[], [("Require", "x-hangup")]], ids=["plain", "required"])
+def test_whoever_hangs_up_has_hung_up_whatever_its_number(
+    outgoing: bool, cseq: int, headers: list[tuple[str, str]]
+) -> None:
+    stage = Stage()
+    far = up(stage, outgoing)
+    assert far.say("OPTIONS", cseq=200).status == 200
+    assert far.say("BYE", cseq=cseq, headers=headers).status == 200
+    assert [event.by_remote for event in stage.told(Ended)] == [True]
+
+
+@DIRECTIONS
+def test_a_contact_of_another_family_is_answered_where_it_came_from(outgoing: bool) -> None:
+    stage = Stage()
+    far = up(stage, outgoing)
+    moved = [SDP, ("Contact", "<sip:nurse@[2001:db8::9]:5060>")]
+    assert far.say("INVITE", headers=moved, body=sdp_body()).status == 200
+    stage.hear(far.request("ACK", cseq=far.cseq))
+    far.leg.hang_up(stage.now)
+    assert [hop for hop, message in stage.sent() if isinstance(message, Request)] == [stage.hop]
 
 
 def test_their_first_request_may_have_the_number_0() -> None:
@@ -314,7 +338,7 @@ def test_an_offer_that_we_cannot_take_changes_nothing(outgoing: bool, method: st
 def test_a_body_of_another_kind_is_refused(outgoing: bool, method: str) -> None:
     stage = Stage()
     far = up(stage, outgoing)
-    refused = far.say(method, headers=[CONTACT, ("Content-Type", "text/plain")], body=sdp_body(31_000))
+    refused = far.say(method, headers=[CONTACT, ("Content-Type", "text/plain")], body=b"hello")
     assert (refused.status, refused.headers.get("Accept")) == (415, "application/sdp")  # RFC 3261, 8.2.3
     assert agreed(far).port == 30_000
 
