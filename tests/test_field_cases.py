@@ -44,3 +44,11 @@ def test_no_case_is_there_twice_or_without_a_test() -> None:
 def test_every_line_of_the_tables_is_read() -> None:
     lines = [line for line in PAGE.read_text().splitlines() if re.match(r"\| *\d", line)]
     assert [line for line in lines if not _ROW.match(line)] == []
+
+
+def test_every_section_has_one_table() -> None:
+    """Lines that come together from several hands: a second head within a table would be shown as a case."""
+    sections = re.split(r"^## ", PAGE.read_text(), flags=re.M)[1:]
+    assert [
+        section.splitlines()[0] for section in sections if len(re.findall(r"^\| case \|", section, re.M)) != 1
+    ] == []
