@@ -91,7 +91,7 @@ class ClaimedAtOnce:
 class AcceptAlert:
     """Command: takes an alert in. `planned` are the deliveries of its first occurrence, empty where that is later.
 
-    Raises InsufficientCredit as `shortfall` says, and IdempotencyConflict.
+    Raises InsufficientCredit as `shortfall` says, also where it joins and those whom it adds cannot be paid, and IdempotencyConflict.
     """
 
     alert: Alert
@@ -129,6 +129,9 @@ class AcceptAlert:
             return known
         joined = self._join(unit)
         if joined is not None:
+            told = frozenset(joined.told)
+            first = [delivery for delivery in self.planned if delivery.address in told]
+            _affordable(unit, joined.alert, first, self.shortfall)  # held once the step begins, in a moment
             return self._joined(unit, joined)
         alert = self.alert
         unit.add(alert)
@@ -292,9 +295,21 @@ def activate(
 
 
 def _hold(unit: Unit, alert: Alert, planned: Sequence[PlannedDelivery], shortfall: Shortfall) -> int:
+    affordable = _affordable(unit, alert, planned, shortfall)
+    if affordable is None:
+        return 0
+    wanted, after, entries = affordable
+    unit.move(after, entries)
+    return wanted
+
+
+def _affordable(
+    unit: Unit, alert: Alert, planned: Sequence[PlannedDelivery], shortfall: Shortfall
+) -> tuple[int, ledger.Balance, tuple[ledger.Entry, ...]] | None:
+    """What can be held for the deliveries, and how; None where they are free. Raises InsufficientCredit as `shortfall` says."""
     wanted = sum(delivery.hold_micros for delivery in planned)
     if wanted == 0:
-        return 0
+        return None
     balance = unit.balance(alert.account_id)
     assert balance is not None, "the account of a key has balances"
     negative = alert.priority is Priority.EMERGENCY and not alert.exercise
@@ -307,8 +322,7 @@ def _hold(unit: Unit, alert: Alert, planned: Sequence[PlannedDelivery], shortfal
             raise
         wanted = fitting
         after, entries = _step_hold(balance, alert, wanted, negative=negative)
-    unit.move(after, entries)
-    return wanted
+    return wanted, after, entries
 
 
 def _step_hold(

@@ -11,14 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from billing.ledger import InsufficientCredit
 from gateway.alert import Alert, Priority, Rule, Status
 from gateway.cli.send import _told as send_told
 from gateway.escalation import Occurrence, Recipient, deciding, plan_to_json, recipients_to_json
 from gateway.frozen import replace
+from gateway.intake import Shortfall, Taken
 from gateway.joining import TABLE, TRIED_AGAIN, Fate, How, Join, Request, Tried, best, escalation_of, join
 from gateway.merging import asked_first, planned_first
 from gateway.submission import AlertRequest
+from tests.gateway import desk as desks
+from tests.gateway.desk import PRICE_MICROS, Desk
 
+desk = desks.desk
+store_url = desks.store_url
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "joining.md"
 ADDRESSES = tuple(f"sms:+3360000000{n}" for n in range(6))
@@ -320,3 +326,39 @@ def test_the_command_line_says_what_became_of_it() -> None:
         "told: text, subject",
         "taken: priority",
     ]
+
+
+# --- and is paid -----------------------------------------------------------------------------------------------------
+
+FREE = "sms:+4915112345678"
+
+
+@pytest.mark.parametrize("priority", [Priority.NORMAL, Priority.HIGH], ids=["widened", "raised"])
+@pytest.mark.parametrize(
+    ("shortfall", "asked", "refused"),
+    [
+        (Shortfall.REFUSE, [ONE, TWO], True),
+        (Shortfall.REFUSE, [ONE], False),
+        (Shortfall.REFUSE, [FREE], False),
+        (Shortfall.REFUSE_IF_NOTHING_GOES, [ONE, TWO], False),
+        (Shortfall.TAKE, [ONE, TWO], False),
+    ],
+)
+async def test_people_who_cannot_be_paid_are_refused_and_not_passed_over(
+    priority: Priority, shortfall: Shortfall, asked: list[str], refused: bool, desk: Desk
+) -> None:
+    await desk.open_account("poor", PRICE_MICROS)
+    opened = await desk.accept("sms:+4915112345679", account_id="poor", reference="PUMP-3", rule=Rule.ANY)
+    request = desk.alert(*asked, account_id="poor", reference="PUMP-3", rule=Rule.ANY, priority=priority)
+    before = await desk.alert_row(opened)
+    if refused:
+        with pytest.raises(InsufficientCredit):
+            await desk.do(desk.accepting(request, shortfall=shortfall))
+        assert await desk.alert_row(opened) == before
+        return
+    taken = await desk.do(desk.accepting(request, shortfall=shortfall))
+    assert isinstance(taken, Taken)
+    assert (taken.alert_id, taken.joined) == (opened, True)
+    await desk.tick()
+    went = [delivery.address for delivery in await desk.deliveries(opened) if delivery.code != "insufficient_credit"]
+    assert went[1:] == asked[:1]
