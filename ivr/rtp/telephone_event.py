@@ -77,13 +77,18 @@ class _Told:
             return True
         if self.ended:
             return self._repeats_its_end(other, moved)
-        return not other.marker and self._moves(other, moved)
+        return (not other.marker or self._is_too_soon_for(other, moved)) and self._moves(other, moved)
 
     def _begins_anew(self, other: _Told) -> bool:
         """Whether a marker with the same timestamp is the first packet of a key, and not that of a gateway which repeats the first
         one, or sets the marker in all of them."""
         grown = other.duration - self.duration
         return (grown < 0 and not other.ended) or other.at - self.at > AGAIN_S + max(0, grown) / CLOCK_HZ
+
+    def _is_too_soon_for(self, other: _Told, moved: int) -> bool:
+        """Whether a marker with a later timestamp is that of a gateway which sets it in all packets, since no key could begin there:
+        this one began just before, or goes on by just as much."""
+        return moved < SHORTEST or (self._packets_to(other) == 1 and moved == other.duration - self.duration)
 
     def _goes_on_elsewhere(self, other: _Told) -> bool:
         """In another SSRC: the duration goes on where it was, or the end is told once more."""

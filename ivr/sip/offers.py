@@ -24,6 +24,8 @@ from ivr.sip.sdp import (
 
 EVENT_PAYLOAD_TYPE = 101
 """What everybody uses for telephone events (RFC 4733), and some expect without reading."""
+DYNAMIC = range(96, 128)
+"""RFC 3551, 6."""
 EVENTS = "0-15"
 _MIRRORED: dict[Direction, Direction] = {
     "sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive",
@@ -212,10 +214,10 @@ def _events(ours: Media, theirs: Media) -> tuple[int, ...]:
 
 
 def _unlisted(ours: Media, theirs: Media) -> frozenset[int]:
-    """The types that somebody uses for keys who has agreed to none: those of our offer, or what everybody uses. Not those that they
-    say are something else."""
-    types = ours.events() or (EVENT_PAYLOAD_TYPE,)
-    return frozenset(one for one in types if theirs.names.get(one, "TELEPHONE-EVENT").startswith("TELEPHONE-EVENT"))
+    """The types that somebody uses for keys who has agreed to none, or who has agreed to another one: any dynamic type but those
+    that one of us says are something else."""
+    named = {**ours.names, **theirs.names}
+    return frozenset(one for one in DYNAMIC if named.get(one, "TELEPHONE-EVENT").startswith("TELEPHONE-EVENT"))
 
 
 def _ours(ours: Media, theirs: Media, number: int) -> bool:

@@ -155,3 +155,13 @@ def test_a_stream_hears_what_its_receiver_hears(gateway: Gateway) -> None:
     for one in gateway.sends([Press(key=key) for key in "4711#"]):
         line.stream.receive(written(one.packet), FAR, 1.0 + one.at_s)
     assert line.keys == "4711#"
+
+
+@pytest.mark.parametrize("keys", ["1", "21", "4711#", "1111"])
+@pytest.mark.parametrize("numbered_pauses", [True, False])
+@pytest.mark.parametrize("held_ms", [60, 100, 200, 480])
+def test_case_3_4_a_marker_and_a_timestamp_for_each_packet_make_no_more_keys(
+    held_ms: int, numbered_pauses: bool, keys: str
+) -> None:
+    gateway = Gateway(timestamps="moving", marker="all", numbered_pauses=numbered_pauses)
+    assert heard(gateway.sends([Press(key=key, held_ms=held_ms) for key in keys])) == keys

@@ -159,7 +159,18 @@ def test_a_key_that_goes_on_in_another_source_is_one_key(split: int) -> None:
 def test_a_packet_that_says_it_is_the_first_of_a_key_begins_one() -> None:
     receiver = Receiver()
     for n in range(3):
-        assert receiver.receive(1, 160 * n, payload("5"), sequence=n, now=0.02 * n, marker=True) == "5"
+        assert receiver.receive(1, 480 * n, payload("5"), sequence=n, now=0.06 * n, marker=True) == "5"
+
+
+@pytest.mark.parametrize("marked", [True, False])
+@pytest.mark.parametrize("durations", [(160, 320, 480, 640), (0, 0, 0, 0), (800, 800, 800, 800)])
+def test_no_key_begins_while_the_one_before_has_just_begun(durations: tuple[int, ...], marked: bool) -> None:
+    receiver = Receiver()
+    keys = [
+        receiver.receive(1, 160 * n, payload("5", duration), sequence=n, now=0.02 * n, marker=marked)
+        for n, duration in enumerate(durations)
+    ]
+    assert keys == ["5", None, None, None]
 
 
 @pytest.mark.parametrize("duration_ms", [40, 100, 200])

@@ -521,3 +521,12 @@ def test_phones_behind_one_number_are_told_versions_of_their_own() -> None:
     first, second = one.forked(), one.forked()
     for fork in (first, second):
         assert version(fork.offer()) == 9
+
+
+def test_case_3_7_keys_may_come_by_any_dynamic_type_that_is_nothing_else() -> None:
+    lines = ["m=audio 4000 RTP/AVP 8 97 98 101", MAPPED, "a=rtpmap:97 opus/48000", "a=rtpmap:98 telephone-event/48000"]
+    for remote in (description(*lines), description(lines[0], *lines[2:])):
+        agreed = offered(remote)
+        assert isinstance(agreed, AudioSession)
+        assert {96, 98, 100, 101, 127} <= agreed.unlisted_events
+        assert not agreed.unlisted_events & {0, 8, 13, 18, 97}
