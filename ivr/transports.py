@@ -14,6 +14,7 @@ from typing import Any, cast
 import structlog
 from prometheus_client import Counter
 
+from ivr.notices import Notices
 from ivr.sip.framing import FramingError, StreamFramer
 from ivr.sip.hop import Hop, Transport
 
@@ -97,6 +98,7 @@ class Transports:
         """The connections to us, each with its network."""
         self._opening: dict[Hop, tuple[asyncio.Task[None], bytearray]] = {}
         self._troubles: dict[Hop, Trouble] = {}
+        self._notices = Notices()
 
     async def open(self) -> None:
         """Binds the address. Raises OSError where it is taken or not ours."""
@@ -167,7 +169,7 @@ class Transports:
         # what came in the same tick is no answer: uvloop's clock has a thousand of them a second
         if link is None or link.heard_at > since:
             return False
-        log.warning("connection_given_up", hop=str(hop), reason="no answer came over it")
+        self.tell("connection_given_up", hop, "no answer came over it")
         self._forget(link, hop)
         link.abort()
         return True
@@ -210,13 +212,20 @@ class Transports:
             if len(self._troubles) < TROUBLES_MAX:
                 untrusted = isinstance(error, ssl.SSLCertVerificationError)
                 self._troubles[hop] = Trouble(str(error) or type(error).__name__, untrusted)
-            log.warning("connection_failed", hop=str(hop), error=str(error) or type(error).__name__)
+            self.tell("connection_failed", hop, str(error) or type(error).__name__)
             self._failed(hop)
         except asyncio.CancelledError:
             self._failed(hop)
             raise
         finally:
             self._opening.pop(hop, None)
+
+    def tell(self, kind: str, hop: Hop, reason: str) -> None:
+        """A line of the log, of each kind and host one a minute at most."""
+        told = self._notices.tell(kind, hop.host, asyncio.get_running_loop().time())
+        if told is not None:
+            peer, left_out = told
+            log.warning(kind, hop=str(hop) if peer == hop.host else peer, reason=reason, left_out=left_out)
 
     def opened(self, link: _Link, hop: Hop) -> None:
         """A connection of ours is there."""
@@ -320,8 +329,7 @@ class _Link(asyncio.Protocol):
         assert self._transport is not None
         for frame in self._framer.receive(data):
             if isinstance(frame, FramingError):
-                if self._admission is None:  # what strangers send is not worth a line
-                    log.warning("connection_broken", hop=str(self._hop), reason=str(frame))
+                self._owner.tell("connection_broken", self._hop, frame.reason)
                 self._transport.abort()
                 return
             if isinstance(frame, bytes):

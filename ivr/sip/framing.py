@@ -47,15 +47,19 @@ class StreamFramer:
 
     def _next(self) -> bytes | Ping | FramingError | None:
         buffer = self._buffer
+        while buffer.startswith((b"\0", b"\n")):  # some keep their way open with these
+            del buffer[:1]
         if buffer.startswith(b"\r\n\r\n"):
             del buffer[:4]
             return Ping()
         if buffer.startswith(b"\r\n") and len(buffer) > 2 and buffer[2:3] != b"\r":
             del buffer[:2]  # a pong, or a line end between messages (RFC 3261, 7.5)
+            return self._next()
         if not buffer or bytes(buffer) in (b"\r", b"\r\n", b"\r\n\r"):
             return None
         if buffer.startswith(b"\r"):
             return FramingError("a line end that is none")
+        self._mend_line_ends()
         end = buffer.find(b"\r\n\r\n")
         if end < 0:
             return FramingError("a head that does not end") if len(buffer) > HEAD_BYTES_MAX else None
@@ -71,3 +75,10 @@ class StreamFramer:
         message = bytes(buffer[:size])
         del buffer[:size]
         return message
+
+    def _mend_line_ends(self) -> None:
+        """A head without any carriage return is of somebody who ends all lines with line feeds. In another head it ends nothing:
+        whoever passes messages on writes line ends as they should be, and what is hidden in a line stays hidden."""
+        head, empty_line, rest = self._buffer.partition(b"\n\n")
+        if empty_line and b"\r" not in head:
+            self._buffer[:] = head.replace(b"\n", b"\r\n") + b"\r\n\r\n" + rest

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from ivr import transports as module
 from ivr.sip.hop import Hop, Transport
@@ -277,3 +278,15 @@ async def test_a_datagram_that_no_socket_of_ours_can_send_has_failed_and_harms_n
     assert await side.failed.get() == hop
     side.transports.send(Hop("udp", LOCAL, side.port), OPTIONS)
     assert (await side.received.get())[0] == OPTIONS
+
+
+async def test_a_connection_that_cannot_be_read_is_told_of_once_a_minute(opened: Opened, connect: Connect) -> None:
+    side = await opened()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(3):
+            stranger = await connect(side.port)
+            stranger.say(b"OPTIONS sip:x@y SIP/2.0\r\n\r\n")
+            await stranger.closed()
+    (line,) = [one for one in logs if one["event"] == "connection_broken"]
+    assert LOCAL in line["hop"]
+    assert "Content-Length" in line["reason"]

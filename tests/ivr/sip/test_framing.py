@@ -1,0 +1,43 @@
+"""Messages over connections: whoever ends lines with line feeds alone is understood, and nobody smuggles a message in with one."""
+
+from __future__ import annotations
+
+import pytest
+
+from ivr.sip.framing import FramingError, Ping, StreamFramer
+from ivr.sip.message import Request, parse
+
+HEAD = (
+    b"MESSAGE sip:x@y SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.9;branch=z9hG4bKa\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:x@y>\r\n"
+    b"Call-ID: c\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+)
+BODY = b"one\n\ntwo"
+WHOLE = HEAD % len(BODY) + BODY
+LINE_FEEDS = (HEAD % len(BODY)).replace(b"\r", b"") + BODY
+STEPS = pytest.mark.parametrize("step", [1, 7, 10_000])
+
+
+def framed(data: bytes, step: int) -> list[bytes | Ping | FramingError]:
+    framer = StreamFramer(65_535)
+    return [one for at in range(0, len(data), step) for one in framer.receive(data[at : at + step])]
+
+
+@STEPS
+@pytest.mark.parametrize("between", [b"", b"\r\n", b"\n", b"\0", b"\0\0\r\n\0"])
+def test_case_3_1_messages_are_read_whatever_ends_their_lines_and_stands_between_them(
+    between: bytes, step: int
+) -> None:
+    found = framed(between + between.join([WHOLE, LINE_FEEDS, LINE_FEEDS, WHOLE]), step)
+    messages = [parse(one, framed=True) for one in found if isinstance(one, bytes)]
+    assert len(messages) == 4
+    assert all(isinstance(one, Request) and one.body == BODY for one in messages)
+
+
+@STEPS
+def test_line_feeds_within_a_head_end_nothing(step: int) -> None:
+    hidden = b"Subject: x\n\nINVITE sip:x@y SIP/2.0\nContent-Length: 0\r\n"
+    (found,) = framed(
+        WHOLE.replace(b"Content-Type", hidden.replace(b"Content-Length", b"X-Length") + b"Content-Type"), step
+    )
+    assert isinstance(found, bytes)
+    assert found.endswith(BODY)
