@@ -52,7 +52,8 @@ class Poison:
         unit.event("alt_1", "note", "of the poison itself")
         match self.how:
             case "constraint":
-                unit.insert("acknowledgements", "ack_1", "alt_unknown", "by", "", "api", "key", unit.now_micros)
+                ack = ("ack_1", "alt_unknown", "by", "", "api", "key", unit.now_micros, "by", 0)
+                unit.insert("acknowledgements", *ack)
             case "overdraft":
                 unit.insert("entries", "acme", "capture", "delivery", "dlv_1", "held:acme", "revenue:acme", 1, None, 1)
             case "number":
