@@ -157,6 +157,7 @@ _UNITS: Final = nouns(
     %RH = percent relative humidity
     %LEL = percent of the lower explosive limit
     %vol = percent by volume
+    IU = unit, units
     rev = revolution, revolutions
     Nm³ = normal cubic metre, normal cubic metres
     NTU = N T U

@@ -166,6 +166,7 @@ _UNITS: Final = nouns(
     %RH = pour cent d'humidité relative
     %LEL = pour cent de la limite d'explosivité
     %vol = pour cent en volume
+    IU = unité, unités
     rev = tour, tours
     Nm³ = mètre cube normal, mètres cubes normaux
     NTU = N T U
@@ -423,6 +424,7 @@ FRENCH: Final = Language(
     acronyms=words(
         """
         RAS COV SSI ECS SAV CHU SNCF EDF CVC VMC GTB GTC TGBT ARI EPI CTA AES IDE PCA PRA ETI IRM UPS BAES ASI RIA
+        INR AVC IDM ACR UHCD USC USIC GCS ECG EEG OAP
         """
     ),
     abbreviations=_ABBREVIATIONS,

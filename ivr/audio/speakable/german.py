@@ -166,6 +166,7 @@ _UNITS: Final = nouns(
     %RH = Prozent relative Feuchte
     %LEL = Prozent der unteren Explosionsgrenze
     %vol = Volumenprozent
+    IU = Einheit, Einheiten, f
     rev = Umdrehung, Umdrehungen, f
     Nm³ = Normkubikmeter
     NTU = N T U

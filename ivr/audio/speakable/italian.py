@@ -156,6 +156,7 @@ _UNITS: Final = nouns(
     %RH = per cento di umidità relativa
     %LEL = per cento del limite di esplosività
     %vol = per cento in volume
+    IU = unità, unità, f
     rev = giro, giri
     Nm³ = metro cubo normale, metri cubi normali
     NTU = N T U

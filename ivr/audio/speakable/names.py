@@ -42,6 +42,9 @@ _CODE: Final = re.compile(r"[^\W_²³]+(?:(?:[-_]+|\.(?=\w))[^\W_²³]+|_+)*")
 _WORD: Final = re.compile(r"[^\W\d_²³]+(?:['-][^\W\d_²³]+)*")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?!\w)")
 _RUNS: Final = re.compile(r"[^\W\d_]+|\d+|[-_.]")
+_HARDWARE: Final = re.compile(r"[0-9A-Fa-f]{2}(?:-[0-9A-Fa-f]{2}){5}(?![\w-])")
+_LESS: Final = re.compile(r"([nN])-([1-9])(?![\w-]|[.,]\d)")
+"""One less than all of them, as N+1 is one more."""
 _JOINTS: Final = {"-": "dash", "_": "underscore", ".": "dot"}
 _INITIALS: Final = re.compile(r"[A-Za-z]\.(?:-?[A-Za-z]\.)+(?!\w)")
 _CAMEL: Final = re.compile(r"(?<=[a-zà-ÿ])(?=[A-ZÀ-Þ])|(?<=[A-ZÀ-Þ])(?=[A-ZÀ-Þ][a-zà-ÿ])")
@@ -233,6 +236,17 @@ def phone_at(text: str, pos: int) -> Read | None:
     return pieces, match.end()
 
 
+def hardware_at(text: str, pos: int) -> Read | None:
+    """The address of a network card with dashes: six pairs, none of which is a number with its unit."""
+    match = _HARDWARE.match(text, pos)
+    if match is None:
+        return None
+    pieces: list[Piece] = []
+    for pair in match[0].split("-"):
+        pieces += [Symbol("dash"), Spelled(pair)] if pieces else [Spelled(pair)]
+    return pieces, match.end()
+
+
 def code_at(text: str, pos: int, language: Language) -> Read | None:
     """A code: letters and digits in one, perhaps with dashes, underscores and points inside."""
     uuid = _UUID.match(text, pos)
@@ -245,6 +259,12 @@ def code_at(text: str, pos: int, language: Language) -> Read | None:
                 pieces += [Pause(",")] if n else []
                 pieces.append(Spelled(group[n : n + 4]))
         return pieces, uuid.end()
+    hardware = hardware_at(text, pos)
+    if hardware is not None:
+        return hardware
+    less = _LESS.match(text, pos)
+    if less is not None:
+        return [Spelled(less[1]), Symbol("minus"), *by_digit(less[2])], less.end()
     match = _CODE.match(text, pos)
     if (
         match is None

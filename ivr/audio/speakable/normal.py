@@ -39,9 +39,8 @@ _CHARS: Final = {
     ord("℅"): "c/o",
     ord("″"): "″",
 }
-_ENTITY: Final = re.compile(
-    r"&(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|lt|gt|amp|quot|apos|nbsp|deg|micro|plusmn|le|ge|ne|minus|times|ndash|mdash|euro);"
-)
+_ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
+"""Those of pages that a sender left in; what is none stays as it is."""
 _BREAK: Final = re.compile(r"</?(?:br|p|li|tr|div|ul|ol|h[1-6]|table)(?: [^<>]{0,200})?/?>", re.I)
 _TAG: Final = re.compile(r"</?(?:b|i|u|em|strong|span|a|td|th|font|code|small)(?: [^<>]{0,500})?>", re.I)
 """Markup of pages that a sender left in; a single letter is a tag only where one is closed."""

@@ -158,6 +158,7 @@ class Reader:
                 or (names.colons_at(text, pos) if ":" in text[pos : pos + 5] else None)
                 or (names.mail_at(text, pos, language) if "@" in text else None)
                 or numbers.ordinal_at(text, pos, language)
+                or names.hardware_at(text, pos)
                 or numbers.dashed_at(text, pos)
             )
             if found is not None:

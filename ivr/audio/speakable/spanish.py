@@ -171,6 +171,7 @@ _UNITS: Final = nouns(
     %RH = por ciento de humedad relativa
     %LEL = por ciento del límite de explosividad
     %vol = por ciento en volumen
+    IU = unidad, unidades, f
     rev = revolución, revoluciones, f
     Nm³ = metro cúbico normal, metros cúbicos normales
     NTU = N T U

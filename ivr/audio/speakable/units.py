@@ -67,6 +67,7 @@ _BASES: Final[Mapping[str, str]] = table(
     %LEL
     %vol
     rev
+    IU
     Nm³
     NTU
     VDC
@@ -158,7 +159,9 @@ _ALSO: Final[Mapping[str, str]] = spellings(
     %LEL = %LIE %UEG %LII
     %vol = %Vol %VOL
     rev/min = rpm RPM Rpm tr/min tr/mn tpm U/min giri/min Tr/min TR/MIN TR/min trs/min Trs/min tours/min T/min tr/MN
-    /min = min-1 min⁻¹
+    /min = min-1 min⁻¹ bpm BPM
+    IU = UI
+    IU/h = U/h
     mi/h = mph
     km/h = kmh kph kmph
     kbit/s = kbps Kbps
@@ -229,7 +232,7 @@ NEEDS_NUMBER: Final = words(
     """
     bar bars psi min mins day deg sec secs hr hrs mol lux Lux Bar BAR var in ft mi lb lbs gal tpm To Go Mo Ko Mio
     Gio ms us Pa PA A mA Nm rev tr cd mn mps kg Kg KG KM MN cl dl hl ml um mm cm dm CHF EUR USD GBP JPY lm lx ° VA
-    DB VAC VCA VCC VDC
+    DB VAC VCA VCC VDC IU UI bpm BPM
     """
 )
 """Written without a number these are words or a code, and so is every single letter."""
