@@ -67,7 +67,7 @@ def test_needs_no_settings_file(terminal: Terminal, tmp_path: Path, monkeypatch:
 def test_words_alone(terminal: Terminal) -> None:
     answer = terminal.run("say", "Hello", "--words", "--json")
     assert answer.status == 0
-    assert answer.document == {"language": "en", "words": "Hello"}
+    assert answer.document == {"language": "en", "words": "Hello."}
 
 
 def test_a_natural_voice_from_its_file(terminal: Terminal, tmp_path: Path) -> None:
