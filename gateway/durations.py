@@ -25,10 +25,11 @@ class Turn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contradiction:
-    """A duration that cannot be kept: the field, and what was expected."""
+    """What a request or a rule promises and cannot keep: the field, and what was expected. `code` is for programs."""
 
     field: Field
     detail: str
+    code: str = "too_late"
 
 
 def contradictions(

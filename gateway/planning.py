@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
+from billing.money import format_amount
 from billing.pricing import hold_for
 from billing.tariff import Tariff, TariffTable
 from channels.channel import Attachment, Channel, Message
 from gateway.addressing import Addresses
 from gateway.alert import Alert
+from gateway.clock import rfc3339
 from gateway.destinations import DestinationPolicy
 from gateway.escalation import Occurrence, Recipient, targets
 from gateway.routing import Routes, next_provider
@@ -28,6 +32,19 @@ class PlannedDelivery:
     tariff_id: int | None
     price_micros: int
     hold_micros: int
+
+    def foreseen(self, step: int, at: datetime) -> dict[str, Any]:
+        """It as a dry run shows it, for the step that begins at the time."""
+        return {
+            "at": rfc3339(at),
+            "step": step,
+            "person": self.person,
+            "address": self.address,
+            "provider": self.provider,
+            "units": self.units,
+            "price": format_amount(self.price_micros),
+            "hold": format_amount(self.hold_micros),
+        }
 
 
 class Planner:

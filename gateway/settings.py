@@ -16,6 +16,7 @@ from gateway.backoff import BackoffPolicy
 from gateway.blanks import is_blank
 from gateway.destinations import PHONE_CHANNELS, DestinationPolicy, countries_of_prefixes
 from gateway.durations import Turn, contradictions, life_of
+from gateway.reach import gaps
 from gateway.routing import Route, Routes
 from gateway.settings_formats import (
     Address,
@@ -419,14 +420,14 @@ def load(path: Path, provider_kinds: ProviderKinds, environ: Mapping[str, str] =
     settings = examination.validated(Settings, raw, ())
     check_references(examination, raw, tables)
     if settings is not None:
-        _check_durations(examination, settings)
+        _check_promises(examination, settings)
     if examination.problems or settings is None:
         raise SettingsError(str(path), examination.problems)
     return settings.model_copy(update={"providers": tuple(providers)})
 
 
-def _check_durations(examination: Examination, settings: Settings) -> None:
-    """Adds what the rules promise for a time after the end of their alerts."""
+def _check_promises(examination: Examination, settings: Settings) -> None:
+    """Adds what the rules promise for a time after the end of their alerts, and whom their steps pass over."""
     for n, rule in enumerate(settings.rules):
         asked = rule.acknowledgement
         for found in contradictions(
@@ -436,6 +437,8 @@ def _check_durations(examination: Examination, settings: Settings) -> None:
             life=life_of(rule.priority, rule.expires_after_s),
         ):
             examination.add(("rules", n, *found.field), found.detail)
+        for gap in gaps(rule.recipients, rule.steps):
+            examination.add(("rules", n, *gap.field), gap.detail)
 
 
 def _parsed(path: Path) -> tuple[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -20,9 +20,8 @@ from gateway.alert import Alert, Priority, Rule, default_rule
 from gateway.blanks import is_blank
 from gateway.broker import Broker
 from gateway.carrying import too_large
-from gateway.clock import rfc3339
 from gateway.dispatcher import Reservation
-from gateway.durations import Turn, contradictions, life_of
+from gateway.durations import Contradiction, Turn, contradictions, life_of
 from gateway.escalation import (
     Occurrence,
     Recipient,
@@ -38,6 +37,7 @@ from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
 from gateway.namesakes import Namesakes
 from gateway.planning import PlannedDelivery
+from gateway.reach import gaps
 from gateway.rendering import TemplateError, render_named
 from gateway.settings_location import written
 
@@ -227,6 +227,7 @@ class Submissions:
         recipients = namesakes.told_apart(self._recipients(request.recipients, "recipients"))
         lasts_s = self._lasts_s(request, source)
         plan = self._plan(request, namesakes)
+        self._keep(gaps(request.recipients, request.steps, read=self._broker.planner.canonical), source)
         self._bound(recipients, plan)
         if request.callback_url is not None:
             wrong = self._broker.outbound_policy.check_url(request.callback_url)
@@ -272,20 +273,26 @@ class Submissions:
             )
 
     def _lasts_s(self, request: AlertRequest, source: str) -> int:
-        """How long the alert lives. Raises FieldError where one of its durations goes beyond; what an intake asks for was examined
-        when the settings were read, and an alarm is never refused."""
+        """How long the alert lives. Raises FieldError where one of its durations goes beyond."""
         lasts_s = request.expires_after_s or self._settings.delivery.expires_after_s.of(request.priority)
         asked = request.acknowledgement
-        for found in contradictions(
+        beyond = contradictions(
             [step.turn for step in request.steps],
             lasts_s=lasts_s,
             confirm_within_s=None if asked is None else asked.confirm_within_s,
             life=life_of(request.priority, request.expires_after_s),
-        ):
-            if source == SOURCE:
-                raise FieldError(written(found.field), "too_late", found.detail)
-            log.error("duration_never_kept", source=source, field=written(found.field), detail=found.detail)
+        )
+        self._keep(beyond, source)
         return lasts_s
+
+    @staticmethod
+    def _keep(broken: Iterable[Contradiction], source: str) -> None:
+        """Raises FieldError for the first promise that cannot be kept; what an intake asks for was examined when the settings were
+        read, and an alarm is never refused."""
+        for found in broken:
+            if source == SOURCE:
+                raise FieldError(written(found.field), found.code, found.detail)
+            log.error("promise_never_kept", source=source, field=written(found.field), detail=found.detail)
 
     def _plan(self, request: AlertRequest, namesakes: Namesakes) -> tuple[Occurrence, ...]:
         steps = []
@@ -434,7 +441,7 @@ class Submissions:
                 total += planned.hold_micros
                 count += 1
                 if count <= SHOWN_MAX:
-                    shown.append(_foreseen(planned, n, at))
+                    shown.append(planned.foreseen(n, at))
         return {"dry_run": True, "deliveries": shown, "deliveries_total": count, "total": format_amount(total)}
 
 
@@ -449,19 +456,6 @@ def _quorum(quorum: int, people: int, source: str) -> int:
         raise FieldError("acknowledgement.quorum", "too_many", f"expected at most {most} people: {told}")
     log.error("quorum_lowered", source=source, quorum=quorum, people=most)
     return most
-
-
-def _foreseen(planned: PlannedDelivery, step: int, at: datetime) -> dict[str, Any]:
-    return {
-        "at": rfc3339(at),
-        "step": step,
-        "person": planned.person,
-        "address": planned.address,
-        "provider": planned.provider,
-        "units": planned.units,
-        "price": format_amount(planned.price_micros),
-        "hold": format_amount(planned.hold_micros),
-    }
 
 
 SHORTFALLS = {

@@ -53,6 +53,7 @@ severity = {regex = "critical|page"}
 [[rules.steps]]
 after_s = 300
 recipients = ["sms:+339"]
+[[rules.steps]]
 [[rules]]
 name = "rest"
 account = "acme"

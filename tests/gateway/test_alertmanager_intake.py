@@ -411,7 +411,9 @@ async def test_one_wrong_address_does_not_silence_the_others(intake_with: OpenIn
 
 async def test_whoever_is_left_in_the_steps_is_reached(intake_with: OpenIntake) -> None:
     rules = DATABASE.replace("+33612345678", "112").replace("+33612345679", "112")
-    intake = await intake_with(rules + '[[rules.steps]]\nafter_s = 60\nrecipients = ["sms:+33612345670"]\n')
+    intake = await intake_with(
+        rules + '[[rules.steps]]\n[[rules.steps]]\nafter_s = 60\nrecipients = ["sms:+33612345670"]\n'
+    )
     assert outcomes(await intake.take()) == ["accepted"]
 
 

@@ -262,7 +262,7 @@ def test_any_content_loads_or_is_refused(tmp_path_factory: pytest.TempPathFactor
         ),
         ('"critical|page"', '"("', '16: rules[0].match.severity.regex: expected a valid regular expression, got "("'),
         ('{regex = "critical|page"}', "{}", '16: rules[0].match.severity: expected a text or {regex = "…"}'),
-        ('name = "rest"', 'name = "first"', '21: rules[1].name: rules[0] is called "first" already'),
+        ('name = "rest"', 'name = "first"', '22: rules[1].name: rules[0] is called "first" already'),
         (
             '"emergency"',
             '"urgent"',
