@@ -44,6 +44,9 @@ BUSY_BURSTS = 8
 BUSY_ON_MAX_S = 0.8
 SPECIAL_HZ = ((880.0, 1_020.0), (1_330.0, 1_470.0), (1_730.0, 1_870.0))
 """The special information tone: three tones, each higher (E.180, 7)."""
+FAX_HZ = (2_075.0, 2_125.0)
+FAX_MIN_S = 2.0
+"""A fax or a modem answers with 2,100 Hz for 2.6 s and more (ITU-T T.30, 4.3.3.2; V.25, 3.1); no beep is so long."""
 BURSTS_KEPT = 16
 
 _SHAPES = tuple(np.hanning(n * FRAME_SAMPLES) for n in range(1, WINDOW_FRAMES + 1))
@@ -62,7 +65,7 @@ class Line(Enum):
     RINGING = auto()
     """Call progress: nobody is there yet."""
     DEAD = auto()
-    """Busy for good, or the network says that the call cannot be completed."""
+    """Busy for good, a fax, or the network says that the call cannot be completed."""
 
 
 @dataclass(slots=True)
@@ -88,6 +91,11 @@ class _Burst:
     def says_progress(self) -> bool:
         """Whether it is no beep for certain: a beep is short, and comes after a greeting."""
         return self.of_progress and (not self.spoken or self.duration_s > BEEP_MAX_S)
+
+    @property
+    def of_fax(self) -> bool:
+        """Whether a fax or a modem has answered."""
+        return self.duration_s >= FAX_MIN_S and all(FAX_HZ[0] <= one <= FAX_HZ[1] for one in self.hz)
 
     @property
     def of_progress(self) -> bool:
@@ -139,6 +147,9 @@ class Tones:
         if self._special:
             return Line.DEAD
         burst = self._burst
+        latest = burst or (self._bursts[-1] if self._bursts else None)
+        if latest is not None and latest.of_fax:
+            return Line.DEAD
         if burst is not None and burst.duration_s >= BEEP_MIN_S and burst.says_progress:
             return Line.RINGING
         if self._progress:
@@ -183,7 +194,8 @@ class Tones:
         again = before is not None and before.same_tone(burst.hz) and burst.began_at - before.ended_at <= RING_GAP_S
         self._bursts.append(burst)
         self._spoken_s = 0.0
-        self._progress = self._progress or again or burst.says_progress
+        # a mailbox may beep twice; the tones of a network are low ones
+        self._progress = self._progress or (again and burst.of_progress) or burst.says_progress
         self._special = self._special or self._is_special()
         return 0.0
 

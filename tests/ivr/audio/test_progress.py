@@ -57,6 +57,7 @@ STEADY: dict[str, tuple[float, ...]] = {
     "North America, dial tone": (350, 440), "Europe, dial tone": (425,), "France, dial tone": (440,),
     "United Kingdom, unobtainable": (400,),
 }  # fmt: skip
+GREETING_OF_A_MAILBOX = ("This is the mailbox of Anna, please leave a message after the tone.", "en")
 LEVELS = [-10.0, -25.0]
 NOISE_DB = -25.0
 """Under the tone: a bad line."""
@@ -200,3 +201,26 @@ def test_frames_of_other_lengths_are_no_tones(length: int) -> None:
     for n in range(100):
         listener.hear(np.full(length, 5_000, dtype=np.int16), n * FRAME_S)
         assert not listener.unanswered(n * FRAME_S)
+
+
+@pytest.mark.parametrize("hz", [900.0, 1_000.0, 1_400.0])
+@pytest.mark.parametrize("beeps", [1, 2, 3])
+def test_case_3_10_a_mailbox_may_beep_more_than_once(hz: float, beeps: int) -> None:
+    greeting = whole(spoken(*GREETING_OF_A_MAILBOX))
+    beeping = [part for _ in range(beeps) for part in (sine(hz, 0.2), quiet(0.2))]
+    ended_s = length_of([greeting, quiet(0.4), *beeping]) - 0.2
+    spoke_at, gave_up_at = follow(joined([greeting, quiet(0.4), *beeping, quiet(8.0)]))
+    assert gave_up_at is None
+    assert spoke_at is not None
+    assert ended_s <= spoke_at <= ended_s + 1.5
+
+
+@pytest.mark.parametrize("seconds", [2.6, 3.3, 4.0])
+@pytest.mark.parametrize("level_dbm0", LEVELS)
+def test_case_3_10_a_fax_that_answers_is_told_nothing(level_dbm0: float, seconds: float) -> None:
+    spoke_at, gave_up_at = follow(
+        noisy(joined([quiet(0.5), sine(2_100.0, seconds, level_dbm0=level_dbm0), quiet(4.0)]), -50.0)
+    )
+    assert spoke_at is None
+    assert gave_up_at is not None
+    assert gave_up_at <= 3.5
