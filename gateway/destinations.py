@@ -148,7 +148,7 @@ def _dialled(user: str, policy: DestinationPolicy) -> Refusal | None:
 
 def _number_within(number: str, policy: DestinationPolicy) -> Refusal | None:
     abroad = international(number, policy.home)
-    if any(_is_emergency(one[1:], policy) for one in abroad):
+    if any(_is_emergency(one[1:], policy) or _is_emergency_abroad(one[1:]) for one in abroad):
         return _emergency(number)
     whole = [one for one in abroad if _GLOBAL.fullmatch(one)]
     if whole:
@@ -290,6 +290,18 @@ def _is_emergency(digits: str, policy: DestinationPolicy) -> bool:
         return False
     regions = _regions(policy) or frozenset(phonenumbers.SUPPORTED_REGIONS)
     return any(phonenumbers.is_emergency_number(digits, region) for region in regions)
+
+
+def _is_emergency_abroad(digits: str) -> bool:
+    """Whether the digits are a country's code and its emergency number: trunks that dial from within take the code away."""
+    for length in (1, 2, 3):  # of a country's code
+        rest = digits[length:]
+        if not rest or len(rest) > SHORT_DIGITS_MAX:
+            continue
+        regions = COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length]), ())
+        if any(rest in _UNIVERSAL_EMERGENCY or phonenumbers.is_emergency_number(rest, one) for one in regions):
+            return True
+    return False
 
 
 def _regions(policy: DestinationPolicy) -> frozenset[str]:

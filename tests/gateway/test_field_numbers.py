@@ -108,6 +108,12 @@ async def test_case_7_5_no_form_of_dialling_hides_a_number(tmp_path: Path) -> No
         "voice:sip:1.1,2@pbx.example": "voice:sip:1.1,2@pbx.example",  # a pause in it: eleven, and a two after the answer
         "voice:sip:00881612345678@pbx.example": "satellite_number",
         "voice:sip:0097912345678@pbx.example": "premium_number",
+        "voice:sip:+33112@pbx.example": "emergency_number",
+        "voice:sip:003315@pbx.example": "emergency_number",
+        "voice:sip:+44999@pbx.example": "emergency_number",
+        "voice:sip:0111911@pbx.example": "emergency_number",
+        "voice:sip:#31#+33112@pbx.example": "emergency_number",
+        "voice:sip:+358112@pbx.example": "emergency_number",
     }
     async with running(tmp_path, more=voice()) as desk:  # nobody said in which country the exchange is
         assert await verdicts(desk, list(expected)) == expected
