@@ -56,6 +56,10 @@ _LETTERS: Final = re.compile(r"[^\W\d_]*")
 _RAISED: Final = re.compile(r"\^([-−+]?)(\d{1,4}|n)")
 _DOTS: Final = re.compile(r"\.{2,}")
 _ANGLED: Final = re.compile(r"<([^\s<>@]{1,80}@[^\s<>@]{1,200}|\w{2,12}://[^\s<>]{1,1000})>")
+_BLOOD: Final = re.compile(
+    r"(?:(?<!\w)(?:AB|O|(?:Rh|RH|rh)D?)|(?:[Gg](?:roupe|ROUPE|roup|ruppe|rupo|ruppo)|[Ss]ang|[Bb]l(?:ood|ut)|[Ss]ang(?:ue|re)) [AB])\Z"
+)
+"""A group of blood, behind which a dash says that it is negative."""
 _NUMBER_FOLLOWS: Final = re.compile(r"[ \xa0]?[#]?\d")
 
 
@@ -346,6 +350,8 @@ class Reader:
         if char == "−" or (text[pos + 1 : pos + 2] in tuple("∞√π(") and not text[pos - 1 : pos].isalnum()):
             return [Symbol("minus")], pos + 1
         before, after = text[pos - 1 : pos], text[pos + 1 : pos + 2]
+        if char in "-–" and not after.isalnum() and _BLOOD.search(text, max(0, pos - 16), pos):
+            return [Symbol("minus")], pos + 1
         if char in "-–" and before.isalnum() and after.isalnum():
             if char == "–" and before.isalpha() and after.isalpha():
                 return self._joined(pos)

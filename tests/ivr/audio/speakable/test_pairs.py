@@ -52,6 +52,7 @@ GROUPS: dict[str, list[str]] = {
     "bytes": ["5 GB", "5 MB", "5 kB", "5 TB", "5 GiB", "5 MiB", "5 Gbit", "5 Mbit/s", "5 MB/s", "5 Mbit"],
     "electricity": ["5 Ω", "5 kΩ", "5 MΩ", "5 µF", "5 nF", "5 Ah", "5 mAh", "5 µS/cm", "5 mS/cm", "5 dB", "5 dBA", "5 dBm"],
     "rays and light": ["5 Sv", "5 mSv", "5 µSv", "5 µSv/h", "5 Bq", "5 kBq", "5 Gy", "5 lx", "5 cd", "5 lm"],
+    "groups of blood": ["O-", "O+", "O", "AB-", "AB+", "AB", "Rh-", "Rh+", "O Rh-", "O Rh+"],
     "doses": ["4 U/h", "4 U/min", "4 mg/h", "4 ml/h", "4 UI/ml", "4 UI", "4", "4 h", "40 U/h", "0,4 U/h", "4 l/h"],
     "one more and one less": ["N-1", "N+1", "N-2", "N 1", "N1", "2N+1", "N", "N-1 OK"],
     "cards": ["00-1A-2B-3C-4D-5E", "00-1A-2B-3C-4D-5F", "00:1A:2B:3C:4D:5E", "00-1A-2B-3C-5D-4E"],
