@@ -138,7 +138,7 @@ EVERYTHING = {"is well": well, **ILL}
 
 
 def tried(
-    first: Behaviour, second: Behaviour, folder: Path, work: Callable[[desks.Desk, list[Simulated]], Any]
+    first: Behaviour, second: Behaviour, folder: Path, work: Callable[[desks.InsideDesk, list[Simulated]], Any]
 ) -> None:
     """Runs the work with a broker whose two providers behave so."""
 
@@ -152,19 +152,19 @@ def tried(
             patch.setattr(desks, "build_channels", channels)
             patch.setattr(desks, "MovedClock", virtual_time.VirtualClock)
             providers = smpp("carrier-a", 1), smpp("carrier-b", 1)
-            async with desks.open_desk(folder, *providers, routes=[BOTH], delivery=DEFAULTS) as desk:
+            async with desks.open_inside_desk(folder, *providers, routes=[BOTH], delivery=DEFAULTS) as desk:
                 await work(desk, pair)
 
     virtual_time.run(scenario())
 
 
-async def emergency(desk: desks.Desk, n: int) -> tuple[desks.PlacedAlert, str, float]:
+async def emergency(desk: desks.InsideDesk, n: int) -> tuple[desks.PlacedAlert, str, float]:
     text = f"Fire in hall {n}"
     alert = await desk.alert(text, to=f"sms:+336000001{n:02d}", priority="emergency")
     return alert, text, asyncio.get_running_loop().time()
 
 
-async def load(desk: desks.Desk) -> None:
+async def load(desk: desks.InsideDesk) -> None:
     for n in range(BEFORE):
         await desk.alert(f"Newsletter {n}", to=f"sms:+336000002{n:02d}", priority="bulk")
 
@@ -174,7 +174,7 @@ async def load(desk: desks.Desk) -> None:
 def test_an_emergency_reaches_the_healthy_one_of_any_pair_in_time(
     pair: tuple[str, str], loaded: bool, tmp_path: Path
 ) -> None:
-    async def work(desk: desks.Desk, providers: list[Simulated]) -> None:
+    async def work(desk: desks.InsideDesk, providers: list[Simulated]) -> None:
         begun = asyncio.get_running_loop().time()
         if loaded:
             await load(desk)
@@ -196,7 +196,7 @@ def test_an_emergency_reaches_the_healthy_one_of_any_pair_in_time(
 def test_with_both_in_trouble_it_waits_and_reaches_the_first_that_is_well_again(
     pair: tuple[str, str], tmp_path: Path
 ) -> None:
-    async def work(desk: desks.Desk, providers: list[Simulated]) -> None:
+    async def work(desk: desks.InsideDesk, providers: list[Simulated]) -> None:
         alert, text, _ = await emergency(desk, 0)
         await asyncio.sleep(BAD_S)
         (delivery,) = await alert.deliveries()

@@ -275,7 +275,7 @@ def test_the_shortest_settings_suffice() -> None:
         ("port", 0),
         ("window", 0),
         ("source", "this is far too long"),
-        ("source", "33612345678"),
+        ("source", "336123456789012345678"),
         ("bind_mode", "sideways"),
         ("concatenation", "both"),
         ("reference_octets", 3),
