@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from channels.outcome import Outcome, PermanentFailure, RetryLater
-from gateway.patience import COSTS, THROTTLED_S, Link, Trouble, trouble_of
+from gateway.patience import COSTS, THROTTLED_S, URGENT_TRIAL_S, Link, Trouble, trouble_of
 
 FAILURES_TO_OPEN = 5  # in a row: a single slow answer must not turn traffic away
 OPEN_S_FIRST = 5.0  # pause before one attempt tries the provider again
@@ -70,10 +70,14 @@ class Breaker:
             return True
         return self.circuit is Circuit.CLOSED
 
+    def tried_by_urgent(self, now: float) -> bool:
+        """As `available`, for an urgent delivery that has nowhere else to go: however long the pause has grown, it is a trial after
+        the shortest one."""
+        return self.available(now) or (self.circuit is Circuit.OPEN and now >= self._opened_at + URGENT_TRIAL_S)
+
     def allows_urgent(self, now: float) -> bool:
-        """As `allows`, for an urgent delivery that has nowhere else to go: however long the pause has grown, it is a trial after the
-        shortest one."""
-        if self.circuit is Circuit.OPEN and now >= self._opened_at + OPEN_S_FIRST:
+        """As `allows`, where `tried_by_urgent`."""
+        if self.circuit is Circuit.OPEN and self.tried_by_urgent(now):
             self._half_open()
         return self.allows(now)
 
@@ -87,31 +91,33 @@ class Breaker:
         if self.circuit is Circuit.HALF_OPEN:
             self.circuit = Circuit.CLOSED
 
-    def saw(self, outcome: Outcome, now: float) -> None:
-        """Counts an attempt. An answer about this message or its recipient shows that the provider is at its work."""
+    def saw(self, outcome: Outcome, now: float) -> bool:
+        """Counts an attempt. An answer about this message or its recipient shows that the provider is at its work; True where it is
+        so again, after its circuit had opened."""
         if isinstance(outcome, RetryLater) and outcome.joined:
-            return  # one call is one attempt, however many alerts waited for it
+            return False  # one call is one attempt, however many alerts waited for it
         self._trial_at = None
         if _is_opening(outcome):
-            return  # the provider has not been tried
+            return False  # the provider has not been tried
         trouble = _held_against(outcome)
         if trouble is None:
             self.circuit = Circuit.CLOSED
             self.answered_at = now
             self.failures = 0
             self._trouble = self._throttled_since = None
-            self._open_s, self._was_open = OPEN_S_FIRST, False
-            return
+            again, self._open_s, self._was_open = self._was_open, OPEN_S_FIRST, False
+            return again
         self.failures += 1
         if trouble is not self._trouble:
             self._trouble, self._since = trouble, now
         if trouble is Trouble.THROTTLED and self._throttled_since is None:
             self._throttled_since = now
         if self.circuit is Circuit.OPEN or self.failures < FAILURES_TO_OPEN:
-            return
+            return False
         if trouble is Trouble.THROTTLED and now - (self._throttled_since or now) < THROTTLED_S:
-            return  # it may still find its pace
+            return False  # it may still find its pace
         self._open(now)
+        return False
 
     def stands_still(self, now: float) -> None:
         """All that may be under way at once has been without an outcome for too long: with few slots that need not be five."""

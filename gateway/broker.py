@@ -100,6 +100,7 @@ class Broker:
             unsure_s=settings.delivery.unsure_s,
             deaf=frozenset(name for name, channel in channels.items() if not channel.capabilities.receipts),
             available=self._available,
+            tried_by_urgent=self._tried_by_urgent,
         )
         self.journal = Journal(store, clock, finish=self._finish, signalled=self._signalled)
         self.last_resort = LastResort(
@@ -149,6 +150,7 @@ class Broker:
                 breaker=self.breakers[provider],
                 render=self._render,
                 ended_among=self._ended_among,
+                recovered=self.rescuer.recovered,
             )
             for provider, channel in channels.items()
         }
@@ -168,6 +170,10 @@ class Broker:
     def _available(self, provider: str) -> bool:
         breaker = self.breakers.get(provider)
         return breaker is not None and breaker.available(self.clock.monotonic())
+
+    def _tried_by_urgent(self, provider: str) -> bool:
+        breaker = self.breakers.get(provider)
+        return breaker is not None and breaker.tried_by_urgent(self.clock.monotonic())
 
     # --- running -----------------------------------------------------------------------------------------------------
 

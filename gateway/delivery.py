@@ -225,9 +225,10 @@ class RefusedBeforeSending:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rerouted:
-    """Another provider takes it before any attempt, since `Delivery.provider` is not available."""
+    """Another provider takes it, since `Delivery.provider` is not available; where `at` is given, not before that."""
 
     provider: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -442,7 +443,9 @@ def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, t
             return _settle(delivery, State.FAILED, event.code, now)
         case Rerouted():
             look_at = min(now + ANNOUNCED_AGAIN, delivery.deadline_at)
-            moved = replace(delivery, provider=event.provider, tries=0, look_at=look_at)
+            moved = replace(
+                delivery, provider=event.provider, tries=0, due_at=event.at or delivery.due_at, look_at=look_at
+            )
             return moved, (Announce(provider=event.provider),)
         case LookedAfter():
             return replace(delivery, look_at=min(event.look_at, delivery.deadline_at)), ()

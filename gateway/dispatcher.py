@@ -85,7 +85,7 @@ class _UnderWay:
 
 class Dispatcher:
     """One provider's loop. `render` makes the message of a claim; `ended_among` tells which of some deliveries are not wanted any
-    more, with the name of whoever has their alert, or ""."""
+    more, with the name of whoever has their alert, or ""; `recovered` is told when the provider is at its work again."""
 
     def __init__(
         self,
@@ -99,6 +99,7 @@ class Dispatcher:
         breaker: Breaker,
         render: Callable[[Claim], Coroutine[Any, Any, Message]],
         ended_among: Callable[[Sequence[str]], Awaitable[Mapping[str, str]]],
+        recovered: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.channel = channel
         self.provider = channel.provider
@@ -116,6 +117,7 @@ class Dispatcher:
         self._sending: dict[tuple[str, int], _UnderWay] = {}
         self._ended: dict[str, datetime] = {}
         self._ended_among = ended_among
+        self._recovered = recovered
         self._in_flight = IN_FLIGHT.labels(self.provider)
 
     async def run(self) -> None:
@@ -242,8 +244,9 @@ class Dispatcher:
     async def _start(self, tickets: list[Ticket]) -> None:
         ids = tuple(ticket.delivery_id for ticket in tickets)
         if not self.breaker.allows(self._clock.monotonic()):
+            trial = self.breaker.tried_by_urgent(self._clock.monotonic())
             stuck = await self._journal.do(RerouteDeliveries(provider=self.provider, delivery_ids=ids, policy=self._policy,
-                                                             tariffs=self._tariffs))  # fmt: skip
+                                                             tariffs=self._tariffs, trial=trial))  # fmt: skip
             if not stuck or not self.breaker.allows_urgent(self._clock.monotonic()):
                 await asyncio.sleep(IDLE_WHEN_DOWN_S)
                 return
@@ -350,8 +353,9 @@ class Dispatcher:
             log.exception("channel_raised", provider=self.provider, delivery=claim.delivery.id)
             outcome = RetryLater(reason=Reason(code="channel_fault", detail=repr(error), alarm=True), maybe_sent=True)
         silent = isinstance(outcome, RetryLater) and outcome.maybe_sent
-        if not (silent and one.overdue):  # that was counted when it was overdue
-            self.breaker.saw(outcome, self._clock.monotonic())
+        counted = silent and one.overdue  # when it was overdue
+        if not counted and self.breaker.saw(outcome, self._clock.monotonic()):
+            self._recovered(self.provider)
         return outcome
 
     async def _record(self, claim: Claim, outcome: Outcome, *, doubted: bool = False) -> None:

@@ -34,7 +34,8 @@ def event_of(outcome: Outcome, delivery: Delivery, unit: Unit, policy: RetryPoli
         case Delivered():
             return machine.AttemptDelivered(epoch=epoch, code=outcome.code)
         case RetryLater(maybe_sent=True):
-            until = policy.doubt_until(delivery, now)
+            attempt = unit.attempt(delivery.id, epoch)
+            until = policy.doubt_until(delivery, now, attempt.started_at if attempt else None)
             return machine.AttemptUnknown(epoch=epoch, code=outcome.reason.code, until=until)
         case RetryLater():
             trouble = trouble_of(outcome)

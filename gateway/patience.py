@@ -22,10 +22,16 @@ THROTTLED_S = 10.0
 """How long a provider may throttle, taking nothing, before its circuit opens: a link that is too fast has found its pace by then."""
 FREE_WAIT_S = 1.0
 """First wait after what costs no try: a provider that is too busy, or that has no link."""
-WAIT_S_MAX = MappingProxyType({0: 15.0, 1: 30.0, 2: 300.0, 3: 300.0})
-"""Longest wait by urgency, where `delivery.backoff_max_s` is not shorter: a provider that is well again is used this soon."""
+WAIT_S_MAX = MappingProxyType({0: 8.0, 1: 30.0, 2: 300.0, 3: 300.0})
+"""Longest wait by urgency, where `delivery.backoff_max_s` is not shorter: a provider that is well again is used this soon. Twice an
+emergency's leaves time for the attempts themselves."""
 FREE_WAIT_S_MAX = 30.0
 """Longest wait after what costs no try."""
+URGENT_TRIAL_S = 5.0
+"""How long a circuit is open before an urgent delivery that has nowhere else to go tries the provider."""
+ANEW_SHARE = 16
+"""Where every provider of a route is in trouble and nobody answers, an urgent delivery is asked anew after this share of the time it
+has waited: what is well again is found within 15 s in the first minute and a half, and copies become rarer as the trouble lasts."""
 URGENT_DOUBT_S = 15.0
 """First time that a receipt or a late answer has to clear the doubt about an urgent delivery that has no other provider."""
 DOUBT_S_MAX = MappingProxyType({0: 900.0, 1: 900.0, 2: 3_600.0, 3: 3_600.0})

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from gateway.backoff import BackoffPolicy, next_due
 from gateway.delivery import Decision, Delivery, GiveUp, NextAttempt
 from gateway.patience import (
+    ANEW_SHARE,
     ANSWER_S,
     COSTS,
     DOUBT_S_MAX,
@@ -18,6 +19,7 @@ from gateway.patience import (
     FREE_WAIT_S_MAX,
     URGENT,
     URGENT_DOUBT_S,
+    URGENT_TRIAL_S,
     WAIT_S_MAX,
     Move,
     Trouble,
@@ -34,12 +36,18 @@ def always_available(_provider: str) -> bool:
     return True
 
 
+def never_tried(_provider: str) -> bool:
+    """Where no circuit is known that an urgent delivery might try."""
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
     """Routes, limits and what is known of the providers' health, applied to one delivery at a time.
 
     `providers` are all that are configured, `deaf` those of them that give no receipts; `available` tells whether one's circuit is
-    closed; `jitter` gives a number in [0, 1).
+    closed, or may be tried; `tried_by_urgent` whether it may be tried by an urgent delivery that has nowhere else to go; `jitter`
+    gives a number in [0, 1).
     """
 
     routes: Routes
@@ -49,6 +57,7 @@ class RetryPolicy:
     unsure_s: float
     deaf: frozenset[str] = frozenset()
     available: Callable[[str], bool] = always_available
+    tried_by_urgent: Callable[[str], bool] = never_tried
     jitter: Callable[[], float] = random.random
 
     def lease_until(self, now: datetime) -> datetime:
@@ -59,15 +68,26 @@ class RetryPolicy:
         urgent = delivery.urgency <= URGENT and delivery.resend
         return ANSWER_S if urgent and self._at_hand(delivery) else None
 
-    def doubt_until(self, delivery: Delivery, now: datetime) -> datetime:
-        """Until when a receipt or a late answer may clear a doubt. At once over for an urgent delivery with another provider at
-        hand, and the first time where the provider gives no receipts; it doubles with every copy that may be on its way."""
+    def doubt_until(self, delivery: Delivery, now: datetime, since: datetime | None = None) -> datetime:
+        """Until when a receipt or a late answer may clear a doubt about the attempt that began at `since`. At once over for an urgent
+        delivery with another provider at hand, and the first time where the provider gives no receipts; it grows with every copy
+        that may be on its way."""
         if not delivery.resend:
             return now if delivery.provider in self.deaf else now + timedelta(seconds=self.unsure_s)
         urgent = delivery.urgency <= URGENT
-        if urgent and self._at_hand(delivery):
-            return now
-        doublings = self._rounds(delivery) - (2 if delivery.provider in self.deaf else 1)
+        if urgent and self._others(delivery):
+            following = self._following(delivery)
+            if following and not self._was_asked(delivery, following[0]):
+                return now
+            waited_s = (now - delivery.created_at).total_seconds()
+            apart_s = min(max(min(ANSWER_S, self.unsure_s), waited_s / ANEW_SHARE), DOUBT_S_MAX[delivery.urgency])
+            return max(now, (since or now) + timedelta(seconds=apart_s))
+        copies = self._rounds(delivery)
+        if not self._others(delivery):
+            copies = min(
+                copies, delivery.tries + 1
+            )  # what other providers had, or had no link, is no copy of this one's
+        doublings = copies - (2 if delivery.provider in self.deaf else 1)
         if doublings < 0:
             return now
         first_s = min(self.unsure_s, URGENT_DOUBT_S) if urgent else self.unsure_s
@@ -94,13 +114,19 @@ class RetryPolicy:
         if cost.wait is Wait.NONE or (worn and cost.gives_up):
             return self.refused(delivery, now)
         later = self._later(delivery, trouble, now, not_before_s)
-        move = cost.urgent if delivery.urgency <= URGENT else cost.others
+        urgent = delivery.urgency <= URGENT
+        move = cost.urgent if urgent else cost.others
         avoided = not self.available(delivery.provider)
         if move is Move.AT_ONCE or worn or avoided or later >= delivery.deadline_at:
             following = self._following(delivery)
             if following:
-                again = self._was_asked(delivery, following[0]) and not avoided
-                return NextAttempt(at=later if again else now, provider=following[0])
+                again = self._was_asked(delivery, following[0]) and not avoided and self.available(following[0])
+                waited = trouble is Trouble.UNANSWERED and urgent  # as long as its doubt lasted
+                return NextAttempt(at=later if again and not waited else now, provider=following[0])
+        others = self._others(delivery) if urgent and move is Move.AT_ONCE else []
+        if others and (avoided or later > now + timedelta(seconds=WAIT_S_MAX[delivery.urgency])):
+            soon = now + timedelta(seconds=URGENT_TRIAL_S)
+            return NextAttempt(at=min(later, soon), provider=others[0])
         return NextAttempt(at=later, provider=delivery.provider)
 
     def refused(self, delivery: Delivery, now: datetime) -> Decision:
@@ -117,11 +143,20 @@ class RetryPolicy:
         return bool(self._following(delivery))
 
     def _following(self, delivery: Delivery) -> list[str]:
-        """The other providers that may take it now, in the order in which they are asked: from the present one on, and round."""
+        """The other providers that may take it now, in the order in which they are asked: from the present one on, and round. An
+        urgent one that has none tries those whose circuit has been open for some seconds."""
+        others = self._others(delivery)
+        following = [provider for provider in others if self.available(provider)]
+        if not following and delivery.urgency <= URGENT:
+            following = [provider for provider in others if self.tried_by_urgent(provider)]
+        return following
+
+    def _others(self, delivery: Delivery) -> list[str]:
+        """The other providers that have not refused it for good, in the same order."""
         route = self.route_of(delivery)
         here = route.index(delivery.provider) if delivery.provider in route else -1
         others = (*route[here + 1 :], *route[: max(here, 0)])
-        return [provider for provider in others if provider not in delivery.exhausted and self.available(provider)]
+        return [provider for provider in others if provider not in delivery.exhausted]
 
     def _was_asked(self, delivery: Delivery, provider: str) -> bool:
         """Whether the provider stands before the present one, so that the whole route has been asked."""

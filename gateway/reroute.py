@@ -19,12 +19,13 @@ WAIT_FOR_PROVIDER = timedelta(seconds=5)  # when no provider is available, deliv
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RerouteDeliveries:
     """Command: each delivery goes to the first available provider of its route, or waits where it is. No attempt is counted. Gives
-    the urgent ones that have nowhere else to go."""
+    the urgent ones that have nowhere else to go; with `trial` one of them is left that others refused before, to try this one."""
 
     provider: str
     delivery_ids: tuple[str, ...]
     policy: RetryPolicy
     tariffs: Tariffs
+    trial: bool = False
 
     @property
     def weight(self) -> int:
@@ -34,12 +35,13 @@ class RerouteDeliveries:
         wants.deliveries.update(self.delivery_ids)
 
     def apply(self, unit: Unit) -> tuple[str, ...]:
-        stuck = []
+        stuck: list[str] = []
         for delivery_id in self.delivery_ids:
             delivery = unit.delivery(delivery_id)
             if delivery is None or delivery.state is not State.QUEUED or delivery.provider != self.provider:
                 continue
-            event = self._event(unit, delivery)
+            on_trial = self.trial and not stuck and delivery.urgency <= URGENT and delivery.epoch > 0
+            event = self._wait(unit) if on_trial else self._event(unit, delivery)
             try:
                 change_delivery(unit, delivery, event, self.tariffs)
             except Ignored:
@@ -53,4 +55,7 @@ class RerouteDeliveries:
         provider = next_provider(route, {*delivery.exhausted, delivery.provider}, self.policy.available)
         if provider is not None and self.policy.available(provider):
             return machine.Rerouted(provider=provider)
+        return self._wait(unit)
+
+    def _wait(self, unit: Unit) -> machine.LookedAfter:
         return machine.LookedAfter(look_at=unit.now + WAIT_FOR_PROVIDER)

@@ -12,6 +12,7 @@ from prometheus_client import Counter
 from sqlalchemy import Connection, delete, select
 
 from gateway import delivery as machine
+from gateway.asking_anew import SLICE, AskAnew, urgent_waiting
 from gateway.clock import Clock, to_micros
 from gateway.delivery import ANNOUNCED_AGAIN, Delivery, Event, Ignored, State
 from gateway.outcomes import take
@@ -112,6 +113,12 @@ class Rescuer:
         self._clock = clock
         self._look_after_alert = look_after_alert
         self._swept = clock.monotonic()
+        self._recovered: dict[str, tuple[int, str]] = {}
+        """Providers that are at their work again, and the urgent delivery up to which those that wait were asked anew."""
+
+    def recovered(self, provider: str) -> None:
+        """The provider is at its work again: urgent deliveries that wait, or are in doubt, go to it."""
+        self._recovered[provider] = (-1, "")
 
     async def run(self) -> None:
         """Looks after what is due until cancelled."""
@@ -130,6 +137,8 @@ class Rescuer:
         ids = await self._store.read(lambda connection: _due_deliveries(connection, now))
         if ids:
             await self._look_after(ids)
+        for provider in tuple(self._recovered):
+            await self._ask_anew(provider, now)
         if not self._store.exclusive:
             await self._match_early()
         alerts = await self._store.read(lambda connection: _due_alerts(connection, now))
@@ -162,6 +171,24 @@ class Rescuer:
                     raise
                 except Exception:
                     log.exception("delivery_not_looked_after", delivery=delivery_id)
+
+    async def _ask_anew(self, provider: str, now: datetime) -> None:
+        """One slice, emergencies first; the next one with the next tick, while the provider is well."""
+        after = self._recovered[provider]
+        if not self._policy.available(provider):
+            del self._recovered[provider]
+            return
+        found = await self._store.read(lambda connection: urgent_waiting(connection, now, after))
+        if found:
+            ids = tuple(delivery_id for _, delivery_id in found)
+            command = AskAnew(provider=provider, delivery_ids=ids, policy=self._policy, tariffs=self._tariffs)
+            RESCUED.labels("AskedAnew").inc(await self._journal.do(command, urgent=True))
+        if self._recovered.get(provider) != after:
+            return  # it was lost and found meanwhile
+        if len(found) == SLICE:
+            self._recovered[provider] = found[-1]
+        else:
+            del self._recovered[provider]
 
     async def _match_early(self) -> None:
         """Receipts that another process stored while this one, or a third, was committing the answer that names them."""

@@ -18,12 +18,14 @@ from channels.outcome import PermanentFailure, Reason, RetryLater
 from gateway.backoff import NOT_BEFORE_S_MAX, BackoffPolicy
 from gateway.delivery import Decision, Delivery, GiveUp, NextAttempt
 from gateway.patience import (
+    ANEW_SHARE,
     ANSWER_S,
     COSTS,
     DOUBT_S_MAX,
     FREE_WAIT_S_MAX,
     URGENT,
     URGENT_DOUBT_S,
+    URGENT_TRIAL_S,
     WAIT_S_MAX,
     Move,
     Trouble,
@@ -152,8 +154,37 @@ def test_where_no_other_is_available_it_waits_for_the_same(
 ) -> None:
     for tries in (0, LAST, 50):
         decision = policy(*down).after(tried(tries, epoch=tries + 1, urgency=urgency), trouble, NOW)
-        assert next_of(decision) == "a"
+        round_the_route = "a" in down and urgency <= URGENT and COSTS[trouble].urgent is Move.AT_ONCE
+        assert next_of(decision) == ("b" if round_the_route else "a")
         assert wait_s(decision) > 0
+
+
+@pytest.mark.parametrize("trouble", [trouble for trouble in GOES_ON if COSTS[trouble].urgent is Move.AT_ONCE])
+@pytest.mark.parametrize("urgency", range(4))
+def test_an_urgent_one_without_another_tries_a_circuit_that_was_open_for_some_seconds(
+    trouble: Trouble, urgency: int
+) -> None:
+    all_down = policy("a", "b", "c", tried_by_urgent=lambda provider: provider == "c")
+    decision = all_down.after(tried(urgency=urgency), trouble, NOW)
+    assert (next_of(decision), wait_s(decision) == 0) == (("c", True) if urgency <= URGENT else ("a", False))
+
+
+def test_a_pause_that_one_asks_for_does_not_keep_an_urgent_one_from_the_others() -> None:
+    for urgency in range(4):
+        lasting = replace(tried(urgency=urgency), deadline_at=NOW + timedelta(days=1))
+        decision = policy("b", "c").after(lasting, Trouble.UNABLE, NOW, not_before_s=3_000)
+        assert next_of(decision) == ("b" if urgency <= URGENT else "a")
+        assert wait_s(decision) == (URGENT_TRIAL_S if urgency <= URGENT else pytest.approx(3_000, abs=10))
+
+
+@pytest.mark.parametrize("waited_s", [0, 60, 96, 600, 4 * 3_600])
+def test_where_all_are_in_trouble_copies_become_rarer_as_it_lasts(waited_s: int) -> None:
+    for urgency in range(URGENT + 1):
+        delivery = replace(tried(urgency=urgency), created_at=NOW - timedelta(seconds=waited_s))
+        apart_s = max(ANSWER_S, waited_s / ANEW_SHARE)
+        assert doubt_s(policy("a", "b", "c"), delivery) == apart_s
+        begun = policy("a", "b", "c").doubt_until(delivery, NOW, NOW - timedelta(seconds=ANSWER_S))
+        assert (begun - NOW).total_seconds() == apart_s - ANSWER_S  # the attempt's own time is part of it
 
 
 @pytest.mark.parametrize("trouble", GOES_ON)
@@ -268,7 +299,7 @@ def test_how_long_an_answer_is_waited_for(urgency: int, down: tuple[str, ...], r
 @pytest.mark.parametrize("deaf", [frozenset(), frozenset({"a"})])
 def test_doubts_double_up_to_a_bound(urgency: int, deaf: frozenset[str]) -> None:
     alone = policy(providers=("a",), deaf=deaf)
-    doubts = [doubt_s(alone, tried(epoch=n, urgency=urgency)) for n in range(1, 30)]
+    doubts = [doubt_s(alone, tried(n - 1, epoch=n, urgency=urgency)) for n in range(1, 30)]
     first_s = URGENT_DOUBT_S if urgency <= URGENT else 60
     assert doubts[:3] == ([0, first_s, 2 * first_s] if deaf else [first_s, 2 * first_s, 4 * first_s])
     assert doubts[-1] == DOUBT_S_MAX[urgency]

@@ -88,18 +88,26 @@ async def test_case_1_4_a_throttled_provider_is_passed_over_by_normal_alerts_too
     start_smsc: StartSmsc, tmp_path: Path
 ) -> None:
     first, second = start_smsc(throttle=1000), start_smsc()
-    async with two(tmp_path, first.port, second.port) as gateway:
+    carriers = smpp("carrier-a", first.port), smpp("carrier-b", second.port)
+    async with serving(tmp_path, *carriers, routes=[BOTH], delivery={**DEFAULTS, "backoff_max_s": 4}) as gateway:
         alerts = [await gateway.alert(f"sms:+3361234{n:04d}", text=f"Backup {n} failed") for n in range(6)]
-        await second.received(6, timeout_s=60)
+        await second.received(6, timeout_s=120)
         for alert in alerts:
             await gateway.only(alert, "delivered")
 
 
 @asynccontextmanager
-async def mail_server(answer: Callable[[bytes], bytes], greeting: bytes = b"220 ready\r\n") -> AsyncIterator[int]:
-    """A mail server of few words on a free port: `answer` to each line; nothing at all where that is empty."""
+async def mail_server(
+    answer: Callable[[bytes], bytes],
+    greeting: bytes = b"220 ready\r\n",
+    talking: list[asyncio.StreamWriter] | None = None,
+) -> AsyncIterator[int]:
+    """A mail server of few words on a free port: `answer` to each line; nothing at all where that is empty. Those whom it talks with
+    are put into `talking`."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if talking is not None:
+            talking.append(writer)
         writer.write(greeting)
         in_text = False
         while line := await reader.readline():
@@ -137,6 +145,7 @@ def well_answer(verb: bytes) -> bytes:
 )
 async def test_case_1_4_a_mail_server_in_trouble_holds_no_emergency(tmp_path: Path, verb: bytes, said: bytes) -> None:
     taken: list[float] = []
+    talking: list[asyncio.StreamWriter] = []
 
     def ill(asked: bytes) -> bytes:
         return said if asked == verb else well_answer(asked)
@@ -146,13 +155,15 @@ async def test_case_1_4_a_mail_server_in_trouble_holds_no_emergency(tmp_path: Pa
             taken.append(time.monotonic())
         return well_answer(asked)
 
-    async with mail_server(ill) as first, mail_server(well) as second:
+    async with mail_server(ill, talking=talking) as first, mail_server(well) as second:
         mails = smtp("mail-a", first, tls="none"), smtp("mail-b", second, tls="none")
         async with serving(tmp_path, *mails, routes=[MAILS], delivery=DEFAULTS) as gateway:
             before = time.monotonic()
             await gateway.alert(MAIL, **EMERGENCY)
             await eventually(lambda: taken, 30, what="a mail at the second server")
             assert taken[0] - before < PROMISED_S
+            for writer in talking:
+                writer.close()  # nobody need wait for its answers at the end
 
 
 async def test_case_1_5_a_centre_that_answers_no_message_holds_no_emergency(
