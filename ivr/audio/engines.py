@@ -260,7 +260,8 @@ def _head(file: Path) -> bytes:
 
 
 async def _feed(stdin: asyncio.StreamWriter, data: bytes) -> None:
-    with suppress(ConnectionError):  # a program need not read all of it
+    # a program need not read all of it, nor wait for the first of it; uvloop calls a pipe whose other end is gone a RuntimeError
+    with suppress(ConnectionError, RuntimeError):
         stdin.write(data)
         await stdin.drain()
     stdin.close()

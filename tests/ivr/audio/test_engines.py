@@ -21,6 +21,7 @@ from ivr.audio.engines import (
     nearest_voice,
     piper_installed,
 )
+from ivr.audio.engines import _feed as fed
 from ivr.audio.numeric import np
 from ivr.audio.sound import Sound, silence, write_wav
 from ivr.audio.speech import Speaker, SpeechPlan, SpeechUnavailable
@@ -206,3 +207,11 @@ async def test_engines_keep_to_the_port() -> None:
         assert engine.speaks("fr")
         assert engine.name in ("espeak", "command")
         await engine.close()  # also where nothing was ever spoken
+
+
+async def test_a_program_that_has_ended_before_it_is_given_its_text_is_no_fault_of_ours() -> None:
+    process = await asyncio.create_subprocess_exec("true", stdin=asyncio.subprocess.PIPE)
+    assert process.stdin is not None
+    await process.wait()
+    process.stdin.close()
+    await fed(process.stdin, b"Fire")
