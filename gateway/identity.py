@@ -14,6 +14,8 @@ Reached = tuple[str, str]
 def folded(name: str) -> str:
     """The name as it is compared: compatible forms, cases, blanks and invisible characters are one (Unicode's NFKC_Casefold, with runs
     of white space as one blank). "" for what is only white space. For comparison alone, never for show."""
+    if name.isascii():  # as most are: there are no other forms of it, and nothing invisible
+        return " ".join(name.casefold().split())
     visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c) != "Cf")
     return unicodedata.normalize("NFKC", " ".join(visible.casefold().split()))
 

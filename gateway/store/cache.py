@@ -38,7 +38,12 @@ class OpenRows:
             owner = deliveries.get(part.delivery_id)
             awaited = owner is not None and owner.settled_at is None
             key = (part.provider, part.receipt_id)
-            others = tuple(other for other in self.parts.get(key, ()) if not _same(other, part))
+            known = self.parts.get(key)
+            if known is None:
+                if awaited:
+                    self.parts[key] = (part,)
+                continue
+            others = tuple(other for other in known if not _same(other, part))
             kept = (*others, part) if awaited else others
             _keep(self.parts, key, kept, bool(kept))
 
