@@ -25,9 +25,7 @@ QUIET_S = 60
 _CONFIG = """\
 poll_method epoll
 sip_listen {host}:{listen}
-sip_certificate {pem}
-sip_cafile {pem}
-net_interface {host}
+{shows}net_interface {host}
 call_max_calls 4
 call_local_timeout 60
 audio_source aufile,{sound}
@@ -70,13 +68,16 @@ class Baresip:
         self._folder = folder / f"baresip-{self.port}"
         self._folder.mkdir()
         pem = self._folder / "own.pem"
-        pem.write_text("" if tls is None else tls.key.read_text() + tls.certificate.read_text())
+        if tls is not None:  # an empty file is one that it cannot read, and then it does not start
+            pem.write_text(tls.key.read_text() + tls.certificate.read_text())
+        shows = "" if tls is None else f"sip_certificate {pem}\nsip_cafile {pem}\n"
         sound = self._folder / "quiet.wav"
         with wave.open(str(sound), "wb") as file:
             file.setparams((1, 2, 8_000, 0, "NONE", ""))
             file.writeframes(bytes(2 * 8_000 * QUIET_S))
         values: Mapping[str, Any] = {
-            "host": LOOPBACK, "port": self.port, "listen": plain, "pem": pem, "control": self._control, "modules": MODULES, "rtp": rtp,
+            "host": LOOPBACK, "port": self.port, "listen": plain,
+            "shows": shows, "control": self._control, "modules": MODULES, "rtp": rtp,
             "rtp_last": rtp + RTP_PORTS - 1, "user": NUMBER, "transport": transport, "sound": sound, "codecs": codecs,
             "more": f"dtmfmode={dtmfmode}" + (";mediaenc=srtp-mand" if encrypted else ""),
         }  # fmt: skip
