@@ -67,7 +67,9 @@ class SpeechPlan:
 
     def words(self, text: str, language: str) -> str:
         """What an engine is given of a text: the words of its language."""
-        own = self.abbreviations.get(language) or self.abbreviations.get(language.partition("-")[0])
+        tag = language.lower()  # tags have no case (RFC 5646, 2.1.1)
+        own_by_tag = {each.lower(): own for each, own in self.abbreviations.items()}
+        own = own_by_tag.get(tag) or own_by_tag.get(tag.partition("-")[0])
         return speakable(text, language, own)
 
     def engines(self) -> tuple[SpeechEngine, ...]:

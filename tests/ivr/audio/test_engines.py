@@ -86,6 +86,13 @@ def test_engines_of_these_tests_are_installed() -> None:
     assert piper_installed(), "pip install piper-tts (requirements/dev.txt has it)"
 
 
+@pytest.mark.parametrize("tag", ["fr", "FR"])
+@pytest.mark.parametrize("language", ["fr", "FR", "fr-BE", "Fr-be"])
+def test_abbreviations_of_a_site_are_found_however_the_language_is_written(tag: str, language: str) -> None:
+    plan = SpeechPlan(abbreviations={tag: {"ch. froide": "chambre froide"}})
+    assert "hambre froide" in plan.words("ch. froide 3", language)
+
+
 # --- Piper -----------------------------------------------------------------------------------------------------------
 
 
