@@ -28,7 +28,8 @@ from gateway.store.reading import read_tariffs
 
 PAGE: Final = 50
 PAGE_MAX: Final = 200
-"""Rows of one page: a page is read and answered in a few milliseconds."""
+"""Rows of one page: a page is read and answered in a few milliseconds. Whoever asks is bound by it; what is read here is what was
+asked for, since the row beyond a page says whether there is another."""
 NAME_CHARS_MAX: Final = 200
 REFERENCE_CHARS_MAX: Final = 200
 KEY_BYTES: Final = 32  # 256 random bits: a plain digest is then as good as a slow hash, nothing can be guessed
@@ -171,7 +172,7 @@ def get_account(connection: Connection, account_id: str) -> Account | None:
 
 def list_accounts(connection: Connection, *, cursor: str | None = None, limit: int = PAGE) -> list[Account]:
     """At most `limit` accounts in the order of their ids, those after the id `cursor`."""
-    statement = _accounts().order_by(tables.accounts.c.id).limit(min(limit, PAGE_MAX))
+    statement = _accounts().order_by(tables.accounts.c.id).limit(limit)
     if cursor is not None:
         statement = statement.where(tables.accounts.c.id > cursor)
     return [_account_of(row) for row in connection.execute(statement)]
@@ -282,7 +283,7 @@ def list_entries(
         select(t.id, t.kind, t.cause_type, t.cause_id, t.debit, t.credit, t.amount_micros, t.reverses, t.at)
         .where(t.account_id == account_id)
         .order_by(t.id.desc())
-        .limit(min(limit, PAGE_MAX))
+        .limit(limit)
     )
     if cursor is not None:
         statement = statement.where(t.id < cursor)
@@ -381,14 +382,16 @@ def _numbered(tariff: Tariff, number: int, version: int) -> Tariff:
     )
 
 
-def list_tariffs(connection: Connection) -> list[Tariff]:
-    """The tariffs in force, by channel and prefix."""
+def list_tariffs(
+    connection: Connection, *, cursor: tuple[str, str] | None = None, limit: int | None = None
+) -> list[Tariff]:
+    """The tariffs in force, by channel and prefix: at most `limit` of those after the channel and prefix `cursor`."""
     latest: dict[tuple[str, str], Tariff] = {}
     for tariff in read_tariffs(connection):
         known = latest.get((tariff.channel, tariff.prefix))
         if known is None or known.version < tariff.version:
             latest[tariff.channel, tariff.prefix] = tariff
-    return [latest[key] for key in sorted(latest)]
+    return [latest[key] for key in sorted(latest) if cursor is None or key > cursor][:limit]
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------
@@ -453,7 +456,7 @@ def list_keys(
 ) -> list[Key]:
     """At most `limit` keys in the order they were made, revoked ones too; with `account_id` only that account's."""
     t = tables.keys.c
-    statement = _keys().order_by(t.id).limit(min(limit, PAGE_MAX))
+    statement = _keys().order_by(t.id).limit(limit)
     if account_id is not None:
         statement = statement.where(t.account_id == account_id)
     if cursor is not None:

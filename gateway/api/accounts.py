@@ -150,8 +150,13 @@ def _add_accounts(routes: APIRouter, api: ApiContext) -> None:
             own = await _account(api, caller, caller.account_id)
             return Page[AccountView](items=[own], next_cursor=None)
         after = id_at(cursor)
-        found = await api.store.read(lambda c: admin.list_accounts(c, cursor=after, limit=limit + 1))
-        return page_of(found, limit, lambda account: [account.id], account_view)
+        return await page_of(
+            api.store,
+            lambda c, most: admin.list_accounts(c, cursor=after, limit=most),
+            limit,
+            lambda account: [account.id],
+            account_view,
+        )
 
     @routes.post(
         "/v1/accounts", status_code=201, responses=documented("account-exists", "conflict", "storage-full", body=True)
@@ -201,10 +206,14 @@ def _add_entries(routes: APIRouter, api: ApiContext) -> None:
         """The entries of an account, the latest first."""
         await _account(api, caller, account_id)
         before = place_at(cursor, int)
-        found = await api.store.read(
-            lambda c: admin.list_entries(c, account_id, cursor=None if before is None else before[0], limit=limit + 1)
+        cursor_id = None if before is None else before[0]
+        return await page_of(
+            api.store,
+            lambda c, most: admin.list_entries(c, account_id, cursor=cursor_id, limit=most),
+            limit,
+            lambda entry: [entry.id],
+            entry_view,
         )
-        return page_of(found, limit, lambda entry: [entry.id], entry_view)
 
 
 def _add_money(routes: APIRouter, api: ApiContext) -> None:

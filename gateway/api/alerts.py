@@ -140,17 +140,20 @@ def _add_reading(routes: APIRouter, api: ApiContext) -> None:
         if account is not None and not caller.sees(account):
             raise not_found("account")
         before = id_at(cursor)
-        found = await api.store.read(
-            lambda connection: alerts_page(
+        return await page_of(
+            api.store,
+            lambda connection, most: alerts_page(
                 connection,
                 account_id=caller.account_id or account,
                 status=status,
                 reference=reference,
                 before=before,
-                limit=limit + 1,
-            )
+                limit=most,
+            ),
+            limit,
+            lambda alert: [alert.id],
+            alert_summary,
         )
-        return page_of(found, limit, lambda alert: [alert.id], alert_summary)
 
     @routes.get("/v1/alerts/{alert_id}", responses=documented("not-found"))
     async def get_alert(*, caller: Caller = reader, alert_id: Id) -> AlertView:
@@ -165,8 +168,13 @@ def _add_reading(routes: APIRouter, api: ApiContext) -> None:
         await _require_alert(api, alert_id, caller)
         place = place_at(cursor, int, int, str, int, int)
         after = None if place is None else (place[0], place[1], place[2], place[3], place[4])
-        found = await api.store.read(lambda c: timeline(c, alert_id, after=after, limit=limit + 1))
-        return page_of(found, limit, lambda each: each.place, lambda each: each.line)
+        return await page_of(
+            api.store,
+            lambda c, most: timeline(c, alert_id, after=after, limit=most),
+            limit,
+            lambda each: each.place,
+            lambda each: each.line,
+        )
 
 
 def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
@@ -179,8 +187,13 @@ def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
         """The deliveries of an alert, in the order they were made."""
         await _require_alert(api, alert_id, caller)
         after = id_at(cursor)
-        found = await api.store.read(lambda c: deliveries_page(c, alert_id, after=after, limit=limit + 1))
-        return page_of(found, limit, lambda delivery: [delivery.id], delivery_summary)
+        return await page_of(
+            api.store,
+            lambda c, most: deliveries_page(c, alert_id, after=after, limit=most),
+            limit,
+            lambda delivery: [delivery.id],
+            delivery_summary,
+        )
 
     @routes.get("/v1/deliveries/{delivery_id}", responses=documented("not-found"), tags=["deliveries"])
     async def get_delivery(*, caller: Caller = reader, delivery_id: Id) -> DeliveryView:

@@ -73,17 +73,20 @@ def router(api: ApiContext) -> APIRouter:
         if account is not None and not caller.sees(account):
             raise not_found("account")
         before = place_at(cursor, str, int)
-        found = await api.store.read(
-            lambda connection: callbacks_page(
+        return await page_of(
+            api.store,
+            lambda connection, most: callbacks_page(
                 connection,
                 state=state,
                 account_id=caller.account_id or account,
                 alert_id=alert,
                 before=None if before is None else (before[0], before[1]),
-                limit=limit + 1,
-            )
+                limit=most,
+            ),
+            limit,
+            lambda row: [row.alert_id, row.n],
+            callback_view,
         )
-        return page_of(found, limit, lambda row: [row.alert_id, row.n], callback_view)
 
     @routes.post(
         "/v1/callbacks/{alert_id}/{number}/retry",

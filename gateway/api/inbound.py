@@ -26,7 +26,12 @@ def router(api: ApiContext) -> APIRouter:
     ) -> Page[InboundView]:
         """Messages that came in over any provider, the latest first."""
         before = id_at(cursor)
-        found = await api.store.read(lambda c: inbound_page(c, before=before, limit=limit + 1))
-        return page_of(found, limit, lambda row: [row.id], inbound_view)
+        return await page_of(
+            api.store,
+            lambda c, most: inbound_page(c, before=before, limit=most),
+            limit,
+            lambda row: [row.id],
+            inbound_view,
+        )
 
     return routes

@@ -81,15 +81,13 @@ def router(api: ApiContext) -> APIRouter:
         if account is not None and not caller.sees(account):
             raise not_found("account")
         after = id_at(cursor)
-        found = await api.store.read(
-            lambda c: admin.list_keys(
-                c,
-                account_id=caller.account_id or account,
-                cursor=after,
-                limit=limit + 1,
-            )
+        return await page_of(
+            api.store,
+            lambda c, most: admin.list_keys(c, account_id=caller.account_id or account, cursor=after, limit=most),
+            limit,
+            lambda key: [key.id],
+            key_view,
         )
-        return page_of(found, limit, lambda key: [key.id], key_view)
 
     @routes.post("/v1/keys", status_code=201, responses=documented("not-found", body=True))
     async def create_key(*, caller: Caller = giver, body: KeyIn) -> CreatedKey:

@@ -10,9 +10,11 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
 
 from gateway.administration import PAGE, PAGE_MAX
 from gateway.api.problems import wrong_field
+from gateway.store.engine import Store
 
 T = TypeVar("T")
 CURSOR_CHARS_MAX: Final = 500
@@ -34,8 +36,16 @@ class Page(BaseModel, Generic[T]):
     next_cursor: str | None = Field(description="gives the page after this one")
 
 
-def page_of(found: Sequence[T], limit: int, place: Callable[[T], Sequence[Any]], view: Callable[[T], Any]) -> Page[Any]:
-    """The page of what was found, read one beyond `limit`; `place` is where an item stands in the order."""
+async def page_of(
+    store: Store,
+    read: Callable[[Connection, int], Sequence[T]],
+    limit: int,
+    place: Callable[[T], Sequence[Any]],
+    view: Callable[[T], Any],
+) -> Page[Any]:
+    """A page of at most `limit` items. `read` gives at most so many of them and is asked for one beyond: it says whether there is
+    another page. `place` is where an item stands in the order."""
+    found = await store.read(lambda connection: read(connection, limit + 1))
     items = found[:limit]
     following = cursor_at(place(items[-1])) if len(found) > limit else None
     return Page[Any](items=[view(item) for item in items], next_cursor=following)

@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from billing.money import format_amount, parse_amount
 from billing.tariff import PREFIX_CHARS_MAX, ChargedOn, Tariff, UnknownEnd
 from gateway import administration as admin
+from gateway.administration import PAGE_MAX
 from gateway.api.accounts import AmountIn
 from gateway.api.alerts import LINE_PATTERN
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
+from gateway.api.paging import Cursor, Limit, Page, page_of, place_at
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import Amount, View
 
@@ -41,12 +43,6 @@ class TariffView(View):
     unknown_end: UnknownEnd
 
 
-class TariffList(View):
-    """All tariffs in force."""
-
-    items: list[TariffView]
-
-
 def tariff_view(tariff: Tariff) -> TariffView:
     """The tariff as shown."""
     return TariffView(
@@ -66,10 +62,19 @@ def router(api: ApiContext) -> APIRouter:
     may_read_tariffs = Depends(api.requires(Permission.READ_TARIFFS))
 
     @routes.get("/v1/tariffs", responses=documented())
-    async def list_tariffs(*, _caller: Caller = may_read_tariffs) -> TariffList:
+    async def list_tariffs(
+        *, _caller: Caller = may_read_tariffs, cursor: Cursor = None, limit: Limit = PAGE_MAX
+    ) -> Page[TariffView]:
         """The tariffs in force, by channel and prefix."""
-        found = await api.store.read(admin.list_tariffs)
-        return TariffList(items=[tariff_view(tariff) for tariff in found])
+        place = place_at(cursor, str, str)
+        after = None if place is None else (place[0], place[1])
+        return await page_of(
+            api.store,
+            lambda c, most: admin.list_tariffs(c, cursor=after, limit=most),
+            limit,
+            lambda tariff: [tariff.channel, tariff.prefix],
+            tariff_view,
+        )
 
     @routes.put("/v1/tariffs", responses=documented("conflict", body=True))
     async def set_tariff(*, _caller: Caller = may_set_tariffs, body: TariffIn) -> TariffView:

@@ -27,6 +27,7 @@ from gateway.store.errors import StoreLocked
 
 LOCK_WAIT_S = 5.0  # another command has the database for a fraction of a second, a server says at once where it is
 LOCK_AGAIN_S = 0.1
+TARIFFS_MAX = 100_000  # listed at once: a price for each prefix of each country is a tenth of it
 
 T = TypeVar("T")
 
@@ -199,8 +200,7 @@ class OverApi:
         return self._api.put("v1", "tariffs", body={"channel": channel, "prefix": prefix, **terms})
 
     def tariffs(self) -> list[Json]:
-        found: list[Json] = self._api.get("v1", "tariffs")["items"]
-        return found
+        return list(self._api.pages("v1", "tariffs", limit=TARIFFS_MAX))
 
 
 class OnStore:
