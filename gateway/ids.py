@@ -7,6 +7,8 @@ import os
 import threading
 import time
 
+MS_MAX = 2**48 - 1
+
 _lock = threading.Lock()
 _last_ms = 0
 _tail = 0
@@ -24,5 +26,14 @@ def new_id(prefix: str) -> str:
         else:
             _tail += 1
         ms, tail = _last_ms, _tail
+    return _named(prefix, ms, tail)
+
+
+def first_id(prefix: str, micros: int) -> str:
+    """The least id that can have been made at this time, in microseconds since 1970, by the clock that names ids."""
+    return _named(prefix, max(0, min(micros // 1000, MS_MAX)), 0)
+
+
+def _named(prefix: str, ms: int, tail: int) -> str:
     # base 32 with the extended hex alphabet (RFC 4648, 7) keeps the order of the bytes
     return f"{prefix}_{base64.b32hexencode((ms << 80 | tail).to_bytes(16))[:26].decode().lower()}"

@@ -17,6 +17,7 @@ from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
 from gateway.api.idempotency import REPLAYED, answered, idempotency_key, keep
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of, place_at
+from gateway.api.parameters import KNOWN
 from gateway.api.problems import not_found
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import Amount, Time, View, time_of
@@ -129,7 +130,7 @@ def entry_view(entry: StoredEntry) -> EntryView:
 
 def router(api: ApiContext) -> APIRouter:
     """The routes under /v1/accounts."""
-    routes = APIRouter(tags=["accounts"])
+    routes = APIRouter(tags=["accounts"], dependencies=[KNOWN])
     _add_accounts(routes, api)
     _add_entries(routes, api)
     _add_money(routes, api)

@@ -15,6 +15,7 @@ from gateway.api.context import ApiContext
 from gateway.api.documentation import ResponseDocs, alert_body, documented
 from gateway.api.idempotency import REPLAYED, header_of, idempotency_key
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of, place_at
+from gateway.api.parameters import KNOWN, Within
 from gateway.api.problems import not_found
 from gateway.api.reading import account_of_alert, alerts_page, deliveries_page, read_alert, read_delivery
 from gateway.api.roles import Caller, Permission
@@ -96,7 +97,7 @@ ACCOUNT: Final = {
 
 def router(api: ApiContext, submit: Submit) -> APIRouter:
     """The routes under /v1/alerts and /v1/deliveries."""
-    routes = APIRouter(tags=["alerts"])
+    routes = APIRouter(tags=["alerts"], dependencies=[KNOWN])
     _add_submission(routes, submit)
     _add_reading(routes, api)
     _add_deliveries(routes, api)
@@ -133,6 +134,7 @@ def _add_reading(routes: APIRouter, api: ApiContext) -> None:
         status: Status | None = None,
         account: AccountFilter = None,
         reference: Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")] = None,
+        span: Within,
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
     ) -> Page[AlertSummary]:
@@ -147,6 +149,7 @@ def _add_reading(routes: APIRouter, api: ApiContext) -> None:
                 account_id=caller.account_id or account,
                 status=status,
                 reference=reference,
+                span=span,
                 before=before,
                 limit=most,
             ),
@@ -182,14 +185,14 @@ def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
 
     @routes.get("/v1/alerts/{alert_id}/deliveries", responses=documented("not-found"))
     async def list_deliveries(
-        *, caller: Caller = reader, alert_id: Id, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
+        *, caller: Caller = reader, alert_id: Id, span: Within, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
     ) -> Page[DeliverySummary]:
         """The deliveries of an alert, in the order they were made."""
         await _require_alert(api, alert_id, caller)
         after = id_at(cursor)
         return await page_of(
             api.store,
-            lambda c, most: deliveries_page(c, alert_id, after=after, limit=most),
+            lambda c, most: deliveries_page(c, alert_id, after=after, limit=most, span=span),
             limit,
             lambda delivery: [delivery.id],
             delivery_summary,

@@ -12,6 +12,7 @@ from gateway.api.alerts import AccountFilter, Id
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, page_of, place_at
+from gateway.api.parameters import KNOWN, Within
 from gateway.api.problems import Problem, not_found
 from gateway.api.reading import callbacks_page
 from gateway.api.roles import Caller, Permission
@@ -55,7 +56,7 @@ class RetryCallback:
 
 def router(api: ApiContext) -> APIRouter:
     """The routes under /v1/callbacks."""
-    routes = APIRouter(tags=["callbacks"])
+    routes = APIRouter(tags=["callbacks"], dependencies=[KNOWN])
     may_retry_callbacks = Depends(api.requires(Permission.RETRY_CALLBACKS))
     may_read_callbacks = Depends(api.requires(Permission.READ_CALLBACKS))
 
@@ -66,6 +67,7 @@ def router(api: ApiContext) -> APIRouter:
         state: Literal["pending", "done", "parked"] = "parked",
         account: AccountFilter = None,
         alert: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = None,
+        span: Within,
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
     ) -> Page[CallbackView]:
@@ -80,6 +82,7 @@ def router(api: ApiContext) -> APIRouter:
                 state=state,
                 account_id=caller.account_id or account,
                 alert_id=alert,
+                span=span,
                 before=None if before is None else (before[0], before[1]),
                 limit=most,
             ),

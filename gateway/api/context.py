@@ -11,7 +11,7 @@ from starlette.types import Scope
 from gateway.administration import get_account
 from gateway.api.authentication import KeyRing
 from gateway.api.problems import Problem, wrong_field
-from gateway.api.roles import Caller, Permission
+from gateway.api.roles import INSTALLATION, Caller, Permission, roles_that_may
 from gateway.api.storage import Storage
 from gateway.broker import Broker
 from gateway.intake import IdempotencyKey, Shortfall, Taken
@@ -77,9 +77,16 @@ def allowed(scope: Scope, permission: Permission) -> Caller:
     """The caller whom the boundary found, if the table allows it. Raises Problem (403)."""
     caller: Caller = scope[CALLER]
     if not caller.may(permission):
-        raise Problem("forbidden", f"a key of the role {caller.role} may not {permission}{_bound(caller)}")
+        raise forbidden(caller, str(permission), permission)
     return caller
 
 
-def _bound(caller: Caller) -> str:
-    return "" if caller.account_id is None else f", or not with a key of one account ({caller.account_id})"
+def forbidden(caller: Caller, what: str, needed: Permission) -> Problem:
+    """403: what this key may not, and which roles may. `needed` is what they have and this one has not."""
+    roles = roles_that_may(needed)
+    may = f"{', '.join(roles[:-1])} and {roles[-1]} may" if len(roles) > 1 else f"{roles[0]} may"
+    if needed in INSTALLATION and caller.account_id is not None:
+        told = f"a key that is bound to an account ({caller.account_id}) may not {what}; of the keys of the installation {may}"
+    else:
+        told = f"a key of the role {caller.role} may not {what}; {may}"
+    return Problem("forbidden", told, roles=[str(role) for role in roles])

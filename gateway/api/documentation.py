@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from gateway.administration import Role
 from gateway.api.problems import KINDS, MEDIA_TYPE
 from gateway.submission import AlertRequest
 
@@ -67,6 +68,11 @@ PROBLEM: Final[dict[str, Any]] = {
         },
         "required": {"type": "string", "description": "with insufficient-credit: what the hold needs"},
         "available": {"type": "string", "description": "with insufficient-credit: what could have been held"},
+        "roles": {
+            "type": "array",
+            "description": "with forbidden: the roles that may",
+            "items": {"type": "string", "enum": [str(role) for role in Role]},
+        },
         "reasons": {
             "type": "array",
             "description": "with not-ready",

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of
+from gateway.api.parameters import KNOWN, Within
 from gateway.api.reading import inbound_page
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import InboundView, inbound_view
@@ -14,13 +15,14 @@ from gateway.api.views import InboundView, inbound_view
 
 def router(api: ApiContext) -> APIRouter:
     """GET /v1/inbound."""
-    routes = APIRouter(tags=["inbound"])
+    routes = APIRouter(tags=["inbound"], dependencies=[KNOWN])
     may_read_inbound = Depends(api.requires(Permission.READ_INBOUND))
 
     @routes.get("/v1/inbound", responses=documented())
     async def list_inbound(
         *,
         _caller: Caller = may_read_inbound,
+        span: Within,
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
     ) -> Page[InboundView]:
@@ -28,7 +30,7 @@ def router(api: ApiContext) -> APIRouter:
         before = id_at(cursor)
         return await page_of(
             api.store,
-            lambda c, most: inbound_page(c, before=before, limit=most),
+            lambda c, most: inbound_page(c, span=span, before=before, limit=most),
             limit,
             lambda row: [row.id],
             inbound_view,

@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 from gateway import administration as admin
 from gateway.administration import Key, Role
 from gateway.api.alerts import ID_PATTERN, LINE_PATTERN, AccountFilter, Id
-from gateway.api.context import ApiContext
+from gateway.api.context import ApiContext, forbidden
 from gateway.api.documentation import documented
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of
-from gateway.api.problems import Problem, not_found, wrong_field
+from gateway.api.parameters import KNOWN
+from gateway.api.problems import not_found, wrong_field
 from gateway.api.roles import GIVEN_BY_ACCOUNT_ADMINS, Caller, Permission
 from gateway.api.views import Time, View, time_of
 from gateway.clock import rfc3339
@@ -65,7 +66,7 @@ def key_view(key: Key) -> KeyView:
 
 def router(api: ApiContext) -> APIRouter:
     """The routes under /v1/keys."""
-    routes = APIRouter(tags=["keys"])
+    routes = APIRouter(tags=["keys"], dependencies=[KNOWN])
     may_read_keys = Depends(api.requires(Permission.READ_KEYS))
     giver = Depends(api.requires(Permission.GIVE_KEYS))
 
@@ -121,4 +122,4 @@ def router(api: ApiContext) -> APIRouter:
 
 def _require_giving(caller: Caller, role: Role) -> None:
     if not caller.may(Permission.GIVE_ANY_KEYS) and role not in GIVEN_BY_ACCOUNT_ADMINS:
-        raise Problem("forbidden", f"a key of the role {caller.role} may not give or revoke keys of the role {role}")
+        raise forbidden(caller, f"give or revoke keys of the role {role}", Permission.GIVE_ANY_KEYS)

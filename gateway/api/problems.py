@@ -54,7 +54,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         title="Insufficient credit",
         meaning="The account cannot pay; nothing was sent. `required` and `available` say what was missing.",
     ),
-    "forbidden": Kind(status=403, title="Not allowed", meaning="The key's role does not allow this."),
+    "forbidden": Kind(
+        status=403, title="Not allowed", meaning="The key's role does not allow this; `roles` are those that do."
+    ),
     "not-found": Kind(status=404, title="Not found", meaning="There is no such thing, or it is another account's."),
     "method-not-allowed": Kind(status=405, title="Method not allowed", meaning="`Allow` names those that are."),
     "idempotency-conflict": Kind(
@@ -130,7 +132,7 @@ class Problem(HTTPException):
 
     def response(self) -> Response:
         """The answer. Escaped to ASCII: a quoted name may hold what UTF-8 cannot (a lone surrogate)."""
-        return Response(json.dumps(self.body), self.status_code, self.headers, MEDIA_TYPE)
+        return Response(json.dumps(self.body, separators=(",", ":")), self.status_code, self.headers, MEDIA_TYPE)
 
 
 def wrong_field(field: str, code: str, detail: str) -> Problem:

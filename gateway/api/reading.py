@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
 
 from gateway.alert import Alert
+from gateway.api.parameters import ALWAYS, Period
 from gateway.api.views import (
     DELIVERIES_SHOWN,
     AlertView,
@@ -16,10 +17,27 @@ from gateway.api.views import (
     delivery_view,
 )
 from gateway.delivery import Delivery
+from gateway.ids import first_id
 from gateway.store import rows, tables
 
 ACKNOWLEDGEMENTS_MAX = 1_000  # shown of one alert: more people than a quorum can count
 ATTEMPTS_MAX = 1_000  # shown of one delivery: a hundred attempts over each of the sixteen providers of a route is more
+
+DAY_MICROS: Final = 86_400_000_000
+APART_MICROS: Final = DAY_MICROS
+"""How far the time in an id and the time of its row may be apart: ids follow the system's clock at once, rows in small steps."""
+ALERT_LASTS_MICROS: Final = 400 * DAY_MICROS
+"""An alert begins within a year and lasts a month at the most; its callbacks are given up soon after."""
+
+
+def _within(span: Period, at: ColumnElement[int], ident: ColumnElement[str], prefix: str) -> list[ColumnElement[bool]]:
+    """The rows of this time. Ids are in the order of time, so that their own index finds them."""
+    wanted: list[ColumnElement[bool]] = []
+    if span.first is not None:
+        wanted += [at >= span.first, ident >= first_id(prefix, span.first - APART_MICROS)]
+    if span.before is not None:
+        wanted += [at < span.before, ident < first_id(prefix, span.before + APART_MICROS)]
+    return wanted
 
 
 def account_of_alert(connection: Connection, alert_id: str) -> str | None:
@@ -34,16 +52,17 @@ def alerts_page(
     account_id: str | None,
     status: str | None,
     reference: str | None,
+    span: Period,
     before: str | None,
     limit: int,
 ) -> list[Alert]:
-    """At most `limit` alerts, the latest first, those made before the alert `before`."""
+    """At most `limit` alerts made in `span`, the latest first, those made before the alert `before`."""
     t = tables.alerts.c
     wanted = [
         t[name] == value
         for name, value in (("account_id", account_id), ("status", status), ("reference", reference))
         if value is not None
-    ]
+    ] + _within(span, t.created_at, t.id, "alt")
     if before is not None:
         wanted.append(t.id < before)
     statement = select(*rows.alerts.columns).where(*wanted).order_by(t.id.desc()).limit(limit)
@@ -67,10 +86,13 @@ def read_alert(connection: Connection, alert_id: str, account_id: str | None) ->
     )
 
 
-def deliveries_page(connection: Connection, alert_id: str, *, after: str | None, limit: int) -> list[Delivery]:
-    """At most `limit` deliveries of the alert, in the order they were made, those after `after`."""
+def deliveries_page(
+    connection: Connection, alert_id: str, *, after: str | None, limit: int, span: Period = ALWAYS
+) -> list[Delivery]:
+    """At most `limit` deliveries of the alert made in `span`, in the order they were made, those after `after`."""
     t = tables.deliveries.c
-    statement = select(*rows.deliveries.columns).where(t.alert_id == alert_id).order_by(t.id).limit(limit)
+    made = _within(span, t.created_at, t.id, "dlv")
+    statement = select(*rows.deliveries.columns).where(t.alert_id == alert_id, *made).order_by(t.id).limit(limit)
     if after is not None:
         statement = statement.where(t.id > after)
     return [rows.deliveries.from_row(row) for row in connection.execute(statement)]
@@ -95,10 +117,11 @@ def read_delivery(connection: Connection, delivery_id: str, account_id: str | No
     )
 
 
-def inbound_page(connection: Connection, *, before: str | None, limit: int) -> list[Row[Any]]:
-    """At most `limit` messages that came in, the latest first, those before `before`."""
+def inbound_page(connection: Connection, *, span: Period, before: str | None, limit: int) -> list[Row[Any]]:
+    """At most `limit` messages that came in in `span`, the latest first, those before `before`."""
     t = tables.inbound_messages.c
-    statement = select(tables.inbound_messages).order_by(t.id.desc()).limit(limit)
+    came = _within(span, t.at, t.id, "inb")
+    statement = select(tables.inbound_messages).where(*came).order_by(t.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(t.id < before)
     return list(connection.execute(statement))
@@ -110,16 +133,21 @@ def callbacks_page(
     state: str,
     account_id: str | None,
     alert_id: str | None,
+    span: Period,
     before: tuple[str, int] | None,
     limit: int,
 ) -> list[Row[Any]]:
-    """At most `limit` callbacks in this state, those of the latest alerts first."""
+    """At most `limit` callbacks in this state made in `span`, those of the latest alerts first."""
     t = tables.callbacks.c
     wanted: list[ColumnElement[bool]] = [t.state == state]
     if account_id is not None:
         wanted.append(t.account_id == account_id)
     if alert_id is not None:
         wanted.append(t.alert_id == alert_id)
+    if span.first is not None:
+        wanted += [t.created_at >= span.first, t.alert_id >= first_id("alt", span.first - ALERT_LASTS_MICROS)]
+    if span.before is not None:
+        wanted += [t.created_at < span.before, t.alert_id < first_id("alt", span.before + APART_MICROS)]
     if before is not None:
         wanted.append(tuple_(t.alert_id, t.n) < tuple_(*before))
     statement = select(tables.callbacks).where(*wanted).order_by(t.alert_id.desc(), t.n.desc()).limit(limit)

@@ -58,6 +58,12 @@ MATRIX: Final = MappingProxyType(
 INSTALLATION: Final = frozenset({P.CREATE_ACCOUNTS, P.SET_TARIFFS, P.READ_INBOUND, P.TEST_PROVIDERS})
 """What concerns every account at once: a key that is bound to one never may, whatever its role."""
 
+
+def roles_that_may(permission: Permission) -> tuple[Role, ...]:
+    """The roles that the table allows it."""
+    return tuple(role for role in Role if permission in MATRIX[role])
+
+
 GIVEN_BY_ACCOUNT_ADMINS: Final = frozenset({Role.SUBMITTER, Role.OPERATOR})
 """The roles of the keys that `GIVE_KEYS` is about."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Final
-from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from starlette.types import Receive, Scope
 
 from gateway.api.context import ApiContext, allowed
 from gateway.api.idempotency import REPLAYED, header_of, idempotency_key
+from gateway.api.parameters import pairs_of, require_known
 from gateway.api.problems import Problem, invalid
 from gateway.api.roles import Caller, Permission
 from gateway.submission import AlertRequest, Submission, Trouble
@@ -75,4 +75,6 @@ async def _body(receive: Receive) -> bytes:
 def _account(query: bytes) -> str | None:
     if not query:
         return None
-    return dict(parse_qsl(query.decode("latin-1"))).get("account")
+    given = pairs_of(query)
+    require_known(given, ("account",))
+    return dict(given)["account"] or None
