@@ -16,6 +16,7 @@ from gateway.api.alerts import IDEMPOTENCY_KEY, LINE_PATTERN, Id
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
 from gateway.api.idempotency import REPLAYED, answered, idempotency_key, keep
+from gateway.api.json_bodies import JsonRoute
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of, place_at
 from gateway.api.parameters import KNOWN
 from gateway.api.problems import not_found
@@ -130,7 +131,7 @@ def entry_view(entry: StoredEntry) -> EntryView:
 
 def router(api: ApiContext) -> APIRouter:
     """The routes under /v1/accounts."""
-    routes = APIRouter(tags=["accounts"], dependencies=[KNOWN])
+    routes = APIRouter(tags=["accounts"], route_class=JsonRoute, dependencies=[KNOWN])
     _add_accounts(routes, api)
     _add_entries(routes, api)
     _add_money(routes, api)

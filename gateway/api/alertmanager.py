@@ -11,6 +11,7 @@ from gateway.alertmanager import Notification
 from gateway.alertmanager_intake import AlertmanagerIntake, Concerned, Verdict
 from gateway.api.context import ApiContext, allowed
 from gateway.api.documentation import documented
+from gateway.api.json_bodies import JsonRoute
 from gateway.api.problems import Problem, wrong_field
 from gateway.api.roles import Permission
 from gateway.api.views import JoinView, View
@@ -43,7 +44,7 @@ class IntakeAnswer(View):
 
 def router(context: ApiContext) -> APIRouter:
     """The route. A key that is bound to an account sees the rules of that account; one of the installation all rules."""
-    routes = APIRouter(tags=["intake"])
+    routes = APIRouter(tags=["intake"], route_class=JsonRoute)
     intake = AlertmanagerIntake(context.broker, context.submissions)
 
     @routes.post(

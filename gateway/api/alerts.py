@@ -14,6 +14,7 @@ from gateway.alert import Alert
 from gateway.api.context import ApiContext
 from gateway.api.documentation import ResponseDocs, alert_body, documented
 from gateway.api.idempotency import REPLAYED, header_of, idempotency_key
+from gateway.api.json_bodies import JsonRoute
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of, place_at
 from gateway.api.parameters import KNOWN, Within
 from gateway.api.problems import not_found
@@ -97,7 +98,7 @@ ACCOUNT: Final = {
 
 def router(api: ApiContext, submit: Submit) -> APIRouter:
     """The routes under /v1/alerts and /v1/deliveries."""
-    routes = APIRouter(tags=["alerts"], dependencies=[KNOWN])
+    routes = APIRouter(tags=["alerts"], route_class=JsonRoute, dependencies=[KNOWN])
     _add_submission(routes, submit)
     _add_reading(routes, api)
     _add_deliveries(routes, api)

@@ -72,7 +72,7 @@ def _methods(scope: Scope) -> set[str]:
         match, _ = route.matches(scope)
         if match is not Match.NONE:
             found.update(getattr(route, "methods", None) or ())
-    return found
+    return found | {"HEAD"} if "GET" in found else found
 
 
 async def _answer_invalid(_request: Request, error: Exception) -> Response:

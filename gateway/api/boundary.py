@@ -26,7 +26,9 @@ sends who may not even call the route is never worth more memory."""
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
 REQUESTS = Counter("tocsin_http_requests_total", "HTTP requests answered", ["method", "status"])
-METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE"})  # others are counted as one: a label is no free text
+METHODS: Final = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE"}
+)  # others are counted as one: a label is no free text
 
 _ROOT: Final = logging.getLogger()
 
@@ -63,6 +65,8 @@ class Boundary:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         method: str = scope["method"]
+        if method == "HEAD":  # whatever GET says, without its body: the server leaves that out (RFC 9110 9.3.2)
+            scope = {**scope, "method": "GET"}
         if path.startswith("/v1/"):
             scope[CALLER] = await self._api.keys.caller(scope["headers"])
         if method in ("POST", "PUT"):
@@ -108,7 +112,7 @@ def _check_headers(scope: Scope, limit: int | None) -> None:
                 raise too_large(limit)
         elif name == b"content-type":
             kind = value.partition(b";")[0].strip().lower()
-            if kind != b"application/json" and not kind.endswith(b"+json"):
+            if kind != b"application/json" and not (kind.startswith(b"application/") and kind.endswith(b"+json")):
                 raise Problem("unsupported-media-type", "expected Content-Type: application/json")
         elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             raise Problem("unsupported-media-type", "expected a body without Content-Encoding")

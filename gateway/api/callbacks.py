@@ -11,6 +11,7 @@ from sqlalchemy import select
 from gateway.api.alerts import AccountFilter, Id
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
+from gateway.api.json_bodies import JsonRoute
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, page_of, place_at
 from gateway.api.parameters import KNOWN, Within
 from gateway.api.problems import Problem, not_found
@@ -56,7 +57,7 @@ class RetryCallback:
 
 def router(api: ApiContext) -> APIRouter:
     """The routes under /v1/callbacks."""
-    routes = APIRouter(tags=["callbacks"], dependencies=[KNOWN])
+    routes = APIRouter(tags=["callbacks"], route_class=JsonRoute, dependencies=[KNOWN])
     may_retry_callbacks = Depends(api.requires(Permission.RETRY_CALLBACKS))
     may_read_callbacks = Depends(api.requires(Permission.READ_CALLBACKS))
 

@@ -156,6 +156,7 @@ def router(api: ApiContext) -> APIRouter:
         """The process answers. Restart it when this fails."""
         return Live()
 
+    @routes.get("/health", responses=documented("not-ready", "internal-error", always=False))
     @routes.get("/health/ready", responses=documented("not-ready", "internal-error", always=False))
     async def ready() -> Ready:
         """Alerts are taken. Send them elsewhere while this fails."""

@@ -11,6 +11,7 @@ from gateway.administration import Key, Role
 from gateway.api.alerts import ID_PATTERN, LINE_PATTERN, AccountFilter, Id
 from gateway.api.context import ApiContext, forbidden
 from gateway.api.documentation import documented
+from gateway.api.json_bodies import JsonRoute
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of
 from gateway.api.parameters import KNOWN
 from gateway.api.problems import not_found, wrong_field
@@ -66,7 +67,7 @@ def key_view(key: Key) -> KeyView:
 
 def router(api: ApiContext) -> APIRouter:
     """The routes under /v1/keys."""
-    routes = APIRouter(tags=["keys"], dependencies=[KNOWN])
+    routes = APIRouter(tags=["keys"], route_class=JsonRoute, dependencies=[KNOWN])
     may_read_keys = Depends(api.requires(Permission.READ_KEYS))
     giver = Depends(api.requires(Permission.GIVE_KEYS))
 

@@ -14,6 +14,7 @@ from channels.outcome import Accepted, Delivered, LinkHealth, Outcome, Permanent
 from gateway.addressing import AddressRefused
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
+from gateway.api.json_bodies import JsonRoute
 from gateway.api.parameters import KNOWN
 from gateway.api.problems import not_found, wrong_field
 from gateway.api.roles import Caller, Permission
@@ -96,7 +97,7 @@ class TestView(View):
 
 def router(api: ApiContext) -> APIRouter:
     """The routes under /v1/providers."""
-    routes = APIRouter(tags=["providers"], dependencies=[KNOWN])
+    routes = APIRouter(tags=["providers"], route_class=JsonRoute, dependencies=[KNOWN])
     may_read_providers = Depends(api.requires(Permission.READ_PROVIDERS))
     tester = Depends(api.requires(Permission.TEST_PROVIDERS))
 

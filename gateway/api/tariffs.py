@@ -13,6 +13,7 @@ from gateway.api.accounts import AmountIn
 from gateway.api.alerts import LINE_PATTERN
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
+from gateway.api.json_bodies import JsonRoute
 from gateway.api.paging import Cursor, Limit, Page, page_of, place_at
 from gateway.api.parameters import KNOWN
 from gateway.api.roles import Caller, Permission
@@ -58,7 +59,7 @@ def tariff_view(tariff: Tariff) -> TariffView:
 
 def router(api: ApiContext) -> APIRouter:
     """The routes under /v1/tariffs."""
-    routes = APIRouter(tags=["tariffs"], dependencies=[KNOWN])
+    routes = APIRouter(tags=["tariffs"], route_class=JsonRoute, dependencies=[KNOWN])
     may_set_tariffs = Depends(api.requires(Permission.SET_TARIFFS))
     may_read_tariffs = Depends(api.requires(Permission.READ_TARIFFS))
 

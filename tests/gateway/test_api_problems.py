@@ -80,6 +80,54 @@ async def test_what_is_not_json_is_refused(desk: ApiDesk, path: str) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
 
 
+NOT_JSON = (b"", b" ", b"{", b"{'by': 1}", b"\xff\xfe{", b'{"text": "\xc3\x28"}', b"[" * 20_000, b'{"a":' * 5_000, b"{}{}",
+            '{"by": "Anne"}'.encode("utf-16"), b"\xef\xbb\xbf{}", b'{"\\ud800": 1}', b'{"a": 1,}', b"// x", b"undefined")  # fmt: skip
+
+
+async def test_case_7_10_what_is_not_json_has_one_answer_on_every_route_that_takes_json(desk: ApiDesk) -> None:
+    routes = [
+        (method, path.format_map(_Any()))
+        for path, operations in (await desk.client().get("/openapi.json")).json()["paths"].items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    ]
+    assert len(routes) > 8
+    payer = "?account=acme"
+    client = desk.client()
+    for method, path in routes:
+        for body in NOT_JSON:
+            if body == b"" and path.endswith(("/release", "/resolve", "/cancel")):
+                continue  # who does it need not be said
+            answer = await client.request(
+                method, f"{path}{payer if path == '/v1/alerts' else ''}", content=body, headers=JSON
+            )
+            problem(answer, 400, "invalid-json")
+        for body in (b"null", b"[]", b'"text"', b"17"):
+            answer = await client.request(
+                method, f"{path}{payer if path == '/v1/alerts' else ''}", content=body, headers=JSON
+            )
+            assert answer.status_code != 400, (method, path, body)  # JSON, whatever else it is
+
+
+class _Any(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "1"
+
+
+async def test_head_is_get_without_a_body_on_every_path(desk: ApiDesk) -> None:
+    client = desk.client()
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    asked = [path.format_map(_Any()) for path, operations in paths.items() if "get" in operations]
+    assert "/health" in asked
+    for path in (*asked, "/openapi.json", "/nothing"):
+        get, head = await client.get(path), await client.request("HEAD", path)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        assert head.headers["content-type"] == get.headers["content-type"]
+        if path not in ("/metrics", "/v1/accounts"):  # what is counted, and when it was asked
+            assert head.headers["content-length"] == get.headers["content-length"]
+    assert (await client.get("/health")).json() == (await client.get("/health/ready")).json()
+
+
 async def test_a_body_has_bounds(desk: ApiDesk) -> None:
     client = desk.client()
     large = json.dumps(alert(text="x" * 200_000)).encode()
@@ -145,17 +193,14 @@ async def test_paths_and_methods_that_are_not_there(desk: ApiDesk) -> None:
     for path in ("/", "/v1/", "/v1/alerts/", "/v2/alerts", "/docs", "/v1/%00", "/v1/alerts/x/y/z", "/é"):
         problem(await client.get(path), 404, "not-found")
     for method, path, allow in (
-        ("DELETE", "/v1/alerts", "GET, POST"),
-        ("PATCH", "/v1/accounts/acme", "GET"),
-        ("HEAD", "/v1/alerts", None),
-        ("POST", "/metrics", "GET"),
+        ("DELETE", "/v1/alerts", "GET, HEAD, POST"),
+        ("PATCH", "/v1/accounts/acme", "GET, HEAD"),
+        ("POST", "/metrics", "GET, HEAD"),
         ("GET", "/v1/keys/x", "DELETE"),
     ):
         answer = await client.request(method, path)
-        assert answer.status_code == 405
-        if allow is not None:
-            problem(answer, 405, "method-not-allowed")
-            assert answer.headers["Allow"] == allow
+        problem(answer, 405, "method-not-allowed")
+        assert answer.headers["Allow"] == allow
 
 
 async def test_ids_and_cursors_that_are_none(desk: ApiDesk) -> None:

@@ -63,7 +63,7 @@ CALLS = [
     Call("POST", "/v1/providers/{name}/probe", P.TEST_PROVIDERS),
     Call("POST", "/v1/providers/{name}/test", P.TEST_PROVIDERS, {}),
 ]
-OPEN = {("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/metrics")}
+OPEN = {("GET", "/health/live"), ("GET", "/health/ready"), ("GET", "/health"), ("GET", "/metrics")}
 
 
 @pytest.fixture
