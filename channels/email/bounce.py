@@ -28,7 +28,7 @@ class PlainBounce:
 
 
 _COPY_BEGINS = re.compile(
-    r"^[ \t>]*[-_=*]{2,}.{0,60}\b(?:below this line|(?:copy of|original|returned|undelivered) .{0,30}message|message headers?)\b",
+    r"^[ \t>]*+[-_=*]{2,}+.{0,60}\b(?:below this line|(?:copy of|original|returned|undelivered) .{0,30}message|message headers?)\b",
     re.I | re.M,
 )
 """Where servers begin to return the message: after this line nothing is theirs."""
@@ -45,7 +45,7 @@ _AUTO_SUBJECT = re.compile(
     re.I,
 )
 _CERTAIN = re.compile(
-    r"this is a permanent error|i've given up|had permanent fatal errors|(?:failed|error|fail\w*) permanently|"
+    r"this is a permanent error|i've given up|had permanent fatal errors|(?:failed|error|fail\w{0,10}) permanently|"
     r"permanent(?:ly)? (?:fail|error|deliver)|could not be delivered to one or more|all recipients? ha(?:s|ve) been refused",
     re.I,
 )

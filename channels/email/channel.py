@@ -17,8 +17,9 @@ from channels.email.listener import BounceListener
 from channels.email.pool import Lease, NotLentError, Pool
 from channels.email.settings import SmtpSettings
 from channels.email.standing import Standing
-from channels.email.status import Reply, blames_session, classify, lost, printable
+from channels.email.status import Reply, blames_session, classify, lost
 from channels.outcome import Accepted, LinkHealth, Outcome, PermanentFailure, Reason, RetryLater, SentPart
+from channels.printable import printable
 
 log = structlog.get_logger(__name__)
 

@@ -16,10 +16,10 @@ from email.message import Message as Mail
 from email.parser import BytesHeaderParser
 from email.utils import parsedate_to_datetime
 from html import unescape
+from itertools import islice
 
 from channels.email.bounce import read_plain
 from channels.email.envelope import tag_of, xtext_decoded
-from channels.email.status import DETAIL_MAX, printable
 from channels.outcome import (
     Inbound,
     Receipt,
@@ -31,11 +31,19 @@ from channels.outcome import (
     Report,
     Spelling,
 )
+from channels.printable import TEXT_MAX as DETAIL_MAX
+from channels.printable import printable
 
-READ_BYTES_MAX = 1024 * 1024
+READ_BYTES_MAX = 256 * 1024
 """As much of a mail as is read: the status part comes before the returned message (RFC 3462 2), which may be large."""
+LINES_MAX = 4_000
+"""As many lines of it: what a server says comes first, and takes a hundred."""
 NESTING_MAX = 32
 """Composite types a mail may name: the standard parser's work grows with nesting times lines; reports need three."""
+LOOKS_MAX = 24_000
+"""Nesting times lines: each line is compared with the boundary of every multipart that it may be in."""
+FIELD_BYTES_MAX = 1_000
+"""Of a field that says how a part is made (RFC 2045): the standard parser takes time with the square of its parameters."""
 PARTS_MAX = 100
 """Body parts looked at; a report has three."""
 RECIPIENTS_MAX = 50
@@ -56,6 +64,13 @@ _STATUS_FIELDS = (
     re.compile(r"^(?:Original|Final|X-Actual)-Recipient[ \t]*:", re.I | re.M),
     re.compile(r"^(?:Action|Status)[ \t]*:", re.I | re.M),
 )
+_MADE = re.compile(
+    rb"(?im)^(content-(?:type|disposition|transfer-encoding)[^\n]{%d})[^\n]*+(?:\n[ \t][^\n]*+)*+" % FIELD_BYTES_MAX
+)
+_MADE_FOLDED = re.compile(
+    rb"(?im)^(content-(?:type|disposition|transfer-encoding)[^\n]*(?:\n[ \t][^\n]*){,8})(?:\n[ \t][^\n]*+)*+"
+)
+"""A field on more lines than anybody folds it."""
 _READABLE = ("text/plain", "text/html")
 _TAG = re.compile(r"<[^<>]{0,2000}>")
 _RELAYED_WORD = re.compile(r"\brelayed\b", re.I)
@@ -124,8 +139,8 @@ def read_mail(content: bytes, *, sender: str, recipients: Sequence[str], bounce_
     bounced = sender in ("", "<>")
     source = "" if bounced else printable(sender)
     destination = printable(recipients[0])
-    head = content[:READ_BYTES_MAX]
-    if len(_COMPOSITE.findall(head)) <= NESTING_MAX:
+    head = _beginning(content)
+    if head is not None:
         with contextlib.suppress(
             Exception
         ):  # the library promises little about damaged mail; some of it recurses too deep
@@ -137,6 +152,17 @@ def read_mail(content: bytes, *, sender: str, recipients: Sequence[str], bounce_
                 return receipts
             return _plain(mail, named, source, destination) if bounced else (_inbound(mail, source, destination),)
     return (Inbound(source=source, destination=destination, text=""),)
+
+
+def _beginning(content: bytes) -> bytes | None:
+    """As much of a mail as is read, so that reading takes some tens of milliseconds whatever is in it; None where nothing is."""
+    head = content[:READ_BYTES_MAX].replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # the standard parser's ends of lines
+    nesting = len(_COMPOSITE.findall(head))
+    if nesting > NESTING_MAX:
+        return None
+    lines_max = min(LINES_MAX, LOOKS_MAX // (nesting + 1))
+    head = b"\n".join(head.split(b"\n", lines_max)[:lines_max])
+    return _MADE.sub(rb"\1", _MADE_FOLDED.sub(rb"\1", head))
 
 
 def parse_report(mail: Mail) -> DeliveryReport | None:
@@ -153,10 +179,11 @@ def parse_report(mail: Mail) -> DeliveryReport | None:
         elif kind in _READABLE:
             text = text or _readable(part)
     # some put a blank line too many, or none between the fields of the message and those of the recipient
-    blocks = [message_from_string(block.strip("\n")) for block in re.split(r"\n[ \t]*\n", status) if block.strip()]
+    written = (block for block in re.split(r"\n[ \t]*\n", status) if block.strip())
+    blocks = [message_from_string(block.strip("\n")) for block in islice(written, RECIPIENTS_MAX + 1)]
     if not blocks:
         return None
-    per_recipient = (_recipient(block) for block in blocks[: RECIPIENTS_MAX + 1])
+    per_recipient = (_recipient(block) for block in blocks)
     return DeliveryReport(
         envelope_id=_field(blocks[0], "Original-Envelope-Id"),
         message_id=message_id,

@@ -5,28 +5,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import ipaddress
 from typing import Any
 
 import structlog
 
 from channels.channel import ReportSink
-from channels.email.dsn import read_mail
+from channels.email.dsn import READ_BYTES_MAX, read_mail
 from channels.email.envelope import tag_of
-from channels.email.server import SmtpServer
+from channels.email.server import Bounds, SmtpServer
 from channels.email.settings import MIB, SmtpSettings
+from channels.guests import Guests
 from channels.outcome import Receipt
 
 log = structlog.get_logger(__name__)
 
 REPORT_BYTES_EXTRA = MIB
 """What a report may have above our largest message: some servers return that whole, though we ask for RET=HDRS."""
-READ_INLINE_BYTES_MAX = 64 * 1024
-"""A larger mail is read in a thread: the standard parser may take a second for a megabyte made to hurt."""
 RECIPIENTS_MAX = 10
 """RCPT commands in one transaction: a report has one recipient."""
-CONNECTIONS_MAX = 20
-"""What a mail server opens to one destination (postfix); each may hold a whole report in memory."""
+CONNECTIONS_MAX = 40
+"""At once, of peers that are believed; each may hold READ_BYTES_MAX of a mail."""
+CONNECTIONS_OF_ONE_MAX = 20
+"""Of these, from one address: what a mail server opens to one destination (postfix). Another one still finds room."""
 TIMEOUT_S = 60.0
 """Between two commands, and for a whole mail with its storing: a mail server keeps what was not answered."""
 STOP_S = 5.0
@@ -44,8 +44,12 @@ class BounceListener:
         self._quiet.set()
         self._server = SmtpServer(
             self,
-            connections_max=CONNECTIONS_MAX,
-            data_size_limit=settings.max_message_bytes + REPORT_BYTES_EXTRA,
+            guests=Guests(
+                "bounces", most=CONNECTIONS_MAX, most_of_one=CONNECTIONS_OF_ONE_MAX, believed=settings.bounce_peers
+            ),
+            bounds=Bounds(
+                mail_bytes_max=settings.max_message_bytes + REPORT_BYTES_EXTRA, kept_bytes_max=READ_BYTES_MAX
+            ),
             timeout=TIMEOUT_S,
             hostname="tocsin-bounces",
             ident="ESMTP",
@@ -68,17 +72,6 @@ class BounceListener:
                 await self._quiet.wait()
         await self._server.stop()
 
-    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
-        self, _server: Any, session: Any, envelope: Any, address: str, options: list[str]
-    ) -> str:
-        """MAIL FROM: only from a peer that is believed."""
-        if not self._is_believed(str(session.peer[0])):
-            log.warning("bounce_peer_refused", provider=self._settings.name, peer=str(session.peer[0]))
-            return "550 5.7.1 Not from this address"
-        envelope.mail_from = address
-        envelope.mail_options.extend(options)
-        return "250 2.1.0 OK"
-
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: list[str]
     ) -> str:
@@ -99,7 +92,9 @@ class BounceListener:
             recipients=envelope.rcpt_tos,
             bounce_address=self._settings.envelope_sender,
         )
-        reports = read() if len(envelope.content) <= READ_INLINE_BYTES_MAX else await asyncio.to_thread(read)
+        reports = await asyncio.to_thread(
+            read
+        )  # bounded, and still some ten milliseconds for a mail that is made to hurt
         self._storing += 1
         self._quiet.clear()
         try:
@@ -119,11 +114,3 @@ class BounceListener:
         """Whatever else goes wrong is for the sender to try again (aiosmtpd itself would answer 500)."""
         log.exception("bounce_dialogue_failed", provider=self._settings.name)
         return "451 4.3.0 Not now, try again later"
-
-    def _is_believed(self, peer: str) -> bool:
-        try:
-            address = ipaddress.ip_address(peer.partition("%")[0])
-        except ValueError:
-            return False
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return any((mapped or address) in network for network in self._settings.bounce_peers)

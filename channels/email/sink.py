@@ -24,15 +24,20 @@ from aiosmtplib.errors import SMTPException
 
 from channels.email.connection import cancellable
 from channels.email.envelope import xtext_decoded
-from channels.email.server import SmtpServer, TrackedSmtp
+from channels.email.server import Bounds, SmtpServer, TrackedSmtp
+from channels.guests import Guests
 
 log = structlog.get_logger(__name__)
 
 MAILS_KEPT = 10_000
 """The newest so many mails are kept: a drill's worth."""
+KEPT_BYTES_MAX = 256 * 1024 * 1024
+"""Of all mails that are kept: of large ones fewer are."""
+LARGE_BYTES = KEPT_BYTES_MAX // MAILS_KEPT
 REPORTS_WAITING_MAX = 10_000
 """Reports not yet handed back; more are dropped and logged."""
 CONNECTIONS_MAX = 200
+"""At once: load tests open a hundred; all come from the same machine."""
 REPORT_TRIES_MAX = 20
 """A report is offered so often, REPORT_PAUSE_S apart, before it is dropped."""
 REPORT_PAUSE_S = 0.25
@@ -128,9 +133,9 @@ class MailSink:
             authentication = {"auth_required": True, "authenticator": self._authenticate}
         self._server = SmtpServer(
             _Hooks(self),
-            connections_max=CONNECTIONS_MAX,
+            guests=Guests("sink", most=CONNECTIONS_MAX, most_of_one=CONNECTIONS_MAX),
+            bounds=Bounds(mail_bytes_max=self._size_max, kept_bytes_max=self._size_max),
             protocol=_DsnSmtp,
-            data_size_limit=self._size_max,
             timeout=self._idle_s,
             hostname="tocsin-sink",
             ident="ESMTP",
@@ -171,6 +176,9 @@ class MailSink:
     async def take(self, mail: SinkMail) -> None:
         """Keeps a mail and queues the reports that its sender asked for."""
         self.mails.append(mail)
+        if len(mail.content) > LARGE_BYTES:
+            while sum(len(one.content) for one in self.mails) > KEPT_BYTES_MAX:
+                self.mails.popleft()
         self.taken += 1
         async with self._changed:
             self._changed.notify_all()

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from channels.outcome import PermanentFailure, Reason, RetryLater
-
-DETAIL_MAX = 500
-"""As much of the server's words as `Reason.detail` keeps."""
+from channels.printable import printable
 
 
 class Stage(StrEnum):
@@ -48,12 +46,6 @@ class Reply:
     def __str__(self) -> str:
         """One printable line, bounded."""
         return printable(f"{self.code} {self.text}")
-
-
-def printable(text: str, length: int = DETAIL_MAX) -> str:
-    """One line of text without control characters or lone surrogates, cut at `length`."""
-    bounded = " ".join(text[: 4 * length].split())
-    return "".join(c if c.isprintable() else "?" for c in bounded)[:length]
 
 
 # RFC 3463 3, "subject.detail" -> stable code.

@@ -7,9 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+import structlog
 
 from channels.email import listener as listening
+from channels.email import server as serving
 from channels.email.listener import BounceListener
+from channels.guests import REFUSED
 from channels.outcome import Inbound, Report
 from tests.channels.email.wire import BOUNCES, WAIT_S, Inbox, settings
 
@@ -55,12 +58,17 @@ async def listener(report: Inbox, **keys: object) -> AsyncIterator[BounceListene
 
 
 @contextlib.asynccontextmanager
-async def dialled(bounces: BounceListener) -> AsyncIterator[Client]:
-    client = Client(*await asyncio.open_connection("127.0.0.1", bounces.port))
+async def dialled(bounces: BounceListener, host: str = "127.0.0.1") -> AsyncIterator[Client]:
+    client = Client(*await asyncio.open_connection("127.0.0.1", bounces.port, local_addr=(host, 0)))
     try:
         yield client
     finally:
         await client.close()
+
+
+def refusals(reason: str) -> float:
+    """How many were refused for this reason."""
+    return float(REFUSED.labels("bounces", reason)._value.get())
 
 
 ENVELOPE = ("EHLO mx", "MAIL FROM:<>", f"RCPT TO:<{BOUNCES}>", "DATA")
@@ -109,10 +117,74 @@ async def test_recipients_are_bounded() -> None:
         assert answer.startswith("452 4.5.3")
 
 
-async def test_a_strange_peer_is_not_believed() -> None:
-    async with listener(Inbox(), bounce_peers=["192.0.2.0/24"]) as bounces, dialled(bounces) as client:
+async def test_case_7_4_a_strange_peer_is_told_at_once_and_takes_no_place() -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        bounces = await stack.enter_async_context(listener(Inbox(), bounce_peers=["127.0.0.2/32"]))
+        before = refusals("stranger")
+        with structlog.testing.capture_logs() as logged:
+            for _ in range(listening.CONNECTIONS_MAX + 3):
+                client = await stack.enter_async_context(dialled(bounces))
+                assert await client.answer() == "554 5.7.1 Not from this address"
+                assert await client.answer() == ""
+        assert refusals("stranger") - before == listening.CONNECTIONS_MAX + 3
+        assert [(line["event"], line["reason"], line["peer"]) for line in logged] == [
+            ("listener_refused", "stranger", "127.0.0.1")
+        ]
+        believed = await stack.enter_async_context(dialled(bounces, "127.0.0.2"))
+        assert (await believed.answer()).startswith("220")
+
+
+async def test_case_7_4_one_believed_host_leaves_room_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "CONNECTIONS_OF_ONE_MAX", 2)
+    async with contextlib.AsyncExitStack() as stack:
+        bounces = await stack.enter_async_context(listener(Inbox()))
+        for host, answer in (
+            ("127.0.0.2", "220"),
+            ("127.0.0.2", "220"),
+            ("127.0.0.2", "421 4.7.0"),
+            ("127.0.0.3", "220"),
+        ):
+            client = await stack.enter_async_context(dialled(bounces, host))
+            assert (await client.answer()).startswith(answer)
+
+
+async def test_a_mail_is_kept_as_far_as_it_is_read_whatever_its_lines() -> None:
+    inbox = Inbox()
+    async with listener(inbox) as bounces, dialled(bounces) as client:
         await client.answer()
-        assert (await client.say("EHLO mx", "MAIL FROM:<>")).startswith("550 5.7.1")
+        for content in (
+            "Subject: s\r\n\r\n..hidden\r\n.x\r\n",  # dots (RFC 5321 4.5.2)
+            "Subject: s\r\n\r\n" + "x" * 5_000 + "\r\n",  # one long line
+            "Subject: s\r\n\r\nfirst\r\n" + ".\n.\r" * 60_000 + "\r\n",  # more than is kept, and no end in it
+            "",
+        ):
+            await client.say(*ENVELOPE)
+            client._writer.write(content.encode() + b".\r\nNOOP\r\n")
+            assert (await client.answer()).startswith("250 2.0.0")
+            assert (await client.answer()).startswith("250 OK")
+    texts = [report.text for report in inbox.reports if isinstance(report, Inbound)]
+    assert [text[:10] for text in texts] == ["s\n.hidden\n", "s\n" + "x" * 8, "s\nfirst\n\n.", ""]
+    assert texts[0] == "s\n.hidden\nx\n"
+
+
+async def test_mails_on_their_way_share_a_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "ROOM_BYTES", 1_000)
+    async with listener(Inbox()) as bounces, dialled(bounces) as client:
+        await client.answer()
+        large = ("x" * 70 + "\r\n") * 20
+        for content, answer in ((large, "452 4.3.1"), ("x\r\n", "250"), (large, "452 4.3.1"), ("x\r\n", "250")):
+            await client.say(*ENVELOPE)
+            client._writer.write(content.encode() + b".\r\n")
+            assert (await client.answer()).startswith(answer)
+
+
+async def test_who_only_makes_mistakes_is_sent_away() -> None:
+    async with listener(Inbox()) as bounces, dialled(bounces) as client:
+        await client.answer()
+        answers = [await client.say("\xff") for _ in range(serving.ERRORS_MAX)]
+        assert {answer[:3] for answer in answers} == {"500"}
+        assert (await client.answer()).startswith("421 4.7.0")
+        assert await client.answer() == ""
 
 
 async def test_a_mail_that_is_too_big_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +215,7 @@ async def test_a_silent_peer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(listening, "TIMEOUT_S", 0.05)
     async with listener(Inbox()) as bounces, dialled(bounces) as client:
         assert (await client.answer()).startswith("220")
+        assert (await client.answer()).startswith("421 4.4.2")
         assert await client.answer() == ""
 
 

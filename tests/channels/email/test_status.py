@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from channels.email.status import SESSION_STAGES, Reply, Stage, blames_session, classify, lost, printable
+from channels.email.status import SESSION_STAGES, Reply, Stage, blames_session, classify, lost
 from channels.outcome import PermanentFailure, RetryLater
 
 DETAILS = [*range(13), 27, 28, 29, 499, 500, 501, 599, 600, 650, 999]
@@ -186,9 +186,3 @@ def test_a_lost_link_may_have_sent_only_after_the_message_began(stage: Stage) ->
 )
 def test_enhanced_codes_are_found_at_the_start_and_must_agree(text: str, enhanced: str) -> None:
     assert Reply(code=550, text=text).enhanced == enhanced
-
-
-def test_server_words_become_one_bounded_printable_line() -> None:
-    text = printable("a\r\n  b\0\x1b[31m\udcff" + "x" * 1000)
-    assert text.startswith("a b??[31m?x")
-    assert len(text) == 500
