@@ -10,7 +10,7 @@ from pathlib import Path
 from channels.email.sink import MailSink, SinkBehaviour
 from channels.sms.smpp.behaviour import SmscBehaviour
 from channels.sms.smpp.simulator import SmscSimulator
-from gateway import logs
+from gateway import files, logs
 from gateway.app import load_settings
 from gateway.broker import Broker
 from gateway.client import UnreachableError
@@ -40,7 +40,7 @@ async def run_demo(directory: Path, show: Show, *, program: str, leave: bool) ->
         raise DemoFailedError(f"a demo runs in {directory} already, at {running.url}; --directory takes another folder")
     folder.make()
     async with AsyncExitStack() as open_things:
-        logs.configure("info", to=open_things.enter_context(folder.log.open("a")))
+        logs.configure("info", to=open_things.enter_context(files.append(folder.log)))
         ports = await _start_simulators(open_things)
         set_aside = folder.write_settings(ports)
         await _Run(folder, ports, show, program, set_aside).run(leave=leave)

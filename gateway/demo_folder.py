@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+
+from gateway import files
 
 HOST = "127.0.0.1"
 SETTINGS, DATABASE, KEY, LOG = "tocsin.toml", "tocsin.db", "key", "tocsin.log"
@@ -97,34 +98,35 @@ class DemoFolder:
 
     def make(self) -> None:
         """The folder itself; version control looks away. Raises OSError."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / ".gitignore").write_text("*\n")
+        files.make_folder(self.path)
+        if self.database.is_symlink():
+            raise files.UnsafeFileError(f"{self.database}: is a symbolic link, and none is followed here: remove it")
+        files.write(self.path / ".gitignore", "*\n")
 
     def write_settings(self, ports: Ports) -> bool:
         """Writes the settings file; True where a former one, changed by hand, was set aside as ``tocsin.toml.yours``."""
         text = settings_text(self.store_url, ports)
         written = self.path / f".{SETTINGS}"
         changed = False
-        if self.settings.exists():
-            changed = not written.exists() or self.settings.read_bytes() != written.read_bytes()
+        if self.settings.is_file():
+            changed = not written.is_file() or self.settings.read_bytes() != written.read_bytes()
             if changed:
-                self.settings.replace(self.path / f"{SETTINGS}.yours")
+                files.keep_own(self.settings.replace(self.path / f"{SETTINGS}.yours"))
         for path in (self.settings, written):
-            path.write_text(text)
+            files.write(path, text)
         return changed
 
     def key(self) -> str:
         """The key that a former run has left, or ""."""
+        path = self.path / KEY
         try:
-            return (self.path / KEY).read_text().strip()
+            return path.read_text().strip() if path.is_file() else ""
         except OSError:
             return ""
 
     def keep_key(self, key: str) -> None:
         """Keeps the key for the next run, for its owner only. Raises OSError."""
-        path = self.path / KEY
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(f"{key}\n")
+        files.write(self.path / KEY, f"{key}\n")
 
 
 def settings_text(store_url: str, ports: Ports) -> str:

@@ -16,7 +16,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway import files
 from gateway.client import ApiClient
+from gateway.store.locking import served_as
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 LABEL = "local command line"
 """What the key is called in the list of keys."""
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a server listens there, others connect here
+BESIDE = ".admin"
 FILE_BYTES_MAX = 4096  # URL, key and pid are some 150
 
 
@@ -42,12 +45,7 @@ class LocalAccess:
 
     def write(self, path: Path) -> None:
         """Puts the file in place at once and whole, readable for its owner only. Raises OSError."""
-        fresh = path.with_name(f"{path.name}.{self.pid}")
-        with suppress(FileNotFoundError):
-            fresh.unlink()
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(asdict(self), file)
-        fresh.replace(path)
+        files.write(path, json.dumps(asdict(self)))
 
     def remove(self, path: Path) -> None:
         """Removes the file, if it is still ours."""
@@ -74,9 +72,24 @@ def connectable(host: str, port: int) -> str:
 
 
 def path_beside(store_url: str) -> Path | None:
-    """Where the file of a SQLite database lies; None for PostgreSQL, which the command line reaches by itself."""
+    """Where the file of a SQLite database lies, under the name by which its server knows the database; None for PostgreSQL, which the
+    command line reaches by itself."""
+    database = database_of(store_url)
+    return None if database is None else Path(f"{database}{BESIDE}")
+
+
+def own_path(store_url: str) -> Path | None:
+    """As `path_beside`, for the server itself: whatever name somebody else has for the database at the moment."""
     prefix = "sqlite:///"
-    return Path(f"{store_url.removeprefix(prefix)}.admin") if store_url.startswith(prefix) else None
+    database = os.path.realpath(store_url.removeprefix(prefix))
+    return Path(f"{database}{BESIDE}") if store_url.startswith(prefix) else None
+
+
+def database_of(store_url: str) -> Path | None:
+    """The SQLite database, called as the server calls it that has it open: another name of the same file has another write-ahead
+    log beside it. None for PostgreSQL."""
+    prefix = "sqlite:///"
+    return served_as(Path(store_url.removeprefix(prefix))) if store_url.startswith(prefix) else None
 
 
 def read(path: Path) -> LocalAccess | None:

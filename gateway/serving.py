@@ -49,7 +49,7 @@ async def run_gateway(
     """
     ensure_free(settings.http.host, settings.http.port)
     allow_many_files()
-    path = local_access.path_beside(settings.store.url.get_secret_value())
+    path = local_access.own_path(settings.store.url.get_secret_value())
     brokers: list[Broker] = []
     given: list[LocalAccess] = []
 

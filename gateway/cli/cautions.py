@@ -5,6 +5,7 @@ from __future__ import annotations
 from channels.voice.cautions import cautions, cautions_of_neighbours
 from channels.voice.settings import SipSettings
 from gateway.settings import Settings
+from gateway.store.locking import cautions as cautions_of_files
 
 NOBODY_LEFT = "no [last_resort] recipients: when an alert reaches nobody, nobody is told"
 NO_PROVIDER = "no [[providers]]: nothing can be sent"
@@ -17,6 +18,7 @@ def warnings_of(settings: Settings) -> list[str]:
         found.append(NOBODY_LEFT)
     if not settings.providers:
         found.append(NO_PROVIDER)
+    found += cautions_of_files(settings.store.url.get_secret_value())
     found += _voice(settings)
     return found
 

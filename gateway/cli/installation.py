@@ -62,12 +62,11 @@ class Installation(Protocol):
 def installation(settings: Settings) -> Iterator[Installation]:
     """The installation of these settings. Raises StoreError, and Refused when somebody else keeps the database."""
     url = settings.store.url.get_secret_value()
-    access_path = local_access.path_beside(url)
     deadline = time.monotonic() + LOCK_WAIT_S
     with ExitStack() as open_things:
         runner = open_things.enter_context(loop.runner())
         while True:
-            client = local_access.running_server(access_path)
+            client = local_access.running_server(local_access.path_beside(url))
             if client is not None:
                 yield OverApi(client)
                 return
@@ -88,10 +87,10 @@ def ledger_problems(settings: Settings) -> list[str]:
 
 
 async def _ledger_problems(url: str) -> list[str]:
-    path = local_access.path_beside(url)
+    database = local_access.database_of(url)
     store: Store
-    if path is not None and local_access.running_server(path) is not None:
-        store = SqliteStore(url.removeprefix("sqlite:///"))  # readers need no lock
+    if database is not None and local_access.running_server(local_access.path_beside(url)) is not None:
+        store = SqliteStore(str(database))  # readers need no lock
     else:
         store = await open_store(url)
     try:

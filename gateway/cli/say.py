@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from channels.voice.settings import SipSettings
-from gateway import loop
+from gateway import files, loop
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.settings import Settings, default_settings
@@ -100,7 +100,9 @@ def _write(sound: Sound, out: Path) -> None:
     from ivr.audio.sound import write_wav
 
     try:
-        out.write_bytes(write_wav(sound))
+        files.write(out, write_wav(sound), over_links=False)
+    except files.UnsafeFileError as error:
+        raise Refused(str(error)) from error
     except OSError as error:
         raise Refused(f"cannot write {out}: {error.strerror}") from error
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import functools
-import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +18,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
-from gateway.store.errors import StoreConflict, StoreError, StoreLocked, StoreUnavailable
+from gateway.store.errors import StoreConflict, StoreError, StoreUnavailable
+from gateway.store.locking import DatabaseLock
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -74,9 +73,9 @@ class SqliteStore:
     exclusive = True
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self._lock_fd: int | None = None
-        url = f"sqlite:///{path}"
+        self._lock = DatabaseLock(path)
+        self.path = str(self._lock.database)
+        url = f"sqlite:///{self.path}"
         self._writer_engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
         self._reader_engine = create_engine(
             url, poolclass=QueuePool, pool_size=READERS, max_overflow=0, connect_args={"check_same_thread": False}
@@ -91,17 +90,8 @@ class SqliteStore:
         self._connection: Connection | None = None
 
     def lock(self) -> None:
-        """Takes the process lock: only one process may have this database open. Raises StoreLocked."""
-        fd = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(fd)
-            raise StoreLocked(f"{self.path} is in use by a running tocsin") from error
-        self._lock_fd = fd
-        os.close(
-            os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        )  # names and numbers of people are in it
+        """Takes the process lock: only one process may have this database open. Raises StoreLocked, StoreUnavailable."""
+        self._lock.take()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         def run() -> T:
@@ -154,9 +144,7 @@ class SqliteStore:
         self._readers.shutdown()
         self._reader_engine.dispose()
         self._writer_engine.dispose()
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
+        self._lock.give_back()
 
     def migrate(self) -> None:
         engine = create_engine(f"sqlite:///{self.path}", poolclass=NullPool)

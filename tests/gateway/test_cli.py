@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sqlite3
@@ -303,11 +304,10 @@ def test_a_database_in_use_by_somebody_silent_is_told(terminal: Terminal, monkey
     terminal.json("migrate")
     store = SqliteStore(str(terminal.database))
     store.lock()
-    assert store._lock_fd is not None
     try:
         answer = terminal.run("accounts", "list")
     finally:
-        os.close(store._lock_fd)
+        asyncio.run(store.close())
     assert answer.status == 1
     assert "is in use by a running tocsin" in answer.err
     assert terminal.run("accounts", "list").status == 0
