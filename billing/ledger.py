@@ -1,4 +1,4 @@
-"""The double-entry ledger: balances, entries and the five movements, as pure functions. Nothing is stored here.
+"""The double-entry ledger: balances, entries and the six movements, as pure functions. Nothing is stored here.
 
 **The sign rule.** An entry is one row with a debit and a credit: its amount leaves the ledger account named `debit`
 and arrives at the one named `credit`. What stands in a ledger account is what arrived less what left, so that the sum
@@ -26,6 +26,8 @@ CAUSE_ALERT: Final = "alert"
 """The cause is an alert, named by its id: the one hold of a broadcast, which its deliveries settle share by share."""
 CAUSE_REFUND: Final = "refund"
 """The cause is somebody's decision to refund one capture, named by the id of that decision."""
+CAUSE_REVERSAL: Final = "reversal"
+"""The cause is somebody's decision to take back one top-up, named by the id of that decision."""
 
 
 class EntryKind(StrEnum):
@@ -36,8 +38,11 @@ class EntryKind(StrEnum):
     CAPTURE = "capture"
     RELEASE = "release"
     REFUND = "refund"
+    REVERSAL = "reversal"
 
 
+REVERSING: Final = MappingProxyType({EntryKind.REFUND: EntryKind.CAPTURE, EntryKind.REVERSAL: EntryKind.TOPUP})
+"""Which kind of entry takes back which: each of them once, and whole."""
 FLOWS: Final = MappingProxyType(
     {
         EntryKind.TOPUP: ("topups", "prepaid"),
@@ -45,6 +50,7 @@ FLOWS: Final = MappingProxyType(
         EntryKind.CAPTURE: ("held", "revenue"),
         EntryKind.RELEASE: ("held", "prepaid"),
         EntryKind.REFUND: ("revenue", "prepaid"),
+        EntryKind.REVERSAL: ("prepaid", "topups"),
     }
 )
 """From where to where each kind of entry moves its amount, (debit, credit). The schema repeats this table."""
@@ -106,7 +112,7 @@ class TransferKey(NamedTuple):
 class Entry:
     """One immutable movement of `amount_micros` (above 0) from `debit` to `credit`; see the sign rule above.
 
-    `reverses` is the stored id of the entry that a refund takes back, unique in the database; None for other kinds.
+    `reverses` is the stored id of the entry that a refund or a reversal takes back, unique in the database; None for other kinds.
     Raises LedgerError when kind and ledger accounts do not go together.
     """
 
@@ -124,8 +130,8 @@ class Entry:
         source, target = FLOWS[self.kind]
         if self.debit != f"{source}:{self.account}" or self.credit != f"{target}:{self.account}":
             raise LedgerError(f"a {self.kind} goes from {source} to {target}, not from {self.debit} to {self.credit}")
-        if (self.reverses is not None) != (self.kind is EntryKind.REFUND):
-            raise LedgerError("a refund reverses an entry, and nothing else does")
+        if (self.reverses is not None) != (self.kind in REVERSING):
+            raise LedgerError("a refund and a reversal reverse an entry, and nothing else does")
 
     @property
     def account(self) -> str:
@@ -228,15 +234,36 @@ def refund(balance: Balance, *, entry: Entry, entry_id: str, reason_id: str) -> 
     (``unique(reverses)``). `reason_id` names this one refund. The hold it came from stays settled.
     Raises LedgerError for an entry that is no capture or another account's, AmountError beyond `money.MICROS_MAX`.
     """
-    if entry.kind is not EntryKind.CAPTURE:
-        raise LedgerError(f"expected a capture to refund, not a {entry.kind}")
+    _require_reversible(balance, entry, EntryKind.REFUND)
+    grown = _grown(balance, entry.amount_micros)
+    made = _entry(EntryKind.REFUND, balance.account, CAUSE_REFUND, reason_id, entry.amount_micros, reverses=entry_id)
+    return grown, (made,)
+
+
+def reverse(
+    balance: Balance, *, entry: Entry, entry_id: str, reason_id: str, may_go_negative: bool
+) -> tuple[Balance, tuple[Entry, ...]]:
+    """Takes a top-up back, whole, as if the money had never come: what is left is free to use, or missing.
+
+    What was spent or is held of it cannot be taken back: then the account must be allowed to go below zero, down to its floor, with
+    `may_go_negative`. `entry_id` is the stored id of the top-up `entry`, which is reversed only once, as captures are (`refund`).
+    Raises LedgerError for an entry that is no top-up or another account's, InsufficientCredit where it is spent.
+    """
+    _require_reversible(balance, entry, EntryKind.REVERSAL)
+    available_micros = balance.prepaid_micros - _limit(balance, may_go_negative)
+    if entry.amount_micros > available_micros:
+        raise InsufficientCredit(entry.amount_micros, available_micros)
+    made = _entry(
+        EntryKind.REVERSAL, balance.account, CAUSE_REVERSAL, reason_id, entry.amount_micros, reverses=entry_id
+    )
+    return _moved(balance, to_prepaid_micros=-entry.amount_micros, to_held_micros=0), (made,)
+
+
+def _require_reversible(balance: Balance, entry: Entry, by: EntryKind) -> None:
+    if entry.kind is not REVERSING[by]:
+        raise LedgerError(f"expected a {REVERSING[by]} for a {by}, not a {entry.kind}")
     if entry.account != balance.account:
         raise LedgerError(f"expected an entry of account {balance.account}, not of {entry.account}")
-    grown = _grown(balance, entry.amount_micros)
-    reversal = _entry(
-        EntryKind.REFUND, balance.account, CAUSE_REFUND, reason_id, entry.amount_micros, reverses=entry_id
-    )
-    return grown, (reversal,)
 
 
 def _limit(balance: Balance, may_go_negative: bool) -> Micros:

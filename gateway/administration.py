@@ -75,11 +75,7 @@ class AccountExistsError(AdministrationError):
 
 
 class TopUpConflict(AdministrationError):  # noqa: N818 - the name of its problem
-    """The reference names a top-up of another amount."""
-
-
-class RefundConflict(AdministrationError):  # noqa: N818 - the name of its problem
-    """The entry is no capture, or it was refunded before for another reason."""
+    """The reference names a top-up of another amount, or one that was reversed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +138,7 @@ def create_account(
         raise InvalidFieldError(
             "id", "expected 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"
         )
-    if not _is_line(name, NAME_CHARS_MAX):
+    if not is_line(name, NAME_CHARS_MAX):
         raise InvalidFieldError("name", f"expected 1 to {NAME_CHARS_MAX} characters on one line")
     if floor_micros is not None and not -MICROS_MAX <= floor_micros <= 0:
         raise InvalidFieldError("floor", "expected an amount of 0 or below")
@@ -161,7 +157,7 @@ def create_account(
         raise AccountExistsError(f"there is an account {account_id} already") from error
     names = [ledger.prepaid(account_id), ledger.held(account_id), ledger.revenue(account_id), ledger.topups(account_id)]
     connection.execute(insert(tables.balances), [{"name": each, "account_id": account_id} for each in names])
-    return _account(connection, account_id)
+    return stands(connection, account_id)
 
 
 def get_account(connection: Connection, account_id: str) -> Account | None:
@@ -200,7 +196,8 @@ def _account_of(row: Row[Any]) -> Account:
     return Account(**{**row._mapping, "created_at": from_micros(row.created_at)})
 
 
-def _account(connection: Connection, account_id: str) -> Account:
+def stands(connection: Connection, account_id: str) -> Account:
+    """The account as it stands. Raises NotFoundError."""
     account = get_account(connection, account_id)
     if account is None:
         raise NotFoundError(f"there is no account {account_id}")
@@ -213,65 +210,32 @@ def _account(connection: Connection, account_id: str) -> Account:
 def top_up(connection: Connection, now: datetime, *, account_id: str, amount_micros: Micros, reference: str) -> Account:
     """The account after the payment `reference` arrived. The same reference and amount once more changes nothing.
 
-    Raises NotFoundError, InvalidFieldError, AmountError, and TopUpConflict where the reference named another amount.
+    Raises NotFoundError, InvalidFieldError, AmountError, and TopUpConflict where the reference named another amount or was reversed.
     """
-    if not _is_line(reference, REFERENCE_CHARS_MAX):
+    if not is_line(reference, REFERENCE_CHARS_MAX):
         raise InvalidFieldError("reference", f"expected 1 to {REFERENCE_CHARS_MAX} characters on one line")
-    balance = _locked(connection, account_id)
-    t = tables.entries.c
-    known = connection.scalar(
-        select(t.amount_micros).where(
+    balance = locked_balance(connection, account_id)
+    t, reversal = tables.entries.c, tables.entries.alias("reversal")
+    known = connection.execute(
+        select(t.amount_micros, reversal.c.id.label("reversed_by"))
+        .outerjoin(reversal, reversal.c.reverses == t.id)
+        .where(
             t.account_id == account_id,
             t.cause_type == ledger.CAUSE_TOPUP,
             t.cause_id == reference,
             t.kind == EntryKind.TOPUP.value,
         )
-    )
+    ).first()
     if known is None:
         _, entries = ledger.topup(balance, amount_micros=amount_micros, reference=reference)
-        _write(connection, now, balance, entries)
-    elif known != amount_micros:
-        raise TopUpConflict(f"{reference} was a top-up of {format_amount(known)}, not {format_amount(amount_micros)}")
-    return _account(connection, account_id)
-
-
-def refund(
-    connection: Connection, now: datetime, *, entry_id: int, reason_id: str, account_id: str | None = None
-) -> Account:
-    """The account after the capture `entry_id` was given back, whole. The same for the same reason changes nothing.
-
-    With `account_id` only an entry of that account is found. Raises NotFoundError, InvalidFieldError, AmountError and
-    RefundConflict.
-    """
-    if not _is_line(reason_id, REFERENCE_CHARS_MAX):
-        raise InvalidFieldError("reason", f"expected 1 to {REFERENCE_CHARS_MAX} characters on one line")
-    if account_id is not None:
-        _locked(connection, account_id)
-    t = tables.entries.c
-    row = None
-    if 0 < entry_id < 2**63:  # what the column can hold
-        row = connection.execute(select(tables.entries).where(t.id == entry_id)).first()
-    if row is None or account_id not in (None, row.account_id):
-        raise InvalidFieldError("entry", f"expected the id of an entry of the account, there is no {entry_id}")
-    if row.kind != EntryKind.CAPTURE:
-        raise RefundConflict(f"entry {entry_id} is a {row.kind}; only a capture can be refunded")
-    balance = _locked(connection, row.account_id)
-    cause_id = f"{entry_id}:{reason_id}"  # one reason may refund many entries
-    known = connection.scalar(select(t.cause_id).where(t.reverses == entry_id))
-    if known is None:
-        capture = Entry(
-            kind=EntryKind.CAPTURE,
-            cause_type=row.cause_type,
-            cause_id=row.cause_id,
-            debit=row.debit,
-            credit=row.credit,
-            amount_micros=row.amount_micros,
-        )
-        _, entries = ledger.refund(balance, entry=capture, entry_id=str(entry_id), reason_id=cause_id)
-        _write(connection, now, balance, entries)
-    elif known != cause_id:
-        raise RefundConflict(f"entry {entry_id} was refunded before")
-    return _account(connection, row.account_id)
+        write_entries(connection, now, balance, entries)
+    elif known.amount_micros != amount_micros:
+        was = f"{reference} was a top-up of {format_amount(known.amount_micros)}"
+        again = " and was reversed: give the right one another reference" if known.reversed_by is not None else ""
+        raise TopUpConflict(f"{was}, not {format_amount(amount_micros)}{again}")
+    elif known.reversed_by is not None:
+        raise TopUpConflict(f"{reference} was reversed by entry {known.reversed_by}: use another reference")
+    return stands(connection, account_id)
 
 
 def list_entries(
@@ -290,7 +254,7 @@ def list_entries(
     return [StoredEntry(**{**row._mapping, "at": from_micros(row.at)}) for row in connection.execute(statement)]
 
 
-def _locked(connection: Connection, account_id: str) -> Balance:
+def locked_balance(connection: Connection, account_id: str) -> Balance:
     """The balance of the account, its rows locked in the order in which the journal locks them."""
     a, b = tables.accounts.c, tables.balances.c
     found = connection.execute(
@@ -312,7 +276,7 @@ def _locked(connection: Connection, account_id: str) -> Balance:
     )
 
 
-def _write(connection: Connection, now: datetime, balance: Balance, entries: tuple[Entry, ...]) -> None:
+def write_entries(connection: Connection, now: datetime, balance: Balance, entries: tuple[Entry, ...]) -> None:
     for entry in entries:
         connection.execute(
             insert(tables.entries).values(
@@ -413,10 +377,10 @@ def create_key(
         raise InvalidFieldError("role", f"expected one of {', '.join(Role)}")
     if account_id is None and Role(role) not in UNBOUND_ROLES:
         raise InvalidFieldError("account", f"expected the account of a key with the role {role}")
-    if label and not _is_line(label, NAME_CHARS_MAX):
+    if label and not is_line(label, NAME_CHARS_MAX):
         raise InvalidFieldError("label", f"expected at most {NAME_CHARS_MAX} characters on one line")
     if account_id is not None:
-        _account(connection, account_id)
+        stands(connection, account_id)
     text = f"tok_{secrets.token_urlsafe(KEY_BYTES)}"
     key = Key(id=new_id("key"), account_id=account_id, role=Role(role), label=label, created_at=now)
     connection.execute(
@@ -480,5 +444,5 @@ def _key_of(row: Row[Any]) -> Key:
     )
 
 
-def _is_line(text: str, chars_max: int) -> bool:
+def is_line(text: str, chars_max: int) -> bool:
     return 0 < len(text) <= chars_max and _CONTROLS.search(text) is None

@@ -1,4 +1,4 @@
-"""Routes of accounts and their money: balances, top-ups, entries, refunds."""
+"""Routes of accounts and their money: balances, top-ups, entries, refunds, reversals."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from billing.money import format_amount, parse_amount
 from gateway import administration as admin
+from gateway import reversals
 from gateway.administration import Account, StoredEntry
 from gateway.api.alerts import IDEMPOTENCY_KEY, LINE_PATTERN, Id
 from gateway.api.context import ApiContext
@@ -60,6 +61,20 @@ class RefundIn(BaseModel):
 
     entry: int = Field(ge=1, le=2**53, description="the id of the capture")
     reason: str = Field(min_length=1, max_length=200, pattern=LINE_PATTERN)
+
+
+class ReversalIn(BaseModel):
+    """A mistyped top-up to take back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    entry: int = Field(ge=1, le=2**53, description="the id of the top-up")
+    reason: str = Field(min_length=1, max_length=200, pattern=LINE_PATTERN)
+    allow_debt: bool = Field(
+        default=False,
+        strict=True,
+        description="take back what is spent too: the account goes below zero, down to its floor",
+    )
 
 
 class AccountView(View):
@@ -252,8 +267,28 @@ def _add_money(routes: APIRouter, api: ApiContext) -> None:
         """Gives one capture back, whole."""
         _require_seen(caller, account_id)
         account = await api.store.write(
-            lambda connection: admin.refund(
+            lambda connection: reversals.refund(
                 connection, api.clock.now(), entry_id=body.entry, reason_id=body.reason, account_id=account_id
+            )
+        )
+        return account_view(account)
+
+    @routes.post(
+        "/v1/accounts/{account_id}/reversals",
+        status_code=201,
+        responses=documented("not-found", "reversal-conflict", "conflict", body=True),
+    )
+    async def reverse(*, caller: Caller = money, account_id: Id, body: ReversalIn) -> AccountView:
+        """Takes one mistyped top-up back, whole. The same for the same reason changes nothing."""
+        _require_seen(caller, account_id)
+        account = await api.store.write(
+            lambda connection: reversals.reverse(
+                connection,
+                api.clock.now(),
+                entry_id=body.entry,
+                reason_id=body.reason,
+                allow_debt=body.allow_debt,
+                account_id=account_id,
             )
         )
         return account_view(account)

@@ -19,12 +19,12 @@ from gateway.administration import (
     AdministrationError,
     InvalidFieldError,
     NotFoundError,
-    RefundConflict,
     TopUpConflict,
 )
 from gateway.alert import AlreadyEnded
 from gateway.intake import IdempotencyConflict
 from gateway.lifecycle import AlertNotFound
+from gateway.reversals import RefundConflict, ReversalConflict
 from gateway.store.errors import StoreConflict, StoreError
 from gateway.submission import FieldError
 
@@ -67,10 +67,17 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "account-exists": Kind(status=409, title="The account exists", meaning="The id is another account's."),
     "top-up-conflict": Kind(
-        status=409, title="Reference used before", meaning="The reference names a top-up of another amount."
+        status=409,
+        title="Reference used before",
+        meaning="The reference names a top-up of another amount, or one that was reversed.",
     ),
     "refund-conflict": Kind(
         status=409, title="Not refundable", meaning="The entry is no capture, or it was refunded before."
+    ),
+    "reversal-conflict": Kind(
+        status=409,
+        title="Not reversible",
+        meaning="The entry is no top-up, it was reversed before, or what it brought is spent.",
     ),
     "callback-not-parked": Kind(
         status=409, title="The callback is not parked", meaning="It was sent, or it is still tried."
@@ -199,6 +206,8 @@ def _administrative(error: Exception) -> Problem:
             return Problem("top-up-conflict", str(error))
         case RefundConflict():
             return Problem("refund-conflict", str(error))
+        case ReversalConflict():
+            return Problem("reversal-conflict", str(error))
         case InvalidFieldError():
             return wrong_field(error.field, "invalid", str(error))
         case CurrencyError():

@@ -21,7 +21,7 @@ class Permission(StrEnum):
     READ_ACCOUNTS = "read accounts"
     READ_ENTRIES = "read the entries of accounts"
     CREATE_ACCOUNTS = "create accounts"
-    MOVE_MONEY = "top up and refund"
+    MOVE_MONEY = "top up, reverse and refund"
     READ_CALLBACK_SECRET = "read the secret of callbacks"  # noqa: S105 - the name of a permission
     READ_TARIFFS = "read tariffs"
     SET_TARIFFS = "set tariffs"

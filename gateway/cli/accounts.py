@@ -48,6 +48,20 @@ def topup(account_id: str, amount: str, reference: str) -> None:
 
 @accounts.command()
 @click.argument("account_id", metavar="ID")
+@click.argument("entry", type=click.IntRange(1))
+@click.option("--reason", required=True, help="Why it is taken back; the same one twice counts once.")
+@click.option("--allow-debt", is_flag=True, help="Take back what is spent too: below zero, down to the floor.")
+@common_options
+def reverse(account_id: str, entry: int, reason: str, allow_debt: bool) -> None:
+    """Take the mistyped top-up ENTRY of the account ID back, whole. `accounts entries --json` shows ids."""
+    invocation = this_invocation()
+    with installation(invocation.settings()) as there:
+        document = there.reverse(account_id, entry=entry, reason=reason, allow_debt=allow_debt)
+    invocation.show(document, f"account {account_id}: top-up {entry} reversed, balance {_balance(document)}")
+
+
+@accounts.command()
+@click.argument("account_id", metavar="ID")
 @common_options
 def show(account_id: str) -> None:
     """Show the account ID: what is free to use, and what is held for alerts under way."""

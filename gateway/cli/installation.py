@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from billing.money import parse_amount
 from billing.tariff import ChargedOn, UnknownEnd
 from gateway import administration as books
-from gateway import local_access, loop
+from gateway import local_access, loop, reversals
 from gateway.cli import shown
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import Invocation
@@ -42,6 +42,8 @@ class Installation(Protocol):
     def accounts(self, limit: int) -> list[Json]: ...
 
     def top_up(self, account_id: str, *, amount: str, reference: str) -> Json: ...
+
+    def reverse(self, account_id: str, *, entry: int, reason: str, allow_debt: bool) -> Json: ...
 
     def entries(self, account_id: str, limit: int) -> list[Json]: ...
 
@@ -179,6 +181,10 @@ class OverApi:
         body = {"amount": amount, "reference": reference}
         return self._api.post("v1", "accounts", account_id, "topups", body=body)
 
+    def reverse(self, account_id: str, *, entry: int, reason: str, allow_debt: bool) -> Json:
+        body = {"entry": entry, "reason": reason, "allow_debt": allow_debt}
+        return self._api.post("v1", "accounts", account_id, "reversals", body=body)
+
     def entries(self, account_id: str, limit: int) -> list[Json]:
         return list(self._api.pages("v1", "accounts", account_id, "entries", limit=limit))
 
@@ -238,6 +244,20 @@ class OnStore:
             self._write(
                 lambda connection: books.top_up(
                     connection, self._now, account_id=account_id, amount_micros=micros, reference=reference
+                )
+            )
+        )
+
+    def reverse(self, account_id: str, *, entry: int, reason: str, allow_debt: bool) -> Json:
+        return shown.account(
+            self._write(
+                lambda connection: reversals.reverse(
+                    connection,
+                    self._now,
+                    entry_id=entry,
+                    reason_id=reason,
+                    allow_debt=allow_debt,
+                    account_id=account_id,
                 )
             )
         )

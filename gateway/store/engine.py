@@ -24,7 +24,7 @@ from gateway.store.locking import DatabaseLock
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-SCHEMA_VERSION = "0006"  # the newest migration; a test holds it and the folder together
+SCHEMA_VERSION = "0007"  # the newest migration; a test holds it and the folder together
 READERS = 4  # threads that read SQLite beside the writer: more would only contend for two cores
 CHECKPOINT_BYTES = 16 * 1024 * 1024  # the write-ahead log is folded back beyond this, between two batches
 CHECKPOINT_WAIT_MS = 50  # how long a batch may wait for readers before the log is folded back another time

@@ -79,7 +79,10 @@ entries = Table(
         ),
         name="an entry flows as its kind says",
     ),
-    CheckConstraint("(kind = 'refund') = (reverses is not null)", name="a refund names the entry that it reverses"),
+    CheckConstraint(
+        "(kind in ('refund', 'reversal')) = (reverses is not null)",
+        name="a refund or reversal names the entry that it reverses",
+    ),
     Index("entries_account", "account_id", "id"),
 )
 

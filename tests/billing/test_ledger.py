@@ -1,4 +1,4 @@
-"""The five movements one at a time: what they move, what they refuse, and what no movement ever changes."""
+"""The six movements one at a time: what they move, what they refuse, and what no movement ever changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import ledger
-from billing.ledger import FLOWS, Balance, Entry, EntryKind, InsufficientCredit, LedgerError
+from billing.ledger import FLOWS, REVERSING, Balance, Entry, EntryKind, InsufficientCredit, LedgerError
 from billing.money import MICROS_MAX, AmountError
 
 amounts = st.integers(0, MICROS_MAX)
@@ -49,7 +49,7 @@ def test_the_ledger_accounts_are_named_after_what_they_hold() -> None:
 
 
 def test_the_stored_names_of_the_kinds_do_not_change() -> None:
-    assert [str(kind) for kind in EntryKind] == ["topup", "hold", "capture", "release", "refund"]
+    assert [str(kind) for kind in EntryKind] == ["topup", "hold", "capture", "release", "refund", "reversal"]
     assert set(FLOWS) == set(EntryKind)
 
 
@@ -61,10 +61,11 @@ def test_the_stored_names_of_the_kinds_do_not_change() -> None:
         (EntryKind.CAPTURE, ledger.held("acme"), ledger.revenue("acme")),
         (EntryKind.RELEASE, ledger.held("acme"), ledger.prepaid("acme")),
         (EntryKind.REFUND, ledger.revenue("acme"), ledger.prepaid("acme")),
+        (EntryKind.REVERSAL, ledger.prepaid("acme"), ledger.topups("acme")),
     ],
 )
 def test_each_kind_moves_from_one_ledger_account_to_one_other(kind: EntryKind, debit: str, credit: str) -> None:
-    reverses = "ent_1" if kind is EntryKind.REFUND else None
+    reverses = "ent_1" if kind in REVERSING else None
     made = entry(kind, 1, "delivery", "dlv_1", reverses)
     assert (made.debit, made.credit, made.account) == (debit, credit, "acme")
     with pytest.raises(LedgerError, match=f"a {kind} goes from"):
@@ -73,7 +74,7 @@ def test_each_kind_moves_from_one_ledger_account_to_one_other(kind: EntryKind, d
         replace(made, debit=debit.replace("acme", "other"))
     with pytest.raises(LedgerError, match="above 0"):
         replace(made, amount_micros=0)
-    with pytest.raises(LedgerError, match="a refund reverses"):
+    with pytest.raises(LedgerError, match="a refund and a reversal reverse"):
         replace(made, reverses=None if reverses else "ent_1")
 
 
@@ -221,14 +222,63 @@ def test_a_refund_reverses_a_capture_whole() -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in EntryKind if kind is not EntryKind.CAPTURE])
 def test_only_captures_are_refunded(kind: EntryKind) -> None:
-    made = entry(kind, 1, "delivery", "dlv_1", "ent_0" if kind is EntryKind.REFUND else None)
-    with pytest.raises(LedgerError, match=f"expected a capture to refund, not a {kind}"):
+    made = entry(kind, 1, "delivery", "dlv_1", "ent_0" if kind in REVERSING else None)
+    with pytest.raises(LedgerError, match=f"expected a capture for a refund, not a {kind}"):
         ledger.refund(balance(), entry=made, entry_id="ent_1", reason_id="rfd_1")
 
 
 def test_a_capture_is_refunded_to_its_own_account_only() -> None:
     with pytest.raises(LedgerError, match="of account other, not of acme"):
         ledger.refund(replace(balance(), account="other"), entry=capture(), entry_id="ent_1", reason_id="rfd_1")
+
+
+def topup_of(amount_micros: int) -> Entry:
+    return entry(EntryKind.TOPUP, amount_micros, "topup", "INV-1")
+
+
+def test_a_reversal_takes_a_top_up_back_whole() -> None:
+    after, entries = ledger.reverse(
+        balance(500, 3), entry=topup_of(500), entry_id="ent_1", reason_id="rev_1", may_go_negative=False
+    )
+    assert after == balance(0, 3)
+    assert entries == (entry(EntryKind.REVERSAL, 500, "reversal", "rev_1", reverses="ent_1"),)
+
+
+@pytest.mark.parametrize(
+    ("prepaid_micros", "floor_micros", "may_go_negative", "available_micros"),
+    [
+        (499, None, False, 499),
+        (-1, None, False, -1),
+        (499, 0, True, 499),
+        (400, -99, True, 499),
+        (400, -100, True, None),
+        (-(10**9), None, True, None),
+    ],
+)
+def test_what_is_spent_is_taken_back_only_into_a_debt_that_is_allowed(
+    prepaid_micros: int, floor_micros: int | None, may_go_negative: bool, available_micros: int | None
+) -> None:
+    before = balance(prepaid_micros, floor_micros=floor_micros)
+
+    def reverse() -> Balance:
+        after, _ = ledger.reverse(
+            before, entry=topup_of(500), entry_id="ent_1", reason_id="rev_1", may_go_negative=may_go_negative
+        )
+        return after
+
+    if available_micros is None:
+        assert reverse().prepaid_micros == prepaid_micros - 500
+        return
+    with pytest.raises(InsufficientCredit) as refusal:
+        reverse()
+    assert refusal.value.available_micros == available_micros
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EntryKind if kind is not EntryKind.TOPUP])
+def test_only_top_ups_are_reversed(kind: EntryKind) -> None:
+    made = entry(kind, 1, "delivery", "dlv_1", "ent_0" if kind in REVERSING else None)
+    with pytest.raises(LedgerError, match=f"expected a topup for a reversal, not a {kind}"):
+        ledger.reverse(balance(9), entry=made, entry_id="ent_1", reason_id="rev_1", may_go_negative=True)
 
 
 def test_a_balance_never_holds_less_than_nothing_and_its_floor_is_no_ceiling() -> None:

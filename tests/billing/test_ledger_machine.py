@@ -1,4 +1,4 @@
-"""Any sequence of top-ups, holds, settlements and refunds over several accounts, against a model in plain integers."""
+"""Any sequence of top-ups, holds, settlements, refunds and reversals over several accounts, against a model in plain integers."""
 
 from __future__ import annotations
 
@@ -181,6 +181,36 @@ class LedgerMachine(RuleBasedStateMachine):
             self.record(*result)
             self.owned[account] += capture.amount_micros
 
+    @precondition(lambda self: any(made.kind is EntryKind.TOPUP for made in self.entries.values()))
+    @rule(draw=st.data(), allow_debt=st.booleans())
+    def reverse(self, draw: st.DataObject, allow_debt: bool) -> None:
+        """A top-up goes back whole and once, where what it brought is still free or the floor allows the debt."""
+        topups = {entry_id: made for entry_id, made in self.entries.items() if made.kind is EntryKind.TOPUP}
+        entry_id = draw.draw(st.sampled_from(sorted(topups)))
+        topup, account = topups[entry_id], topups[entry_id].account
+        limit = self.floors[account] if allow_debt else 0
+        left = self.owned[account] - self.held_in_model(account) - topup.amount_micros
+
+        def reverse() -> tuple[Balance, tuple[Entry, ...]]:
+            return ledger.reverse(
+                self.balances[account],
+                entry=topup,
+                entry_id=entry_id,
+                reason_id=self.next_id("rev"),
+                may_go_negative=allow_debt,
+            )
+
+        if limit is not None and left < limit:
+            with pytest.raises(InsufficientCredit):
+                reverse()
+        elif any(made.reverses == entry_id for made in self.entries.values()):
+            with pytest.raises(AlreadyRecorded):
+                self.record(*reverse())
+        else:
+            self.record(*reverse())
+            self.owned[account] -= topup.amount_micros
+            self.lowest[account] = min(self.lowest[account], left)
+
     def held_in_model(self, account: str) -> int:
         return sum(held.amount_micros for held in self.holds.values() if held.account == account)
 
@@ -215,7 +245,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert balance.prepaid_micros + balance.held_micros == self.owned[account]
 
     @invariant()
-    def only_emergencies_make_debt_and_only_down_to_the_floor(self) -> None:
+    def only_emergencies_and_reversals_make_debt_and_only_down_to_the_floor(self) -> None:
         for account, balance in self.balances.items():
             assert balance.prepaid_micros >= self.lowest[account]
             floor_micros = self.floors[account]

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from billing.ledger import InsufficientCredit
 from channels.outcome import PermanentFailure, Reason
-from gateway import administration
+from gateway import administration, reversals
 from gateway.alert import Priority
 from gateway.intake import IdempotencyKey, Shortfall
 from gateway.lifecycle import cancel
@@ -82,11 +82,15 @@ async def test_an_entry_that_is_none_is_refused(desk: Desk) -> None:
 
 
 async def test_an_entry_moves_both_balances(desk: Desk) -> None:
-    await write(desk, ENTRY)
-    assert await desk.money() == (CREDIT_MICROS - 5, 5, 0)
-    back = {**ENTRY, "kind": "release", "debit": "held:acme", "credit": "prepaid:acme"}
-    await write(desk, back)  # so that the audit at the test's end finds no hold without a delivery
-    assert await desk.money() == (CREDIT_MICROS, 0, 0)
+    paid = {
+        "kind": "topup",
+        "cause_type": "topup",
+        "cause_id": "INV-2",
+        "debit": "topups:acme",
+        "credit": "prepaid:acme",
+    }
+    await write(desk, {**ENTRY, **paid})
+    assert await desk.money() == (CREDIT_MICROS + 5, 0, 0)
 
 
 async def test_an_entry_with_a_number_of_its_own_below_the_last_cannot_move_anything(desk: Desk) -> None:
@@ -238,6 +242,7 @@ STEPS = st.lists(
         st.tuples(st.just("receipt"), st.integers(0, 9), st.booleans()),
         st.tuples(st.just("cancel"), st.integers(0, 9), st.just(0)),
         st.tuples(st.just("refund"), st.integers(0, 5), st.just(0)),
+        st.tuples(st.just("reverse"), st.integers(0, 5), st.booleans()),
         st.tuples(st.just("later"), st.sampled_from([5, 61, 4_000]), st.just(0)),
     ),
     min_size=5,
@@ -260,6 +265,8 @@ class Till:
         self.refused_rightly = True
         self.references: dict[str, int] = {}
         self.asked: dict[str, set[int]] = defaultdict(set)
+        self.reversing: set[str] = set()
+        self.taken_back: set[str] = set()
 
     def desk(self) -> Desk:
         """The processes in turn."""
@@ -279,7 +286,7 @@ class Till:
         try:
             await self.desk().top_up(amount, name, account_id=self.account)
         except administration.TopUpConflict:
-            assert len(self.asked[name]) > 1
+            assert len(self.asked[name]) > 1 or name in self.reversing
         else:  # whichever of two that were begun together was first: the other one is refused
             assert self.references.setdefault(name, amount) == amount
 
@@ -343,10 +350,32 @@ class Till:
         captures = await desk.store.read(lambda c: list(c.scalars(statement)))
         if captures:
             entry_id = captures[n % len(captures)]
-            with contextlib.suppress(administration.RefundConflict):
+            with contextlib.suppress(reversals.RefundConflict):
                 await desk.store.write(
-                    lambda c: administration.refund(c, self.clock.now(), entry_id=entry_id, reason_id=f"r{self.made}")
+                    lambda c: reversals.refund(c, self.clock.now(), entry_id=entry_id, reason_id=f"r{self.made}")
                 )
+
+    async def reverse(self, reference: int, allow_debt: bool) -> None:
+        desk, t, name = self.desk(), tables.entries.c, f"INV-{reference}"
+        statement = select(t.id).where(t.account_id == self.account, t.kind == "topup", t.cause_id == name)
+        entry_id = await desk.store.read(lambda c: c.scalar(statement))
+        if entry_id is None:
+            return
+        self.reversing.add(name)
+
+        def work(connection: Connection) -> None:
+            reversals.reverse(
+                connection,
+                self.clock.now(),
+                entry_id=entry_id,
+                reason_id="typed wrongly",
+                allow_debt=allow_debt,
+                account_id=self.account,
+            )
+
+        with contextlib.suppress(reversals.ReversalConflict):  # what it brought is spent
+            await desk.store.write(work)
+            self.taken_back.add(name)
 
     async def later(self, seconds: int, _: int) -> None:
         self.clock.move(seconds)
@@ -357,7 +386,8 @@ class Till:
         await desk.verify()
         prepaid, held, revenue = await desk.money(self.account)
         assert self.refused_rightly
-        assert prepaid + held + revenue == sum(self.references.values())
+        owned = {name: amount for name, amount in self.references.items() if name not in self.taken_back}
+        assert prepaid + held + revenue == sum(owned.values())
 
     async def end(self) -> None:
         """Everything comes to its end, and then nothing is held any more."""

@@ -13,9 +13,11 @@ from sqlalchemy import Connection, insert, update
 from billing.money import MICROS_PER_UNIT, AmountError, CurrencyError
 from billing.tariff import Tariff, TariffError
 from gateway import administration as admin
+from gateway import reversals
 from gateway.administration import Role
 from gateway.store import tables
 from gateway.store.engine import Store, open_store
+from tests.conformance.store_suite import ALERT, DELIVERY
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 EUR = MICROS_PER_UNIT
@@ -47,10 +49,15 @@ async def captured(store: Store, amount_micros: int) -> int:
     """Entries as a delivery leaves them: a hold, and its capture, whose number it gives."""
 
     def write(c: Connection) -> int:
+        held = {"price_micros": amount_micros, "hold_micros": amount_micros, "captured_micros": amount_micros}
+        c.execute(insert(tables.alerts).values(ALERT))
+        c.execute(insert(tables.deliveries).values({**DELIVERY, **held, "state": "delivered", "settled_at": 2}))
         rows = [
-            {"account_id": "acme", "kind": kind, "cause_type": "delivery", "cause_id": "dlv_1",
+            {"account_id": "acme", "kind": kind, "cause_type": cause, "cause_id": cause_id,
              "debit": f"{debit}:acme", "credit": f"{credit}:acme", "amount_micros": amount_micros, "at": 0}
-            for kind, debit, credit in (("hold", "prepaid", "held"), ("capture", "held", "revenue"))
+            for kind, cause, cause_id, debit, credit in (
+                ("hold", "alert", "alt_1:0@1", "prepaid", "held"), ("capture", "delivery", "dlv_1", "held", "revenue")
+            )
         ]  # fmt: skip
         for row in rows:
             number = c.scalar(insert(tables.entries).values(row).returning(tables.entries.c.id))
@@ -140,12 +147,12 @@ async def test_a_capture_is_refunded_once(store: Store) -> None:
 
     async def give_back(reason: str, account_id: str | None = None) -> admin.Account:
         return await store.write(
-            lambda c: admin.refund(c, NOW, entry_id=number, reason_id=reason, account_id=account_id)
+            lambda c: reversals.refund(c, NOW, entry_id=number, reason_id=reason, account_id=account_id)
         )
 
     assert (await give_back("T-1")).balance_micros == 10 * EUR
     assert (await give_back("T-1")).balance_micros == 10 * EUR
-    with pytest.raises(admin.RefundConflict):
+    with pytest.raises(reversals.RefundConflict):
         await give_back("T-2")
     with pytest.raises(admin.NotFoundError):
         await give_back("T-1", account_id="other")
@@ -157,11 +164,71 @@ async def test_only_captures_are_refunded(store: Store) -> None:
     await acme(store)
     await pay(store, EUR, "INV-1")
     topup = (await store.read(lambda c: admin.list_entries(c, "acme")))[0].id
-    with pytest.raises(admin.RefundConflict):
-        await store.write(lambda c: admin.refund(c, NOW, entry_id=topup, reason_id="T"))
+    with pytest.raises(reversals.RefundConflict):
+        await store.write(lambda c: reversals.refund(c, NOW, entry_id=topup, reason_id="T"))
     for number in (topup + 1, 0, -1, 2**70):
         with pytest.raises(admin.InvalidFieldError, match="expected the id of an entry"):
-            await store.write(lambda c, n=number: admin.refund(c, NOW, entry_id=n, reason_id="T"))  # type: ignore[misc]
+            await store.write(lambda c, n=number: reversals.refund(c, NOW, entry_id=n, reason_id="T"))  # type: ignore[misc]
+
+
+async def reversed_topup(
+    store: Store, number: int, reason: str, *, allow_debt: bool = False, account_id: str = "acme"
+) -> admin.Account:
+    return await store.write(
+        lambda c: reversals.reverse(
+            c, NOW, entry_id=number, reason_id=reason, allow_debt=allow_debt, account_id=account_id
+        )
+    )
+
+
+async def test_a_mistyped_top_up_is_reversed_once_and_whole(store: Store) -> None:
+    await acme(store)
+    await pay(store, 500 * EUR, "INV-1")
+    (wrong,) = await store.read(lambda c: admin.list_entries(c, "acme"))
+    assert (await reversed_topup(store, wrong.id, "typed 500 for 50")).balance_micros == 0
+    assert (await reversed_topup(store, wrong.id, "typed 500 for 50")).balance_micros == 0
+    with pytest.raises(reversals.ReversalConflict, match="was reversed before"):
+        await reversed_topup(store, wrong.id, "another reason")
+    for amount, says in (
+        (50 * EUR, "was reversed: give the right one another reference"),
+        (500 * EUR, "by entry 2: use an"),
+    ):
+        with pytest.raises(admin.TopUpConflict, match=says):
+            await pay(store, amount, "INV-1")
+    assert (await pay(store, 50 * EUR, "INV-1a")).balance_micros == 50 * EUR
+    kinds = [(e.kind, e.reverses, e.debit, e.credit) for e in await store.read(lambda c: admin.list_entries(c, "acme"))]
+    assert kinds[1] == ("reversal", wrong.id, "prepaid:acme", "topups:acme")
+    assert await store.read(admin.verify_ledger) == []
+
+
+async def test_what_is_spent_is_taken_back_only_into_a_debt_that_was_asked_for(store: Store) -> None:
+    await acme(store)  # its floor is -5
+    await pay(store, 10 * EUR, "INV-1")
+    (wrong,) = await store.read(lambda c: admin.list_entries(c, "acme"))
+    await captured(store, 6 * EUR)
+    with pytest.raises(reversals.ReversalConflict, match=r"brought 10\.00 EUR, and 4\.00 is free to use"):
+        await reversed_topup(store, wrong.id, "T")
+    with pytest.raises(reversals.ReversalConflict, match=r"may go no lower than -5\.00"):
+        await reversed_topup(store, wrong.id, "T", allow_debt=True)
+    await pay(store, 1 * EUR, "INV-2")
+    assert (await reversed_topup(store, wrong.id, "T", allow_debt=True)).balance_micros == -5 * EUR
+    assert await store.read(admin.verify_ledger) == []
+
+
+async def test_only_top_ups_of_the_account_are_reversed(store: Store) -> None:
+    await acme(store)
+    await pay(store, 10 * EUR, "INV-1")
+    capture = await captured(store, EUR)
+    for number, says in ((capture, "is given back by a refund"), (capture - 1, "only a top-up can be reversed")):
+        with pytest.raises(reversals.ReversalConflict, match=says):
+            await reversed_topup(store, number, "T")
+    with pytest.raises(admin.NotFoundError):
+        await reversed_topup(store, 1, "T", account_id="other")
+    for number in (capture + 1, 0, -1, 2**70):
+        with pytest.raises(admin.InvalidFieldError, match="expected the id of an entry"):
+            await reversed_topup(store, number, "T")
+    with pytest.raises(admin.InvalidFieldError, match="1 to 200 characters"):
+        await reversed_topup(store, 1, "")
 
 
 async def test_a_changed_price_is_a_new_version(store: Store) -> None:
@@ -213,8 +280,9 @@ async def test_the_audit_sees_what_was_captured_for_no_delivery_that_still_holds
     """A hold that no delivery accounts for is named, with its account."""
     await acme(store)
     await pay(store, 10 * EUR, "INV-1")
-    row = {"account_id": "acme", "kind": "hold", "cause_type": "alert", "cause_id": "alt_1:0", "debit": "prepaid:acme",
+    row = {"account_id": "acme", "kind": "hold", "cause_type": "alert", "cause_id": "alt_1:0@1", "debit": "prepaid:acme",
            "credit": "held:acme", "amount_micros": EUR, "at": 0}  # fmt: skip
+    await store.write(lambda c: c.execute(insert(tables.alerts).values(ALERT)))
     await store.write(lambda c: c.execute(insert(tables.entries).values(row)))
     problems = await store.read(admin.verify_ledger)
     assert problems == ["account acme: 1.00 is held, its open holds sum to 0.00"]

@@ -94,6 +94,30 @@ async def test_a_capture_is_given_back_once(desk: ApiDesk) -> None:
     assert await desk.store.read(verify_ledger) == []
 
 
+async def test_a_mistyped_payment_is_taken_back_once(desk: ApiDesk) -> None:
+    client, here = desk.client(), "/v1/accounts/acme/reversals"
+    await client.post("/v1/accounts/acme/topups", json={"amount": "500", "reference": "INV-1"})
+    entry = (await client.get("/v1/accounts/acme/entries")).json()["items"][0]["id"]
+    body = {"entry": entry, "reason": "typed 500 for 50"}
+    for _ in range(2):
+        answer = await client.post(here, json=body)
+        assert (answer.status_code, answer.json()["balance"]) == (201, "10.00")
+    problem(await client.post(here, json={**body, "reason": "another"}), 409, "reversal-conflict")
+    last = (await client.get("/v1/accounts/acme/entries")).json()["items"][0]
+    assert (last["kind"], last["reverses"], last["amount"]) == ("reversal", entry, "500.00")
+    assert last["cause"] == {"type": "reversal", "id": f"{entry}:typed 500 for 50"}
+    problem(await client.post(here, json={**body, "entry": last["id"]}), 409, "reversal-conflict")
+    problem(await client.post(here, json={**body, "entry": 10**9}), 422, "invalid-request")
+    problem(await client.post(here, json={**body, "allow_debt": "yes"}), 422, "invalid-request")
+    problem(await client.post("/v1/accounts/nobody/reversals", json=body), 404, "not-found")
+    first = (await client.get("/v1/accounts/acme/entries")).json()["items"][-1]
+    await client.post("/v1/alerts?account=acme", json=alert())  # some of it is spent, or held
+    spent = {"entry": first["id"], "reason": "a test"}
+    assert "spent or held" in problem(await client.post(here, json=spent), 409, "reversal-conflict")["detail"]
+    assert (await client.post(here, json={**spent, "allow_debt": True})).json()["balance"].startswith("-")
+    assert await desk.store.read(verify_ledger) == []
+
+
 async def test_a_price_counts_at_once_and_is_kept_in_versions(desk: ApiDesk) -> None:
     client = desk.client()
     body = {"channel": "sms", "prefix": "+33", "price": "0.05"}

@@ -51,6 +51,7 @@ CALLS = [
     Call("GET", "/v1/accounts/{account_id}/entries", P.READ_ENTRIES),
     Call("POST", "/v1/accounts/{account_id}/topups", P.MOVE_MONEY, {}),
     Call("POST", "/v1/accounts/{account_id}/refunds", P.MOVE_MONEY, {}),
+    Call("POST", "/v1/accounts/{account_id}/reversals", P.MOVE_MONEY, {}),
     Call("GET", "/v1/tariffs", P.READ_TARIFFS),
     Call("PUT", "/v1/tariffs", P.SET_TARIFFS, {}),
     Call("GET", "/v1/keys", P.READ_KEYS),
