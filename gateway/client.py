@@ -75,13 +75,31 @@ class ApiClient:
         """The first `limit` elements of a list, page by page. Raises ApiError, UnreachableError."""
         cursor: str | None = None
         while limit > 0:
-            page = self.get(*path, **query, cursor=cursor, limit=min(limit, PAGE))
-            found = page.get("items", [])[:limit]
+            found, cursor = self._page(path, limit, cursor, query)
             yield from found
             limit -= len(found)
-            cursor = page.get("next_cursor")
-            if cursor is None or not found:
+            if cursor is None:
                 return
+
+    def listed(
+        self, *path: str, limit: int, cursor: str | None = None, **query: str | int | None
+    ) -> tuple[list[Json], str | None]:
+        """The first `limit` elements of a list after the cursor, and the cursor after them: None at its end. Raises ApiError,
+        UnreachableError."""
+        found: list[Json] = []
+        while True:
+            page, cursor = self._page(path, limit - len(found), cursor, query)
+            found += page
+            if cursor is None or len(found) >= limit:
+                return found, cursor
+
+    def _page(
+        self, path: tuple[str, ...], limit: int, cursor: str | None, query: Mapping[str, str | int | None]
+    ) -> tuple[list[Json], str | None]:
+        """At most `limit` elements after the cursor, and the next cursor."""
+        page = self.get(*path, **query, cursor=cursor, limit=min(limit, PAGE))
+        found = page.get("items", [])[:limit]
+        return found, page.get("next_cursor") if found else None
 
     def answers(self) -> bool:
         """Whether somebody answers health questions at the URL."""

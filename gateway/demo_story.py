@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,6 +13,7 @@ from gateway import administration as books
 from gateway.broker import Broker
 from gateway.client import ApiClient
 from gateway.demo_folder import DemoFolder
+from gateway.telling import Telling
 
 ACCOUNT, CURRENCY = "demo", "EUR"
 CREDIT, ENOUGH = parse_amount("50.00"), parse_amount("5.00")
@@ -27,8 +26,6 @@ PHONE, MAILBOX, CALL = "sms:+33612345678", "email:night.shift@example.org", "voi
 PEOPLE = ({"name": "Anna", "addresses": [PHONE, CALL]}, {"name": "Night shift", "addresses": [MAILBOX]})
 STARTED_MINUTES = 1
 """Of the call: what is held for it is the most that it may last."""
-ENDED = frozenset({"delivered", "failed", "unknown"})
-"""States of deliveries after which nothing is charged any more."""
 TEXT = "Cold room 3 is at -9 °C and rising. Please have a look."
 LOOK_AGAIN_S = 0.05  # between two looks at the timeline: faster than anybody reads
 ENTRIES_LOOKED_AT = 100  # the latest; the alert has four
@@ -51,7 +48,6 @@ class Story:
         self._show = show
         self.url = url
         self.key = ""
-        self._addresses: dict[str, str] = {}
         self._balance_micros = 0
 
     async def prepare(self) -> None:
@@ -92,56 +88,14 @@ class Story:
 
     async def _follow(self, api: ApiClient, alert_id: str) -> str:
         """Tells every new line of the timeline, until the alert has ended; its status."""
-        told: set[str] = set()
+        telling = Telling(api, alert_id, currency=CURRENCY)
         while True:
-            # the status first: what led to it is on the timeline that is read after it
-            alert = await asyncio.to_thread(api.get, "v1", "alerts", alert_id)
-            status: str = alert["status"]
-            lines = (await asyncio.to_thread(api.get, "v1", "alerts", alert_id, "timeline", limit=200))["items"]
-            for line in lines:
-                if "address" in line:
-                    self._addresses[line["delivery"]] = line["address"]
-                known = json.dumps(line, sort_keys=True)
-                if known not in told:
-                    told.add(known)
-                    self._tell_line(line, lines[0]["at"])
-            if status != "active" and all(one["state"] in ENDED for one in alert["deliveries"]):
-                return status
+            look = await asyncio.to_thread(telling.look)
+            for told in look.new:
+                self._show({"event": "timeline", **told.line}, [told.text])
+            if not look.open and not look.unsettled:
+                return look.status
             await asyncio.sleep(LOOK_AGAIN_S)
-
-    def _tell_line(self, line: Json, from_: str) -> None:
-        words = self._words(line)
-        if words is not None:
-            after_s = (datetime.fromisoformat(line["at"]) - datetime.fromisoformat(from_)).total_seconds()
-            self._show({"event": "timeline", **line}, [f"  {after_s:6.3f} s  {words[0]:<9} {words[1]}"])
-
-    def _words(self, line: Json) -> tuple[str, str] | None:
-        """What a line says to people, or None for those that say little new (an attempt that its outcome follows)."""
-        match line["kind"]:
-            case "accepted":
-                return "accepted", "written to disk, then answered with 202"
-            case "hold":
-                return "held", f"{line['amount']} {CURRENCY}, the most that this can cost"
-            case "acknowledgement":
-                return "answered", f"{line['by']} pressed 1 on the phone: {line.get('comment') or 'acknowledged'}"
-            case "attempt" if line["address"].startswith("voice:"):
-                return "calling", f"{line['address']} over {line['provider']}"
-            case "sent" | "receipt" if line["address"].startswith("voice:"):
-                return None  # the outcome of the call says the same
-            case "sent":
-                return "sent", f"{line['address']} over {line['provider']}"
-            case "receipt":
-                return "receipt", f"{line['address']} {line['state']} ({line['code']})"
-            case "capture":
-                return "charged", f"{line['amount']} {CURRENCY} for {self._address_of(line['cause'])}"
-            case "release":
-                return "released", f"{line['amount']} {CURRENCY} that was not needed"
-            case "outcome" if line["outcome"] != "accepted":
-                return line["outcome"], f"{line['address']} {line['code']} {line['detail']}".rstrip()
-        return None
-
-    def _address_of(self, delivery_id: str) -> str:
-        return self._addresses.get(delivery_id, delivery_id)
 
     async def _add_up(self, alert_id: str, status: str) -> None:
         """Looks whether everybody was reached and every delivery charged once, to the last micro."""

@@ -15,12 +15,12 @@ from billing.tariff import ChargedOn, UnknownEnd
 from gateway import administration as books
 from gateway import local_access, loop, reversals
 from gateway.cli import shown
+from gateway.cli.access import own_access, without_key
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import Invocation
 from gateway.cli.shown import Json
 from gateway.client import ApiClient
 from gateway.clock import SystemClock
-from gateway.local_access import connectable
 from gateway.settings import Settings
 from gateway.store.engine import SqliteStore, Store, open_store
 from gateway.store.errors import StoreLocked
@@ -61,9 +61,16 @@ class Installation(Protocol):
 
 
 @contextmanager
-def installation(settings: Settings) -> Iterator[Installation]:
-    """The installation of these settings. Raises StoreError, and Refused when somebody else keeps the database."""
-    url = settings.store.url.get_secret_value()
+def installation(invocation: Invocation) -> Iterator[Installation]:
+    """The installation of the settings, or the one that --url and --key name. Raises StoreError, and Refused when somebody else
+    keeps the database."""
+    own = own_access(invocation)
+    if own is not None:
+        yield OverApi(own)
+        return
+    if invocation.url is not None:
+        raise without_key(invocation.url)
+    url = invocation.settings().store.url.get_secret_value()
     deadline = time.monotonic() + LOCK_WAIT_S
     with ExitStack() as open_things:
         runner = open_things.enter_context(loop.runner())
@@ -99,67 +106,6 @@ async def _ledger_problems(url: str) -> list[str]:
         return await store.read(books.verify_ledger)
     finally:
         await store.close()
-
-
-@contextmanager
-def api_access(invocation: Invocation, *, url: str | None, key: str | None) -> Iterator[ApiClient]:
-    """The API of a running server: as told, else of the server that these settings describe.
-
-    Raises SettingsError, StoreError, and Refused where no server runs.
-    """
-    if url is not None and key is not None:
-        yield _client(url, key)
-        return
-    settings = invocation.settings()
-    store_url = settings.store.url.get_secret_value()
-    access_path = local_access.path_beside(store_url)
-    if key is not None:
-        yield _client(url or _url_of(settings), key)
-    elif access_path is not None:
-        client = local_access.running_server(access_path)
-        if client is None:
-            raise Refused(f"no server runs on {store_url.removeprefix('sqlite:///')}: start one with `tocsin serve`")
-        yield client
-    else:
-        with _borrowed_key(store_url) as borrowed:
-            yield _client(url or _url_of(settings), borrowed)
-
-
-@contextmanager
-def _borrowed_key(store_url: str) -> Iterator[str]:
-    """An administrator's key for as long as one command runs: whoever can open the database may have it."""
-    now = SystemClock().now
-    with loop.runner() as runner:
-        store = runner.run(open_store(store_url))
-        try:
-            key, text = runner.run(
-                store.write(
-                    lambda connection: books.create_key(
-                        connection, now(), account_id=None, role="administrator", label=local_access.LABEL
-                    )
-                )
-            )
-            try:
-                yield text
-            finally:
-                runner.run(store.write(lambda connection: books.revoke_key(connection, now(), key.id)))
-        finally:
-            runner.run(store.close())
-
-
-def _url_of(settings: Settings) -> str:
-    if settings.http.public_url is not None:
-        return settings.http.public_url
-    if settings.http.port == 0:
-        raise Refused("http.listen has port 0: say with --url where the server answers")
-    return connectable(settings.http.host, settings.http.port)
-
-
-def _client(url: str, key: str) -> ApiClient:
-    try:
-        return ApiClient(url, key)
-    except ValueError as error:
-        raise Refused(f"--url: {error}") from error
 
 
 class OverApi:

@@ -25,6 +25,9 @@ class Invocation:
 
     config: Path | None = None
     json: bool = False
+    url: str | None = None
+    """A server elsewhere, and the API key for it; both only for commands with `access_options`."""
+    key: str | None = None
 
     @property
     def config_path(self) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from gateway.cli.access import access_options
+from gateway.cli.groups import Group
 from gateway.cli.installation import installation
 from gateway.cli.invocation import common_options, table, this_invocation
 
@@ -11,7 +13,7 @@ ROLES = ("submitter", "operator", "account_admin", "administrator", "auditor")
 KEYS_MAX = 100_000
 
 
-@click.group()
+@click.group(cls=Group)
 @common_options
 def keys() -> None:
     """Create, list and revoke API keys."""
@@ -21,11 +23,12 @@ def keys() -> None:
 @click.option("--account", "account_id", help="The account it works for; without, it is one of the installation.")
 @click.option("--role", required=True, type=click.Choice(ROLES), help="What it may do.")
 @click.option("--label", default="", help="What it is for, to tell keys apart.")
+@access_options
 @common_options
 def create(account_id: str | None, role: str, label: str) -> None:
     """Create a key. It is shown this once, and stored hashed."""
     invocation = this_invocation()
-    with installation(invocation.settings()) as there:
+    with installation(invocation) as there:
         document = there.create_key(account_id=account_id, role=role, label=label)
     whose = f"account {account_id}" if account_id else "the installation"
     told = f"{document['id']}, {role} of {whose}; keep this, it is not shown again:"
@@ -35,11 +38,12 @@ def create(account_id: str | None, role: str, label: str) -> None:
 @keys.command(name="list")
 @click.option("--account", "account_id", help="Only those of this account.")
 @click.option("--all", "every", is_flag=True, help="Those that were revoked, too.")
+@access_options
 @common_options
 def list_(account_id: str | None, every: bool) -> None:
     """List the keys in force, without their text."""
     invocation = this_invocation()
-    with installation(invocation.settings()) as there:
+    with installation(invocation) as there:
         found = there.keys(KEYS_MAX)
     found = [one for one in found if every or not one.get("revoked_at")]
     found = [one for one in found if account_id in (None, one["account"])]
@@ -53,10 +57,11 @@ def list_(account_id: str | None, every: bool) -> None:
 
 @keys.command()
 @click.argument("key_id", metavar="ID")
+@access_options
 @common_options
 def revoke(key_id: str) -> None:
     """Revoke the key ID (not its text; `tocsin keys list` shows ids)."""
     invocation = this_invocation()
-    with installation(invocation.settings()) as there:
+    with installation(invocation) as there:
         document = there.revoke_key(key_id)
     invocation.show(document, f"{key_id} revoked")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from gateway.cli.failures import Refused
+from gateway.cli.groups import Group
 from gateway.cli.installation import ledger_problems
 from gateway.cli.invocation import common_options, this_invocation
 
 
-@click.group()
+@click.group(cls=Group)
 @common_options
 def ledger() -> None:
     """Verify the books."""

@@ -7,11 +7,12 @@ import sys
 
 import click
 
+from gateway.cli.groups import Group
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.pins import DIGITS_MAX, DIGITS_MIN, SALT_BYTES, PinError, hashed
 
 
-@click.group()
+@click.group(cls=Group)
 @common_options
 def pins() -> None:
     """Hash the PINs of people and of alarm lines."""

@@ -1,4 +1,7 @@
-"""`tocsin providers`: one real message over one provider, to see that it works. Nobody's credit is touched."""
+"""`tocsin providers`: one real message over one provider, to see that it works. Nobody's credit is touched.
+
+How providers stand lives in `provider_status`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ from gateway import loop
 from gateway.app import build_channel
 from gateway.attendant import TrialAttendant
 from gateway.cli.failures import Refused
+from gateway.cli.groups import Group
 from gateway.cli.invocation import common_options, this_invocation
+from gateway.cli.provider_status import list_, status
 from gateway.client import ApiClient
 from gateway.destinations import check as check_destination
 from gateway.ids import new_id
@@ -41,10 +46,14 @@ LOOK_AGAIN_S = 0.02
 OWN_RECEIPTS_MAX = 255  # parts of the longest text
 
 
-@click.group()
+@click.group(cls=Group)
 @common_options
 def providers() -> None:
-    """Try a provider with one real message."""
+    """Look how providers stand, and try one with a real message."""
+
+
+providers.add_command(status)
+providers.add_command(list_)
 
 
 @providers.command()

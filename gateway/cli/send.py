@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
+from gateway.cli.access import access_options, api_access
 from gateway.cli.failures import Refused
-from gateway.cli.installation import api_access
+from gateway.cli.following import Following, wait_options
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.ids import new_id
 
@@ -24,10 +26,11 @@ PRIORITIES = ("emergency", "high", "normal", "bulk")
 @click.option("--exercise", is_flag=True, help="Every rendering says EXERCISE first.")
 @click.option("--dry-run", is_flag=True, help="Only say who would be tried when, and at what price.")
 @click.option("--idempotency-key", help="Repeated with the same key and content, it is one alert.")
-@click.option("--url", envvar="TOCSIN_URL", help="A server elsewhere; also TOCSIN_URL.")
 @click.option(
-    "--key", envvar="TOCSIN_KEY", help="An API key for it; also TOCSIN_KEY, which no list of processes shows."
+    "--wait", is_flag=True, help="Tell what happens until it has ended. Ctrl-C ends the watching, not the alert."
 )
+@wait_options("--wait")
+@access_options
 @common_options
 def send(
     to: tuple[str, ...],
@@ -39,18 +42,27 @@ def send(
     exercise: bool,
     dry_run: bool,
     idempotency_key: str | None,
-    url: str | None,
-    key: str | None,
+    wait: bool,
+    timeout_s: float | None,
 ) -> None:
-    """Submit an alert to the running server. It is on disk when this returns; who got it is on its timeline."""
+    """Submit an alert to the running server. It is on disk when this returns; `tocsin alerts timeline ID` tells who got it.
+
+    With --wait status 0 when it was acknowledged or is over, 4 when it ended without an answer, 5 after --timeout.
+    """
     invocation = this_invocation()
+    if timeout_s is not None and not wait:
+        raise click.UsageError("--timeout is for --wait")
     body: dict[str, Any] = {"text": text, "priority": priority, "recipients": list(to)}
     optional = {"subject": subject, "reference": reference, "exercise": exercise, "dry_run": dry_run}
     body |= {name: value for name, value in optional.items() if value}
-    with api_access(invocation, url=url, key=key) as api:
-        whose = account if account is not None or key is not None else _only_account(api.get("v1", "accounts"))
+    with api_access(invocation) as api:
+        own = invocation.key is not None
+        whose = account if account is not None or own else _only_account(api.get("v1", "accounts"))
         document = api.post("v1", "alerts", body=body, idempotency_key=idempotency_key or new_id("cli"), account=whose)
-    invocation.show(document, _told(document))
+        invocation.show(document, _told(document))
+        if wait and not document.get("dry_run"):
+            sys.stdout.flush()
+            click.get_current_context().exit(Following(invocation, api, document["id"]).until_ended(timeout_s))
 
 
 def _only_account(answer: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ import click
 from channels.email.sink import SinkBehaviour
 from channels.sms.smpp.behaviour import SmscBehaviour
 from gateway import logs, loop
+from gateway.cli.groups import Group
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.simulate import simulate_mail, simulate_phone, simulate_smsc
 from ivr.flow import KEYS as KEY_NAMES
@@ -44,7 +45,7 @@ SMSC_OPTIONS = {
 MAIL_DROPS = ("mail", "rcpt", "data")
 
 
-@click.group()
+@click.group(cls=Group)
 @common_options
 def simulate() -> None:
     """Run a simulated provider until Ctrl-C; nothing leaves the machine."""

@@ -7,11 +7,13 @@ from typing import cast, get_args
 import click
 
 from billing.tariff import ChargedOn, UnknownEnd
+from gateway.cli.access import access_options
+from gateway.cli.groups import Group
 from gateway.cli.installation import installation
 from gateway.cli.invocation import common_options, table, this_invocation
 
 
-@click.group()
+@click.group(cls=Group)
 @common_options
 def tariffs() -> None:
     """Set and list prices."""
@@ -34,11 +36,12 @@ def tariffs() -> None:
     default=None,
     help="What becomes of the price of a unit whose end is never known. Default: capture, for voice release.",
 )
+@access_options
 @common_options
 def set_(channel: str, prefix: str, price: str, charged_on: str, unknown_end: str | None) -> None:
     """Set the price of a unit from now on. What is held already keeps its price."""
     invocation = this_invocation()
-    with installation(invocation.settings()) as there:
+    with installation(invocation) as there:
         document = there.set_tariff(
             channel=channel,
             prefix=prefix,
@@ -51,11 +54,12 @@ def set_(channel: str, prefix: str, price: str, charged_on: str, unknown_end: st
 
 
 @tariffs.command(name="list")
+@access_options
 @common_options
 def list_() -> None:
     """List the prices in force."""
     invocation = this_invocation()
-    with installation(invocation.settings()) as there:
+    with installation(invocation) as there:
         found = there.tariffs()
     rows = [
         [one["channel"], one["prefix"] or "*", one["price"], one["charged_on"], one["unknown_end"], str(one["version"])]

@@ -111,12 +111,13 @@ class Terminal:
 
 
 @contextmanager
-def terminal_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    """A terminal; the logging that commands set up is undone at its end."""
+def terminal_in(folder: Path, capsys: pytest.CaptureFixture[str], *, fresh: bool = True) -> Iterator[Terminal]:
+    """A terminal, in a folder with new settings unless it has some; the logging that commands set up is undone at its end."""
     root = logging.getLogger()
     handlers, level, config = root.handlers[:], root.level, structlog.get_config()
     terminal = Terminal(folder=folder, _capsys=capsys)
-    terminal.write_settings()
+    if fresh:
+        terminal.write_settings()
     try:
         yield terminal
     finally:

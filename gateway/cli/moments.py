@@ -1,0 +1,59 @@
+"""Times on the command line: as people type them, and as they are shown to people. JSON has them as the API does, in UTC."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+import click
+
+_AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
+_DATE: Final = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}")
+EXPECTED: Final = (
+    "expected 2h or 3d (so long ago), 14:30 (today), 2026-11-30 or 2026-11-30T14:30, with +01:00 or Z if you like"
+)
+
+
+class Moment(click.ParamType[datetime]):
+    """A time in the past, as people say it; without an offset in the zone of this machine."""
+
+    name = "time"
+
+    def __init__(self, *, whole_day: bool = False) -> None:
+        """With `whole_day` a date alone stands for its end, as in the API."""
+        self._whole_day = whole_day
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """In UTC."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return moment(value, datetime.now(UTC).astimezone(), whole_day=self._whole_day)
+        except (ValueError, OverflowError):
+            self.fail(f"{EXPECTED}, not {value}", param, ctx)
+
+
+def moment(text: str, now: datetime, *, whole_day: bool = False) -> datetime:
+    """The time in UTC; `now` says what today is, and in which zone. Of a date alone its end with `whole_day`. Raises ValueError,
+    OverflowError."""
+    text = text.strip()
+    if (ago := _AGO.fullmatch(text)) is not None:
+        return (now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})).astimezone(UTC)
+    if (clock := _CLOCK.fullmatch(text)) is not None:
+        hour, minute, second = (int(part or 0) for part in clock.groups())
+        return now.replace(hour=hour, minute=minute, second=second, microsecond=0).astimezone(UTC)
+    at = datetime.fromisoformat(text)
+    if whole_day and _DATE.fullmatch(text):
+        at += timedelta(days=1)
+    return (at if at.tzinfo is not None else at.replace(tzinfo=now.tzinfo)).astimezone(UTC)
+
+
+def shown_time(text: str | None, zone: tzinfo = UTC) -> str:
+    """A time of the API's, to the second; "-" where there is none."""
+    if text is None:
+        return "-"
+    at = datetime.fromisoformat(text).astimezone(zone)
+    return f"{at:%Y-%m-%d %H:%M:%S} {at.tzname()}"

@@ -1,0 +1,293 @@
+"""Being on call with the command line alone: one server, and every command that says or shows something about an alert."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.gateway.cli_desk import TOCSIN, Answer, Terminal, terminal_in
+from tests.peers.ports import free_port
+from tests.peers.processes import ChildProcess
+from tests.peers.waiting import eventually_sync
+
+pytestmark = pytest.mark.xdist_group("cli_alerts")  # one server for all of them
+
+PHONE, OTHER = "sms:+33612345678", "sms:+33612345679"
+
+
+@dataclass(kw_only=True)
+class Installed:
+    """A folder with a server that runs, and its first account."""
+
+    folder: Path
+    server: ChildProcess
+    url: str
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    folder = tmp_path_factory.mktemp("on-call")
+    simulator = ChildProcess(
+        [TOCSIN, "simulate", "smsc", "--port", "0", "--json"], name="smsc", cwd=folder, ready_line=r'"port": (\d+)'
+    )
+    with simulator:
+        port = free_port()
+        terminal = Terminal(folder=folder, _capsys=None)  # type: ignore[arg-type] # it runs nothing here
+        terminal.write_settings(port=port, smsc=int(simulator.matched_line[1]))
+        with terminal.server() as server:
+            yield Installed(folder=folder, server=server, url=f"http://127.0.0.1:{port}")
+
+
+@pytest.fixture
+def terminal(installed: Installed, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    with terminal_in(installed.folder, capsys, fresh=False) as one:
+        if not one.json("accounts", "list")["accounts"]:
+            one.json("accounts", "create", "acme")
+            one.json("accounts", "topup", "acme", "50.00", "--reference", "INV-1")
+            one.json("tariffs", "set", "--channel", "sms", "--price", "0.045")
+        yield one
+
+
+def send(terminal: Terminal, *words: str, to: str = PHONE, text: str = "Pump 3 stopped") -> str:
+    """Sends an alert that asks for an acknowledgement; its id."""
+    document = terminal.json("send", "--to", to, "--text", text, "--priority", "high", *words)
+    return str(document["id"])
+
+
+def delivered(terminal: Terminal, alert_id: str) -> None:
+    def so() -> bool:
+        shown = terminal.json("alerts", "show", alert_id)["deliveries"]
+        return [one["state"] for one in shown] == ["delivered"] and shown[0]["settled_at"] is not None
+
+    eventually_sync(so, what=f"{alert_id} is delivered")
+
+
+def watching(installed: Installed, *words: str, ready_line: str) -> ChildProcess:
+    """A command that watches, as a process of its own, ready once it has told this."""
+    config = ["--config", str(installed.folder / "tocsin.toml")]
+    return ChildProcess([TOCSIN, *words, *config], name="tocsin", cwd=installed.folder, ready_line=ready_line)
+
+
+# --- seeing ----------------------------------------------------------------------------------------------------------
+
+
+def test_alerts_are_listed_by_status_account_reference_and_time_and_page_by_page(terminal: Terminal) -> None:
+    made = [send(terminal, "--reference", f"LIST-{n}", text=f"Listed {n}\nsecond line") for n in range(3)]
+    for alert_id in made:
+        delivered(terminal, alert_id)
+    listed = terminal.json("alerts", "list", "--limit", "3", "--account", "acme", "--from", "1h")
+    assert [one["id"] for one in listed["alerts"]] == made[::-1]
+    first = terminal.json("alerts", "list", "--limit", "2")
+    rest = terminal.json("alerts", "list", "--limit", "1", "--cursor", first["next_cursor"])
+    assert [one["id"] for one in (*first["alerts"], *rest["alerts"])] == made[::-1]
+    told = terminal.run("alerts", "list", "--limit", "2").out
+    assert "Listed 2" in told
+    assert "second line" not in told
+    assert f"--cursor {first['next_cursor']}" in told.splitlines()[-1]
+    assert terminal.run("alerts", "list", "--to", "1h").out == "no alerts\n"
+    assert terminal.run("alerts", "list", "--status", "expired").out == "no alerts\n"
+    assert [one["id"] for one in terminal.json("alerts", "list", "--reference", "LIST-1")["alerts"]] == [made[1]]
+    since = terminal.json("alerts", "show", made[1])["created_at"]
+    after = terminal.json("alerts", "list", "--from", since, "--limit", "2")["alerts"]
+    assert [one["id"] for one in after] == made[:0:-1]
+    before = terminal.json("alerts", "list", "--to", since)["alerts"]
+    assert made[0] in {one["id"] for one in before}
+    assert made[1] not in {one["id"] for one in before}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--from", "yesterday"), "not yesterday"),
+        (("--to", "99999999d"), "expected 2h or 3d"),
+        (("--from", "999999w"), "expected 2h or 3d"),
+        (("--from", "0001-01-01"), "expected"),
+        (("--status", "open"), "active"),
+        (("--cursor", "x"), "expected next_cursor of a page of this list"),
+        (("--account", "a b"), "account: "),
+    ],
+)
+def test_a_wrong_filter_is_told_in_one_line(terminal: Terminal, words: tuple[str, ...], told: str) -> None:
+    answer = terminal.run("alerts", "list", *words)
+    assert answer.status in (1, 2)
+    assert told in answer.err
+    assert answer.err.startswith("tocsin: ")
+
+
+def test_an_alert_is_found_by_its_id_a_part_of_it_its_reference_and_its_delivery(terminal: Terminal) -> None:
+    alert_id = send(terminal, "--reference", "FOUND", text="Only this once")
+    delivered(terminal, alert_id)
+    delivery = terminal.json("alerts", "show", alert_id)["deliveries"][0]["id"]
+    for word in (alert_id, alert_id[-6:], alert_id[4:28], "FOUND", delivery, f"{alert_id}:0@1796055396324676"):
+        shown = terminal.run("alerts", "show", word).out
+        assert alert_id in shown
+        assert "Only this once" in shown
+    assert terminal.json("alerts", "resolve", "FOUND")["status"] == "resolved"
+    second = send(terminal, "--reference", "FOUND")
+    assert second != alert_id
+    assert terminal.json("alerts", "show", "FOUND")["id"] == second  # the one that is open
+    terminal.json("alerts", "cancel", "FOUND")
+    refused = terminal.run("alerts", "show", "FOUND")
+    assert refused.status == 1
+    assert refused.err.startswith("tocsin: the reference FOUND is that of 2 alerts: ")
+    assert alert_id in refused.err
+    assert second in refused.err
+
+
+@pytest.mark.parametrize("word", ["nothing", "alt_00000000000000000000000000", "zz", "Ä", "x" * 300, "tok_abc"])
+@pytest.mark.parametrize("verb", ["show", "timeline", "resolve"])
+def test_what_is_no_alert_is_told_in_one_line(terminal: Terminal, verb: str, word: str) -> None:
+    answer = terminal.run("alerts", verb, word)
+    assert (answer.status, answer.err.count("\n")) == (1, 1)
+    assert re.match(r"tocsin: (there is no alert|that is an API key)", answer.err)
+
+
+def test_the_timeline_tells_people_what_the_demo_tells(terminal: Terminal) -> None:
+    alert_id = send(terminal)
+    delivered(terminal, alert_id)
+    told = terminal.run("alerts", "timeline", alert_id).out
+    words = re.findall(r"^ +\d+\.\d{3} s  (\w+)", told, re.MULTILINE)
+    assert words[:2] == ["accepted", "held"]
+    assert sorted(words[2:]) == ["charged", "receipt", "sent"]
+    assert "0.045 EUR for sms:+33612345678" in told
+    document = terminal.json("alerts", "timeline", alert_id)
+    assert {"accepted", "hold", "attempt", "sent", "receipt", "capture"} <= {
+        one["kind"] for one in document["timeline"]
+    }
+
+
+# --- saying ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_alert_is_acknowledged_handed_back_and_resolved(terminal: Terminal) -> None:
+    alert_id = send(terminal)
+    told = terminal.run("alerts", "acknowledge", alert_id[-8:], "--by", "Anna", "--taken", "--comment", "On my way").out
+    assert told == f"{alert_id} is acknowledged: Anna takes it in charge\n"
+    assert '"On my way"' in terminal.run("alerts", "timeline", alert_id).out
+    assert "Anna takes it in charge" in terminal.run("alerts", "show", alert_id).out
+    refused = terminal.run("alerts", "cancel", alert_id)
+    assert (refused.status, "one that is acknowledged is resolved" in refused.err) == (1, True)
+    assert terminal.json("alerts", "release", alert_id, "--by", "Anna")["status"] == "active"
+    assert terminal.run("alerts", "resolve", alert_id, "--by", "Bob").out == f"{alert_id} is resolved by Bob\n"
+    for verb in ("cancel", "release"):
+        assert terminal.run("alerts", verb, alert_id).status == 1
+    assert terminal.run("alerts", "acknowledge", alert_id, "--by", " ").status == 1
+    assert terminal.run("alerts", "acknowledge", alert_id).status == 2
+
+
+def test_whoever_holds_a_key_of_their_own_needs_no_settings(
+    terminal: Terminal, installed: Installed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = {
+        role: terminal.json("keys", "create", "--account", "acme", "--role", role)["key"]
+        for role in ("operator", "account_admin")
+    }
+    alert_id = send(terminal)
+    monkeypatch.chdir(tmp_path)  # no settings here
+
+    def run(role: str, *words: str) -> Answer:
+        return terminal.run(*words, "--url", installed.url, "--key", keys[role], config=False)
+
+    assert run("operator", "alerts", "acknowledge", alert_id, "--by", "Anna").status == 0
+    assert alert_id in run("operator", "alerts", "list").out
+    assert "carrier" in run("operator", "providers", "status").out
+    for words in (("list",), ("show", "acme"), ("entries", "acme")):
+        assert run("account_admin", "accounts", *words).status == 0
+    assert "0.045" in run("account_admin", "tariffs", "list").out
+    given = run("account_admin", "keys", "create", "--role", "submitter", "--account", "acme")
+    assert given.status == 0
+    assert "submitter" in run("account_admin", "keys", "list").out
+    for refused_words in (("alerts", "resolve", alert_id), ("accounts", "topup", "acme", "5", "--reference", "R")):
+        refused = run("account_admin", *refused_words)
+        assert (refused.status, refused.err.count("\n")) == (1, 1)
+    monkeypatch.setenv("TOCSIN_URL", installed.url)
+    monkeypatch.setenv("TOCSIN_KEY", keys["operator"])
+    assert terminal.run("alerts", "show", alert_id, config=False).status == 0
+
+
+@pytest.mark.parametrize("words", [("alerts", "list"), ("accounts", "list"), ("send", "--to", PHONE, "--text", "x")])
+def test_a_server_elsewhere_is_not_asked_with_the_local_key(terminal: Terminal, words: tuple[str, ...]) -> None:
+    answer = terminal.run(*words, "--url", "http://127.0.0.1:1")
+    assert answer.status == 1
+    assert answer.err == "tocsin: say with --key, or TOCSIN_KEY, with which API key http://127.0.0.1:1 is to be asked\n"
+
+
+def test_providers_are_shown_as_they_stand_and_as_they_are_set(terminal: Terminal) -> None:
+    eventually_sync(lambda: "1 of 1 up" in terminal.run("providers", "status").out, what="the link is up")
+    shown = terminal.json("providers", "status")["providers"]
+    assert [(one["name"], one["up"], one["circuit"], one["queue_depth"]) for one in shown] == [
+        ("carrier", True, "closed", 0)
+    ]
+    assert terminal.json("providers", "list")["providers"] == [
+        {"name": "carrier", "channel": "sms", "kind": "smpp", "routes": ["sms:*"]}
+    ]
+
+
+# --- watching --------------------------------------------------------------------------------------------------------
+
+SENDING = ("send", "--to", PHONE, "--text", "Fire", "--priority", "emergency")
+
+
+def alert_of(process: ChildProcess) -> str:
+    return str(re.findall(r"alt_[0-9a-v]{26}", process.output)[0])
+
+
+def test_send_wait_tells_the_story_and_ends_when_somebody_acknowledges(
+    terminal: Terminal, installed: Installed
+) -> None:
+    with watching(installed, *SENDING, "--wait", ready_line="charged") as process:
+        terminal.json("alerts", "acknowledge", alert_of(process), "--by", "Anna")
+        assert process.wait(60) == 0
+        told = process.output
+    assert "answered  Anna has received it, over API" in told
+    assert told.splitlines()[-1] == "acknowledged by Anna: 1 of 1 delivery delivered, 0.045 EUR charged"
+
+
+def test_send_wait_is_a_stream_of_documents_for_machines(terminal: Terminal, installed: Installed) -> None:
+    with watching(installed, *SENDING, "--wait", "--json", ready_line='"capture"') as process:
+        terminal.json("alerts", "cancel", alert_of(process))
+        assert process.wait(60) == 4
+        documents = [json.loads(line) for line in process.output.splitlines()]
+    assert documents[0]["id"] == documents[-1]["alert"]
+    assert {one["event"] for one in documents[1:-1]} == {"timeline"}
+    assert (documents[-1]["event"], documents[-1]["status"]) == ("ended", "cancelled")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT])
+def test_an_interrupted_watch_leaves_the_alert_alive_and_says_so(
+    terminal: Terminal, installed: Installed, number: signal.Signals
+) -> None:
+    with watching(installed, *SENDING, "--wait", ready_line="charged") as process:
+        alert_id = alert_of(process)
+        process.send_signal(number)
+        assert process.wait(60) == 130
+        assert process.output.splitlines()[-1] == f"tocsin: stopped watching; the alert {alert_id} goes on"
+    assert terminal.json("alerts", "show", alert_id)["status"] == "active"
+    terminal.json("alerts", "resolve", alert_id)
+    assert terminal.run("alerts", "timeline", alert_id, "--follow").status == 0
+
+
+def test_a_watch_that_is_long_enough_ends_with_a_status_of_its_own(terminal: Terminal) -> None:
+    alert_id = send(terminal)
+    answer = terminal.run("alerts", "timeline", alert_id, "--follow", "--timeout", "0.1")
+    assert (answer.status, answer.err) == (5, "tocsin: the alert is still active after 0.1 s, and goes on\n")
+    assert terminal.run("alerts", "timeline", alert_id, "--timeout", "1").status == 2
+    assert terminal.run(*SENDING, "--timeout", "1").status == 2
+    terminal.json("alerts", "resolve", alert_id)
+
+
+def test_a_watch_goes_on_over_a_restart_of_the_server(terminal: Terminal, installed: Installed) -> None:
+    alert_id = send(terminal)
+    with watching(installed, "alerts", "timeline", alert_id, "--follow", ready_line="charged") as process:
+        installed.server.stop(40.0)
+        eventually_sync(lambda: "asking again" in process.output, what="it says that nobody answers")
+        installed.server.start()
+        terminal.json("alerts", "acknowledge", alert_id, "--by", "Anna")
+        assert process.wait(60) == 0
+        assert process.output.splitlines()[-1].startswith("acknowledged by Anna")
