@@ -3,6 +3,8 @@
 # so that `make -f some/where/Makefile` works as well
 IN := cd "$$(dirname "$(strip $(MAKEFILE_LIST))")" &&
 MAKEFLAGS += --no-print-directory
+# Where Python may not keep what it compiled, each of the many processes that a test starts compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 PACKAGES := gateway channels billing templates ivr tests
 ARGS ?=
 # at least two, so that tests which disturb each other are seen on every machine; one more than there are cores, for many tests

@@ -34,6 +34,8 @@ class SmppAddress:
 
     def typed(self, ton: int | None, npi: int | None) -> SmppAddress:
         """The same digits with a type and a plan that a provider insists on; None leaves what is usual."""
+        if ton is None and npi is None:
+            return self
         return replace(self, ton=self.ton if ton is None else ton, npi=self.npi if npi is None else npi)
 
 

@@ -143,6 +143,8 @@ def billable_parts(
 
 def _without_lone_surrogates(text: str) -> str:
     """The text as UTF-16 can carry it: halves of a pair that stand together are joined, others become U+FFFD."""
+    if text.isascii():
+        return text
     try:
         text.encode("utf-16-be")
     except UnicodeEncodeError:
@@ -201,8 +203,11 @@ def _cut(text: str, alphabet: Alphabet, header_octets: int) -> tuple[str, ...]:
     """The pieces of the text, one a short message. Raises MessageTooLongError."""
     if len(text) > PARTS_MAX * USER_DATA_OCTETS * 8 // 7:  # hopeless whatever the alphabet: not worth measuring
         raise MessageTooLongError(f"{len(text)} characters do not fit into {PARTS_MAX} parts")
+    room = _room(alphabet, 0)
+    if 2 * len(text) <= room:  # no character takes more than two units
+        return (text,)
     widths = _widths(text, alphabet)
-    if sum(widths) <= _room(alphabet, 0):
+    if sum(widths) <= room:
         return (text,)
     room = _room(alphabet, header_octets)
     ends = _fill(widths, room)

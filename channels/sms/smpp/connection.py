@@ -234,7 +234,7 @@ class Connection:
         else:
             self._settle(event.sequence, answer)  # whatever fails after it
         now = self.answered_at = self._loop.time()
-        probe = event.sequence in self._probes
+        probe = bool(self._probes) and event.sequence in self._probes
         if probe:
             self._probes.discard(event.sequence)
         if event.status == ROK:
@@ -246,7 +246,8 @@ class Connection:
                 self._pace.throttled(now)
             elif action is Action.BIND_STATE:
                 self.unbind()
-        self._pump(now)
+        if self._urgent or self._ordinary:
+            self._pump(now)
 
     def _on_closed(self, event: Closed) -> None:
         if not self._bound.done():
@@ -282,9 +283,8 @@ class Connection:
                 future.set_exception(error)
                 continue
             self._futures[sequence] = (future, on_late)
-            if self._pace.holds(now):
+            if self._pace.sent(now):
                 self._probes.add(sequence)
-            self._pace.sent(now)
             self._driver.wake()
         else:
             return

@@ -17,10 +17,9 @@ class Links(list[Link]):
 
     def freest(self) -> Connection | None:
         """The connection with the least to do, of those that answer what they are given if there are any."""
-        sending = list(self._sending())
-        if len(sending) < 2:
-            return sending[0] if sending else None
-        return min(sending, key=lambda connection: (connection.is_silent(), connection.load))
+        if len(self) == 1:
+            return _taking(self[0])
+        return min(self._sending(), key=lambda connection: (connection.is_silent(), connection.load), default=None)
 
     def on_lapse(self, connection: Connection) -> None:
         """Messages of this connection were not answered in time. It is left at once, and bound anew, where several of them lapsed in a
@@ -32,7 +31,10 @@ class Links(list[Link]):
             connection.give_up("answers nothing while other links do")
 
     def _sending(self) -> Iterator[Connection]:
-        for link in self:
-            connection = link.connection
-            if connection is not None and link.sends and connection.usable:
-                yield connection
+        return filter(None, map(_taking, self))
+
+
+def _taking(link: Link) -> Connection | None:
+    """The connection of the link, where it takes messages."""
+    connection = link.connection
+    return connection if connection is not None and link.sends and connection.usable else None

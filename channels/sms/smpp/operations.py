@@ -38,6 +38,8 @@ class Role(Enum):
     SMSC = "smsc"
     """The server, which is bound to."""
 
+    __hash__ = object.__hash__  # a member is only itself; the hash of Enum is Python, and each message asks for it
+
 
 class State(Enum):
     """The states of section 2.2."""
@@ -52,6 +54,8 @@ class State(Enum):
     """Both."""
     CLOSED = "closed"
     """Nothing more will be said."""
+
+    __hash__ = object.__hash__
 
 
 BOUND_AS: Mapping[BindMode, State] = MappingProxyType(

@@ -44,10 +44,6 @@ class Pace:
         """Messages a second now, None where nothing limits them."""
         return self._rate
 
-    def holds(self, now: float) -> bool:
-        """Whether messages are held now, so that what is sent is a probe."""
-        return now < self._hold_until
-
     def next_at(self, now: float, *, urgent: bool = False) -> float:
         """The earliest time for the next message; not after `now` means now. Urgent ones probe through a hold."""
         if now < self._hold_until:
@@ -57,11 +53,12 @@ class Pace:
         self._recover(now)
         return self._next_at
 
-    def sent(self, now: float) -> None:
-        """A message was submitted."""
+    def sent(self, now: float) -> bool:
+        """A message was submitted. True where it is a probe: messages are held now."""
         self._probe_at = now + PROBE_S
         if self._rate is not None:
             self._next_at = max(self._next_at, now - BURST_S) + 1 / self._rate
+        return now < self._hold_until
 
     def taken(self, now: float, *, probe: bool = False) -> None:
         """The SMSC took a message. A `probe` was sent while messages were held: there is no reason to hold them any longer."""

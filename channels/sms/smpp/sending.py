@@ -18,6 +18,8 @@ HELD_SHARE = 2
 class Sending:
     """The submissions of a message over a connection. `on_late` is told what the message came to after it was given up."""
 
+    __slots__ = ("_answered_late", "_message", "_on_late", "_results", "_submissions")
+
     def __init__(
         self, message: Message, submissions: Sequence[Submission], on_late: Callable[[LateOutcome], None]
     ) -> None:
@@ -32,16 +34,20 @@ class Sending:
         message = self._message
         held_s = None if message.patience_s is None else message.patience_s / HELD_SHARE
         waiting: list[asyncio.Future[SubmitResult]] = []
+        results: list[SubmitResult] = []
         try:
             for n, part in enumerate(self._submissions):
                 on_late = partial(self._late, n)
                 waiting.append(connection.submit(part.pdu, urgent=message.urgent, held_s=held_s, on_late=on_late))
-            results = [await future for future in waiting]
+            for future in waiting:  # a comprehension that awaits would be a coroutine of its own
+                results.append(await future)
         except BaseException:  # cancelled, or a fault of ours: nothing leaves after this attempt was told to have ended
             for future in waiting:
                 future.cancel()
             raise
-        self._results = [self._answered_late.get(n, result) for n, result in enumerate(results)]
+        for n, answer in self._answered_late.items():
+            results[n] = answer
+        self._results = results
         return self._verdict()
 
     def _late(self, n: int, answer: Answer) -> None:
@@ -54,4 +60,4 @@ class Sending:
         self._on_late(LateOutcome(reference=message.reference, attempt=message.attempt, outcome=self._verdict()))
 
     def _verdict(self) -> Outcome:
-        return verdict(list(zip(self._submissions, self._results, strict=True)))
+        return verdict(self._submissions, self._results)

@@ -192,7 +192,7 @@ class Session:
     @property
     def accepts_messages(self) -> bool:
         """Whether `send` takes messages at all: bound, and nobody about to unbind."""
-        return self.state not in _UNBOUND and self._parting.staying
+        return self._parting.stage is Stage.STAYING and self.state not in _UNBOUND
 
     @property
     def free(self) -> int:
@@ -347,7 +347,8 @@ class Session:
             return False
         self.lapses.answered()
         self._events.append(Answered(sequence=sequence, status=status, message_id=name, nacked=nacked, late=late))
-        self._part_if_drained()
+        if self._parting.stage is not Stage.STAYING:
+            self._part_if_drained()
         return True
 
     def _receive_generic_nack(self, pdu: Pdu) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeGuard
 
 from channels.channel import Message
@@ -27,6 +28,9 @@ from channels.sms.smpp.wire import (
     Tlvs,
 )
 
+TEXTS_KEPT = 64
+"""Texts whose parts are remembered, so that each is cut once: the longest that can be sent take 10 MB in all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -42,6 +46,7 @@ class Composer:
 
     def __init__(self, settings: SmppSettings) -> None:
         self._settings = settings
+        self._segmented = lru_cache(TEXTS_KEPT)(self._cut)  # a text is priced, checked and sent, often to many
         self._source = source_address(settings.source).typed(settings.source_ton, settings.source_npi)
         self._validity = "" if settings.validity_s is None else relative_time(settings.validity_s)
 
@@ -62,38 +67,38 @@ class Composer:
 
     def compose(self, message: Message) -> list[Submission]:
         """The parts still to be sent, numbered. Raises MessageTooLongError, InvalidAddressError."""
+        settings, source = self._settings, self._source
         segmented = self._segmented(message.text)
-        destination = to_smpp(message.address).typed(self._settings.destination_ton, self._settings.destination_npi)
-        concatenated = segmented.count > 1
-        # the SAR parameter always has two octets (SMPP 3.4 section 5.3.2.22): its references collide less
-        octets_of_reference: ReferenceOctets = (
-            2 if self._settings.concatenation == "sar" else self._settings.reference_octets
-        )
-        reference = reference_for(message.reference, octets_of_reference) if concatenated else 0
+        destination = to_smpp(message.address).typed(settings.destination_ton, settings.destination_npi)
+        reference = 0
+        if segmented.count > 1:
+            # the SAR parameter always has two octets (SMPP 3.4 section 5.3.2.22): its references collide less
+            octets: ReferenceOctets = 2 if settings.concatenation == "sar" else settings.reference_octets
+            reference = reference_for(message.reference, octets)
         submissions = []
         for part in segmented.segments:
             if part.n in message.parts_sent:
                 continue
-            esm_class, octets, tlvs = self._carry(part, segmented, reference)
+            esm_class, short_message, tlvs = self._carry(part, segmented, reference)
             pdu = SubmitSm(
-                service_type=self._settings.service_type,
-                source_addr_ton=self._source.ton,
-                source_addr_npi=self._source.npi,
-                source_addr=self._source.digits,
+                service_type=settings.service_type,
+                source_addr_ton=source.ton,
+                source_addr_npi=source.npi,
+                source_addr=source.digits,
                 dest_addr_ton=destination.ton,
                 dest_addr_npi=destination.npi,
                 destination_addr=destination.digits,
                 esm_class=esm_class,
                 validity_period=self._validity,
-                registered_delivery=int(self._settings.registered_delivery),
+                registered_delivery=int(settings.registered_delivery),
                 data_coding=segmented.data_coding,
-                short_message=octets,
+                short_message=short_message,
                 tlvs=tlvs,
             )
             submissions.append(Submission(part.n, segmented.units if segmented.count == 1 else 1, pdu))
         return submissions
 
-    def _segmented(self, text: str) -> Segmented:
+    def _cut(self, text: str) -> Segmented:
         return segment(
             fold_lookalikes(text) if self._settings.fold_lookalikes else text,
             reference_octets=self._settings.reference_octets,
@@ -152,24 +157,26 @@ class NotSent:
 SubmitResult = Answer | NoAnswer | NotSent
 
 
-def verdict(results: Sequence[tuple[Submission, SubmitResult]]) -> Outcome:
-    """The outcome of a message from what became of its parts: of several failures the gravest speaks for all.
+def verdict(submissions: Sequence[Submission], results: Sequence[SubmitResult]) -> Outcome:
+    """The outcome of a message from what became of each of its parts, in order: of several failures the gravest speaks for all.
 
     A refusal for good comes before an unknown end, that before a fault that may pass, that before a throttle, and the
     link being down last. What was accepted is listed whatever became of the rest.
     """
     parts = tuple(
-        SentPart(
-            n=submission.n,
-            provider_message_id=canonical_id(result.message_id.encode("latin-1")),
-            units=submission.units,
-        )
-        for submission, result in results
-        if _taken(result)
+        [
+            SentPart(
+                n=submission.n,
+                provider_message_id=canonical_id(result.message_id.encode("latin-1")),
+                units=submission.units,
+            )
+            for submission, result in zip(submissions, results, strict=True)
+            if _taken(result)
+        ]
     )
     if len(parts) == len(results):
         return Accepted(parts=parts)
-    failures = [_failure(result, parts) for _, result in results if not _taken(result)]
+    failures = [_failure(result, parts) for result in results if not _taken(result)]
     return max(failures, key=_gravity)
 
 

@@ -51,6 +51,8 @@ def no_tlvs() -> Tlvs:
 
 
 def latin1(text: str) -> bytes:
+    if not text:  # as most strings of a message are
+        return b""
     octets = text.encode("latin-1")
     if 0 in octets:
         raise ValueError("NUL inside a string")

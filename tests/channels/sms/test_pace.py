@@ -60,17 +60,15 @@ def test_what_was_under_way_with_a_throttled_message_counts_once() -> None:
 def test_urgent_messages_probe_through_a_hold_two_a_second_and_one_that_is_taken_ends_it() -> None:
     pace = Pace()
     for now in (10.0, 12.0, 16.0):
-        pace.sent(now)
+        assert not pace.sent(now)
         pace.throttled(now)
-    assert pace.holds(16.1)
     assert pace.next_at(16.1) == 20.0
     assert pace.next_at(16.1, urgent=True) == 16.0 + PROBE_S
-    pace.sent(16.0 + PROBE_S)
+    assert pace.sent(16.0 + PROBE_S)
     assert pace.next_at(16.6, urgent=True) == 16.0 + 2 * PROBE_S
     pace.taken(16.7)  # of a message that was under way when the hold began: it shows nothing
-    assert pace.holds(16.7)
+    assert pace.next_at(16.7) == 20.0
     pace.taken(16.8, probe=True)
-    assert not pace.holds(16.8)
     assert pace.next_at(16.8) == 16.8
 
 

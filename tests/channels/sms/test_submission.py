@@ -128,7 +128,7 @@ DOWN, HELD = NotSent(held=False), NotSent(held=True)
 
 
 def judged(*results: SubmitResult) -> tuple[str, object]:
-    outcome = verdict([(Submission(n, 1, PART.pdu), result) for n, result in enumerate(results, start=1)])
+    outcome = verdict([Submission(n, 1, PART.pdu) for n in range(1, len(results) + 1)], results)
     assert isinstance(outcome, Accepted | RetryLater | PermanentFailure)
     return (outcome.code if isinstance(outcome, Accepted) else outcome.reason.code), outcome
 
