@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from gateway import files, logs
 from gateway.app import load_settings
 from gateway.broker import Broker
 from gateway.client import UnreachableError
-from gateway.demo_folder import HOST, PREFERRED, SMS_PROVIDER, DemoFolder, Ports, free_port, only_demo
+from gateway.demo_folder import HOST, PREFERRED, DemoFolder, Ports, free_port, only_demo
 from gateway.demo_story import ACCOUNT, PHONE, DemoFailedError, Show, Story
 from gateway.local_access import path_beside, running_server
+from gateway.port_holder import taken_by
 from gateway.serving import run_gateway
 from ivr.phone import Behaviour, PhoneSimulator
 
@@ -24,6 +26,8 @@ COMPLETE_S = 60.0
 """From the start to the end of the alert; it takes two seconds, a machine under heavy load gets thirty times that."""
 BEHAVIOUR = SmscBehaviour(response_delay_s=0.05, receipt_delay_s=0.4, system_id="demo", password="demo")  # noqa: S106
 """As quick as a good carrier, slow enough to watch."""
+EXAMPLE = "deploy/tocsin.example.toml"
+"""What a first real settings file begins as: not the demo's, whose last resort and callbacks are for trying out."""
 PERSON = Behaviour(answer_s=1.0, keys="1", keys_s=6.0, again_s=3.0)
 """Somebody who answers, listens, and presses 1."""
 
@@ -41,22 +45,27 @@ async def run_demo(directory: Path, show: Show, *, program: str, leave: bool) ->
     folder.make()
     async with AsyncExitStack() as open_things:
         logs.configure("info", to=open_things.enter_context(files.append(folder.log)))
-        ports = await _start_simulators(open_things)
-        set_aside = folder.write_settings(ports)
-        await _Run(folder, ports, show, program, set_aside).run(leave=leave)
+        ports, taken = await _start_simulators(open_things)
+        if folder.write_settings(ports):
+            taken += [f"your changes to {folder.settings} are kept in {folder.settings}.yours"]
+        await _Run(folder, ports, show, program, taken).run(leave=leave)
 
 
-async def _start_simulators(open_things: AsyncExitStack) -> Ports:
-    """Starts the providers and finds ports for the rest."""
+async def _start_simulators(open_things: AsyncExitStack) -> tuple[Ports, list[str]]:
+    """Starts the providers and finds ports for the rest; says which of the customary ones are taken, and by whom."""
     alone = only_demo()
+    taken = [] if alone is not None else ["another demo runs on this machine: this one takes any free ports"]
     if alone is not None:
         open_things.callback(alone.close)
 
-    def port_like(preferred: int) -> int:
-        return free_port(preferred if alone is not None else None)
+    def port_like(preferred: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+        port = free_port(preferred if alone is not None else None, kind)
+        if alone is not None and port != preferred:
+            taken.append(f"port {preferred} is {taken_by(preferred, kind)}: this demo takes {port} instead")
+        return port
 
     def free_udp_port(preferred: int) -> int:
-        return free_port(preferred if alone is not None else None, socket.SOCK_DGRAM)
+        return port_like(preferred, socket.SOCK_DGRAM)
 
     smsc = SmscSimulator(BEHAVIOUR)
     smsc_port = await smsc.start(HOST, port_like(PREFERRED.smsc))
@@ -68,18 +77,19 @@ async def _start_simulators(open_things: AsyncExitStack) -> Ports:
     phones = PhoneSimulator(lambda _: PERSON, host=HOST, port=free_udp_port(PREFERRED.phone))
     await phones.open()
     open_things.push_async_callback(phones.close)
-    return Ports(
+    ports = Ports(
         http=port_like(PREFERRED.http), smsc=smsc_port, mail=mail_port, bounces=bounces_port,
         sip=free_udp_port(PREFERRED.sip), phone=phones.port,
     )  # fmt: skip
+    return ports, taken
 
 
 class _Run:
     """The gateway and the telling, side by side."""
 
-    def __init__(self, folder: DemoFolder, ports: Ports, show: Show, program: str, set_aside: bool) -> None:
+    def __init__(self, folder: DemoFolder, ports: Ports, show: Show, program: str, notes: Sequence[str]) -> None:
         self._folder, self._ports, self._show, self._program = folder, ports, show, program
-        self._set_aside = set_aside
+        self._notes = notes
         self._up: asyncio.Future[tuple[str, Broker]] = asyncio.get_running_loop().create_future()
 
     async def run(self, *, leave: bool) -> None:
@@ -133,9 +143,9 @@ class _Run:
             f"  mail server  {HOST}:{ports.mail}, simulated (SMTP)",
             f"  telephone    {HOST}:{ports.phone}, simulated (SIP): somebody answers and presses 1",
         ]
-        if self._set_aside:
-            lines.append(f"  your changes to {folder.settings} are kept in {folder.settings}.yours")
-        self._show({"event": "ready", "url": url, "simulated": True, "directory": str(folder.path)}, lines)
+        lines += [f"  {note}" for note in self._notes]
+        document = {"event": "ready", "url": url, "simulated": True, "directory": str(folder.path)}
+        self._show({**document, "notes": list(self._notes)}, lines)
 
     def _say_what_next(self, story: Story) -> None:
         curl = (
@@ -153,13 +163,14 @@ class _Run:
                 f"  {curl}",
                 f"  {program} --config {settings} accounts entries {ACCOUNT}",
                 "",
-                "To a first real provider:",
+                "To a first real provider (a demo's settings are for the demo alone):",
                 "",
                 *_steps(
-                    (f"cp {settings} tocsin.toml", "and put your carrier, mail server and trunk there"),
+                    ("Ctrl-C", "stops this demo, which has the ports of your gateway"),
+                    (f"cp {EXAMPLE} tocsin.toml", "and put your carrier, mail server and duty phone there"),
                     (f"{program} check --connect", "greets them, sends nothing"),
-                    (f"{program} providers test {SMS_PROVIDER} --to +33…", "one real message to your own phone"),
-                    (f"{program} serve", "the gateway, and the account and key of this demo"),
+                    (f"{program} providers test carrier-a --to sms:+33…", "one real message to your own phone"),
+                    (f"{program} serve", "the gateway; docs/how-to/install.md makes a service of it"),
                 ),
                 "",
                 "Ctrl-C stops it.",

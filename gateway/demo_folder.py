@@ -132,8 +132,8 @@ class DemoFolder:
 def settings_text(store_url: str, ports: Ports) -> str:
     """The settings file of the demo, with a word on everything in it."""
     return f"""\
-# Written by `tocsin demo` at every start. Copy it before you change it: cp demo/tocsin.toml tocsin.toml
-# All there is to set, and what it means: docs/reference/settings.md. Is it right? tocsin check --connect
+# Written by `tocsin demo` at every start, for this demo alone: duty@example.org is nobody, and callbacks may name this machine.
+# Settings of your own begin as deploy/tocsin.example.toml; all there is to set is in docs/reference/settings.md.
 
 [store]                         # one file, and nothing else to install; or postgresql://USER:PASSWORD@HOST/DATABASE
 url = "{store_url}"
@@ -141,7 +141,7 @@ url = "{store_url}"
 [http]                          # the API
 listen = "{HOST}:{ports.http}"
 
-[[providers]]                   # SMS: your carrier's host, port, system_id and password go here
+[[providers]]                   # SMS; of a carrier: its host, port, system_id and password
 name = "{SMS_PROVIDER}"
 channel = "sms"
 kind = "smpp"
@@ -151,7 +151,7 @@ system_id = "demo"
 password = "demo"               # better: {{env = "NAME"}} or {{file = "PATH"}}
 source = "ALERT"                # what the phone shows as the sender
 
-[[providers]]                   # e-mail: your mail server goes here
+[[providers]]                   # e-mail; of your own: your mail server
 name = "{MAIL_PROVIDER}"
 channel = "email"
 kind = "smtp"
@@ -160,7 +160,7 @@ port = {ports.mail}
 sender = "{SENDER}"
 bounce_listen = "{HOST}:{ports.bounces}" # where the mail server's reports come back; without it there are none
 
-[[providers]]                   # telephone: your SIP trunk or exchange goes here
+[[providers]]                   # telephone; of your own: your SIP trunk or exchange
 name = "{PHONE_PROVIDER}"
 channel = "voice"
 kind = "sip"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import socket
@@ -18,6 +19,7 @@ from gateway.api import application
 from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
 from gateway.local_access import LocalAccess, connectable
+from gateway.port_holder import taken_by
 from gateway.settings import Settings
 from gateway.store.engine import SqliteStore
 from gateway.store.errors import StoreError
@@ -86,7 +88,8 @@ def ensure_free(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        raise AddressTakenError(f"cannot listen at {host}:{port} (http.listen): {error.strerror or error}") from error
+        why = taken_by(port) if error.errno == errno.EADDRINUSE else error.strerror or error
+        raise AddressTakenError(f"cannot listen at {host}:{port} (http.listen): {why}") from error
 
 
 async def _let_in(broker: Broker, url: str, path: Path) -> LocalAccess:

@@ -13,7 +13,7 @@ from typing import Any
 from channels.email.sink import MailSink, SinkBehaviour, SinkMail
 from channels.sms.smpp.behaviour import Received, SmscBehaviour
 from channels.sms.smpp.simulator import SmscSimulator
-from ivr.phone import Behaviour, PhoneSimulator, SimulatedCall
+from ivr.phone import Behaviour, Keeper, PhoneSimulator, SimulatedCall
 from ivr.sip.hop import Transport
 
 LOOK_AGAIN_S = 3600.0
@@ -52,12 +52,14 @@ async def simulate_mail(behaviour: SinkBehaviour, host: str, port: int, show: Sh
 
 
 async def simulate_phone(
-    behaviours: Mapping[str, Behaviour], otherwise: Behaviour, host: str, port: int, transport: Transport, show: Show
-) -> None:
-    """Phones until SIGINT or SIGTERM; tells where they are, and of every call. `behaviours` by number. Raises OSError."""
+    behaviours: Mapping[str, Behaviour], otherwise: Behaviour, host: str, port: int, transport: Transport, show: Show,
+    recorded: Callable[[SimulatedCall], Keeper | None] = lambda _: None,
+) -> None:  # fmt: skip
+    """Phones until SIGINT or SIGTERM; tells where they are, and of every call. `behaviours` by number; see `PhoneSimulator` for
+    `recorded`. Raises OSError."""
     phones = PhoneSimulator(
         lambda number: behaviours.get(number, otherwise), host=host, port=port, transport=transport,
-        told=lambda call: _tell_of_call(call, show),
+        told=lambda call: _tell_of_call(call, show), recorded=recorded,
     )  # fmt: skip
     await phones.open()
     try:

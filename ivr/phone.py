@@ -10,10 +10,11 @@ from typing import Literal
 
 from ivr.audio import tones
 from ivr.audio.prompts import Prompts
+from ivr.audio.recording import Recording
 from ivr.audio.sound import Sound, silence
 from ivr.driver import Driver
 from ivr.rtp.engine import MediaEngine, MediaPort
-from ivr.rtp.stream import KeyHeard, MediaEvent
+from ivr.rtp.stream import KeyHeard, MediaEvent, MediaStream
 from ivr.sip.agent import Admitted, LocalSide, UserAgent
 from ivr.sip.events import Answered, CallEvent, Ended, MediaChanged, Offered
 from ivr.sip.headers import Reason
@@ -31,6 +32,8 @@ INCOMING_MAX = 5_000
 """Phones that ring or talk at once."""
 CALLS_KEPT = 10_000
 """Calls remembered for whoever looks what happened."""
+Keeper = Callable[[bytes], None]
+"""Takes the recording of one call, a WAV file, at its end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +99,34 @@ class _Line:
     call: SimulatedCall
     behaviour: Behaviour
     port: MediaPort | None = None
+    recording: Recording | None = None
+    keeper: Keeper | None = None
+
+    def play(self, sounds: Sequence[Sound], now: float) -> None:
+        """Says it, to the other side and to the recording."""
+        if self.port is not None:
+            self.port.stream.play(sounds)
+        self.note(sounds, now)
+
+    def note(self, sounds: Sequence[Sound], now: float) -> None:
+        """What a person at the phone says or presses, for the recording."""
+        if self.recording is not None:
+            self.recording.say(sounds, now)
+
+
+class _Tape:
+    """The listener of the media engine: brings what phones hear to their recordings."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.recordings: dict[MediaStream, Recording] = {}
+
+    def hear(self, heard: Sequence[tuple[MediaStream, Sequence[tuple[str, bytes]]]]) -> None:
+        """See `ivr.rtp.engine.Listener`."""
+        now = self._now()
+        for stream, frames in heard:
+            if stream in self.recordings:
+                self.recordings[stream].hear(frames, now)
 
 
 class PhoneSimulator:
@@ -111,7 +142,9 @@ class PhoneSimulator:
         tls: TlsContexts | None = None,
         rtp_ports: tuple[int, int] = (30_000, 39_999),
         told: Callable[[SimulatedCall], None] = lambda _: None,
+        recorded: Callable[[SimulatedCall], Keeper | None] = lambda _: None,
     ) -> None:
+        """`recorded` is asked of every call that is answered who keeps its recording, if anybody."""
         self.calls: list[SimulatedCall] = []
         self.arrived = asyncio.Event()
         """Set at every new call and every change of one."""
@@ -121,7 +154,9 @@ class PhoneSimulator:
         self._transport = transport
         self._prompts = Prompts()
         self._driver = Driver(host=host, port=port, transport=transport, tls=tls, told=self._event)
-        self._engine = MediaEngine(host=host, ports=rtp_ports)
+        self._recorded = recorded
+        self._tape = _Tape(self._driver.now)
+        self._engine = MediaEngine(host=host, ports=rtp_ports, listeners=[self._tape])
         self._lines: dict[IncomingCall, _Line] = {}
 
     async def open(self) -> None:
@@ -142,9 +177,10 @@ class PhoneSimulator:
             raise
 
     async def close(self) -> None:
-        """Hangs up and closes."""
-        for leg in list(self._lines):
+        """Hangs up and closes; what was recorded until now is kept."""
+        for leg, line in list(self._lines.items()):
             leg.hang_up(self._driver.now())
+            self._keep(line)
         self._driver.pump()
         await asyncio.sleep(0)
         self._engine.stop()
@@ -218,13 +254,27 @@ class PhoneSimulator:
         if line is None or line.port is None:
             return
         self._configure(leg)
-        self._change(line.call, "answered")
-        line.port.stream.play(self._greeting(line.behaviour))
         now = self._driver.now()
+        self._record(line, line.port, now)
+        self._change(line.call, "answered")
+        line.play(self._greeting(line.behaviour), now)
         if line.behaviour.keys:
             self._driver.agent.at(now + line.behaviour.keys_s, lambda later: self._press(leg, later))
         if line.behaviour.hang_up_s is not None:
             self._driver.agent.at(now + line.behaviour.hang_up_s, lambda later: self._hang_up(leg, later))
+
+    def _record(self, line: _Line, port: MediaPort, now: float) -> None:
+        line.keeper = self._recorded(line.call)
+        if line.keeper is not None:
+            line.recording = self._tape.recordings[port.stream] = Recording(now)
+            port.stream.listening = True
+
+    def _keep(self, line: _Line) -> None:
+        """Hands the recording of a call that is over to whoever keeps it. Harmless twice."""
+        if line.port is not None and line.recording is not None and line.keeper is not None:
+            del self._tape.recordings[line.port.stream]
+            wav, line.recording = line.recording.wav(self._driver.now()), None
+            line.keeper(wav)
 
     def _configure(self, leg: IncomingCall) -> None:
         line = self._lines.get(leg)
@@ -251,11 +301,13 @@ class PhoneSimulator:
         match behaviour.path:
             case "rfc4733":
                 line.port.stream.send_keys(behaviour.keys)
+                line.note([tones.keys(behaviour.keys)], now)  # as whoever presses hears them
             case "info":
                 for key in behaviour.keys:
                     leg.session.inform(info_body(key), "application/dtmf-relay", now)
+                line.note([tones.keys(behaviour.keys)], now)
             case "inband":
-                line.port.stream.play([tones.keys(behaviour.keys)])
+                line.play([tones.keys(behaviour.keys)], now)
         line.call.pressed += 1
         self._change(line.call, "pressed")
         if line.call.pressed < PRESSES_MAX:
@@ -277,6 +329,7 @@ class PhoneSimulator:
     def _close(self, line: _Line) -> None:
         if line.port is not None:
             line.call.packets = line.port.stream.counts.received
+            self._keep(line)
             line.port.close()
 
     @staticmethod

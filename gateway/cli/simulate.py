@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import errno
+import socket
+from collections.abc import Callable, Coroutine
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import click
@@ -11,8 +14,11 @@ import click
 from channels.email.sink import SinkBehaviour
 from channels.sms.smpp.behaviour import SmscBehaviour
 from gateway import logs, loop
+from gateway.cli.failures import Refused
 from gateway.cli.groups import Group
 from gateway.cli.invocation import common_options, this_invocation
+from gateway.port_holder import taken_by
+from gateway.recordings import RecordingPathError, Recordings
 from gateway.simulate import simulate_mail, simulate_phone, simulate_smsc
 from ivr.flow import KEYS as KEY_NAMES
 from ivr.phone import PRESETS, Behaviour, Keys
@@ -88,6 +94,33 @@ class _StatusNumber(click.ParamType[int]):
         return number
 
 
+def _run(work: Coroutine[Any, Any, None], listen: str, port: int, kind: socket.SocketKind) -> None:
+    """Runs a simulator. Raises Refused where it cannot listen: says who does, and which option takes another place."""
+    try:
+        loop.run(work)
+    except OSError as error:
+        match _number(error):
+            case errno.EADDRINUSE:
+                raise Refused(
+                    f"cannot listen at {listen}:{port}: {taken_by(port, kind)}. End that, or take another port with "
+                    f"--port, which a provider in the settings has to name",
+                    port=port,
+                ) from error
+            case errno.EACCES:
+                raise Refused(f"cannot listen at {listen}:{port}: ports below 1024 are for root; see --port") from error
+            case errno.EADDRNOTAVAIL | errno.EINVAL:
+                raise Refused(f"cannot listen at {listen}:{port}: --listen names no address of this machine") from error
+        if isinstance(error, socket.gaierror):
+            raise Refused(f"cannot listen at {listen}:{port}: --listen names no address ({error.strerror})") from error
+        raise
+
+
+def _number(error: OSError) -> int | None:
+    """Its errno; event loops put it into another error of several addresses."""
+    cause = error.__cause__ or error.__context__
+    return error.errno or (cause.errno if isinstance(cause, OSError) else None)
+
+
 @simulate.command()
 @click.option("--listen", default="127.0.0.1", show_default=True, metavar="ADDRESS")
 @click.option("--port", type=click.IntRange(0, 65535), default=2775, show_default=True, help="0 takes any free one.")
@@ -96,7 +129,7 @@ class _StatusNumber(click.ParamType[int]):
 def smsc(listen: str, port: int, **behaviour: Any) -> None:
     """An SMSC (SMPP 3.4): takes every bind and message, unless it is told to misbehave."""
     invocation = this_invocation()
-    loop.run(simulate_smsc(SmscBehaviour(**behaviour), listen, port, invocation.show))
+    _run(simulate_smsc(SmscBehaviour(**behaviour), listen, port, invocation.show), listen, port, socket.SOCK_STREAM)
 
 
 @simulate.command()
@@ -120,7 +153,7 @@ def smsc(listen: str, port: int, **behaviour: Any) -> None:
 def mail(listen: str, port: int, **options: Any) -> None:
     """A mail server: keeps what it is sent, and reports back like a real one where --report-to says."""
     invocation = this_invocation()
-    loop.run(simulate_mail(mail_behaviour(**options), listen, port, invocation.show))
+    _run(simulate_mail(mail_behaviour(**options), listen, port, invocation.show), listen, port, socket.SOCK_STREAM)
 
 
 PHONE_OPTIONS = {
@@ -161,8 +194,20 @@ PHONE_OPTIONS = {
     help=PHONE_OPTIONS["greeting"],
 )  # fmt: skip
 @click.option("--hang-up-s", type=click.FloatRange(min=0), default=None, help=PHONE_OPTIONS["hang_up_s"])
+@click.option(
+    "--record", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE.wav",
+    help="Record the calls: left what the phone hears, right what it says. A second call goes to FILE-2.wav.",
+)  # fmt: skip
 @common_options
-def phone(listen: str, port: int, transport: Transport, numbers: tuple[str, ...], rings: bool, **options: Any) -> None:
+def phone(
+    listen: str,
+    port: int,
+    transport: Transport,
+    numbers: tuple[str, ...],
+    rings: bool,
+    record: Path | None,
+    **options: Any,
+) -> None:
     """Phones behind a SIP trunk: every number answers, refuses, rings or is a machine, and presses keys."""
     if any(key not in KEY_NAMES for key in options["keys"]):
         raise click.UsageError(f"--keys: expected digits, * and #, got {options['keys']}")
@@ -173,7 +218,14 @@ def phone(listen: str, port: int, transport: Transport, numbers: tuple[str, ...]
         behaviours[number] = PRESETS[word]
     otherwise = Behaviour(**(options | ({"answer_s": None} if rings else {})))
     invocation = this_invocation()
-    loop.run(simulate_phone(behaviours, otherwise, listen, port, transport, invocation.show))
+    try:
+        more = {"recorded": Recordings(record, invocation.show).keeper} if record is not None else {}
+    except RecordingPathError as error:
+        raise Refused(f"--record: {error}") from error
+    _run(
+        simulate_phone(behaviours, otherwise, listen, port, transport, invocation.show, **more),
+        listen, port, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM,
+    )  # fmt: skip
 
 
 ACTIONS = ("delivered", "relayed", "expanded", "delayed", "failed")

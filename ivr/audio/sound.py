@@ -123,11 +123,22 @@ def _samples(kind: int, bits: int, body: bytes) -> np.ndarray:
 def write_wav(sound: Sound, *, codec: str | None = None) -> bytes:
     """A WAV file: PCM of 16 bits, or G.711 where a codec is named (half the size, and what telephones make of it anyway)."""
     if codec is None:
-        kind, bits, body, extra = _PCM, 16, sound.samples, b""
-    else:
-        kind = _A_LAW if codec == "PCMA" else _MU_LAW
-        bits, body, extra = 8, g711.encode(sound.samples, codec), b"\0\0"
-    form = struct.pack("<HHIIHH", kind, 1, RATE_HZ, RATE_HZ * bits // 8, bits // 8, bits) + extra
+        return _riff(_PCM, 1, 16, sound.samples)
+    return _riff(_A_LAW if codec == "PCMA" else _MU_LAW, 1, 8, g711.encode(sound.samples, codec), b"\0\0")
+
+
+def stereo_wav(left: Sound, right: Sound) -> bytes:
+    """A WAV file of two channels, PCM of 16 bits; the shorter one ends in silence."""
+    samples = np.zeros((max(len(left.samples), len(right.samples)) // 2, 2), dtype="<i2")
+    for n, sound in enumerate((left, right)):
+        one = np.frombuffer(sound.samples, dtype="<i2")
+        samples[: len(one), n] = one
+    return _riff(_PCM, 2, 16, samples.tobytes())
+
+
+def _riff(kind: int, channels: int, bits: int, body: bytes, extra: bytes = b"") -> bytes:
+    block = channels * bits // 8
+    form = struct.pack("<HHIIHH", kind, channels, RATE_HZ, RATE_HZ * block, block, bits) + extra
     data = b"data" + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)
     content = b"WAVE" + b"fmt " + struct.pack("<I", len(form)) + form + data
     return b"RIFF" + struct.pack("<I", len(content)) + content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -117,7 +118,8 @@ def test_a_port_in_use_is_told(terminal: Terminal) -> None:
         terminal.write_settings(port=port)
         answer = terminal.run("serve")
     assert answer.status == 1
-    assert answer.err == f"tocsin: cannot listen at 127.0.0.1:{port} (http.listen): Address already in use\n"
+    assert answer.err.startswith(f"tocsin: cannot listen at 127.0.0.1:{port} (http.listen): taken by ")
+    assert answer.err.endswith(f"(process {os.getpid()})\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
