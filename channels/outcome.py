@@ -1,10 +1,16 @@
-"""The closed set of what one attempt can return, and what a provider can say later. Pure values; nothing is decided here."""
+"""The closed set of what one attempt can return, and what a provider can say later. Pure values; nothing is decided here.
+
+Codes, words, ids and addresses are a provider's. Here they become printable, so that they may be stored and shown anywhere.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
+
+from channels.printable import printable, visible
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +26,9 @@ class Reason:
     detail: str = ""
     alarm: bool = False
 
+    def __post_init__(self) -> None:
+        _make_printable(self, "code", "detail")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SentPart:
@@ -32,6 +41,9 @@ class SentPart:
     provider_message_id: str
     units: int = 1
 
+    def __post_init__(self) -> None:
+        _make_visible(self, "provider_message_id")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
@@ -41,6 +53,9 @@ class Accepted:
     code: str = "accepted"
     """What the provider said in taking it ("250 2.0.0 queued"), as a stable code."""
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        _make_printable(self, "code", "detail")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +67,9 @@ class Delivered:
     detail: str = ""
     parts: tuple[SentPart, ...] = ()
     """What is billed of it: the units really used (started minutes); 0 of one that was told within another's call."""
+
+    def __post_init__(self) -> None:
+        _make_printable(self, "code", "detail")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +157,9 @@ class Inbound:
     text: str
     provider_message_id: str = ""
 
+    def __post_init__(self) -> None:
+        _make_visible(self, "source", "destination", "provider_message_id")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
@@ -164,6 +185,11 @@ class Receipt:
     at: datetime | None = None
     """When the provider says it happened (UTC), if that can be trusted; the time of arrival is stored anyway."""
 
+    def __post_init__(self) -> None:
+        _make_printable(self, "code", "detail", "raw")
+        _make_visible(self, "address")
+        object.__setattr__(self, "provider_message_ids", tuple(map(visible, self.provider_message_ids)))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InboundPart:
@@ -175,6 +201,9 @@ class InboundPart:
     n: int
     total: int
     text: str
+
+    def __post_init__(self) -> None:
+        _make_visible(self, "source", "destination")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,3 +233,19 @@ class LinkHealth:
     links_up: int = 0
     outstanding: int = 0
     facts: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _make_printable(self, "detail")
+        object.__setattr__(self, "facts", {key: printable(fact) for key, fact in self.facts.items()})
+
+
+def _make_printable(value: Any, *names: str) -> None:
+    """Words: one bounded line each."""
+    for name in names:
+        object.__setattr__(value, name, printable(getattr(value, name)))
+
+
+def _make_visible(value: Any, *names: str) -> None:
+    """Ids and addresses: two that differ in a blank stay different."""
+    for name in names:
+        object.__setattr__(value, name, visible(getattr(value, name)))

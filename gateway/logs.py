@@ -15,6 +15,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from channels.printable import visible
 from gateway.tracebacks import told
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -144,4 +145,5 @@ def _told(value: object) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[:most]}… ({len(text) - most} more)"
+    seen = visible(text[:most], keep="\n\t")
+    return seen if len(text) <= most else f"{seen}… ({len(text) - most} more)"

@@ -107,9 +107,6 @@ class ApplyReports:
             unit.prefetch(Wants(named={self.provider: others}))
 
     def _receipt(self, unit: Unit, receipt: Receipt) -> None:
-        if "\0" in f"{receipt.code}{receipt.detail}{receipt.raw}":
-            code, detail, raw = (_stored(text) for text in (receipt.code, receipt.detail, receipt.raw))
-            receipt = replace(receipt, code=code, detail=detail, raw=raw)
         part = self._named(unit, receipt)
         if part is None and receipt.otherwise is not None:
             self._inbound(unit, receipt.otherwise.source, receipt.otherwise.destination, receipt.otherwise.text)

@@ -11,6 +11,7 @@ from email.parser import BytesParser
 from typing import Any
 
 from channels.email.sink import MailSink, SinkBehaviour, SinkMail
+from channels.printable import printable
 from channels.sms.smpp.behaviour import Received, SmscBehaviour
 from channels.sms.smpp.simulator import SmscSimulator
 from ivr.phone import Behaviour, Keeper, PhoneSimulator, SimulatedCall
@@ -18,6 +19,9 @@ from ivr.sip.hop import Transport
 
 LOOK_AGAIN_S = 3600.0
 """The simulators wait with a bound; after it the same wait begins anew."""
+
+HEADERS_READ_MAX = 16 * 1024
+"""Of a mail, for its subject: the standard parser takes time with the square of a header."""
 
 Show = Callable[[dict[str, Any], str], None]
 """Tells of something: as a document, and as a line for people."""
@@ -104,7 +108,10 @@ async def _tell_of_messages(smsc: SmscSimulator, show: Show) -> None:
             await smsc.wait_for(lambda one: bool(one.received), LOOK_AGAIN_S)
         while smsc.received:
             message = smsc.received.popleft()
-            show(_message(message), f"SMS {message.source} -> {message.destination}: {message.text}")
+            show(
+                _message(message),
+                f"SMS {message.source} -> {message.destination}: {' | '.join(message.text.splitlines())}",
+            )
 
 
 def _message(message: Received) -> dict[str, Any]:
@@ -132,5 +139,8 @@ async def _tell_of_mails(sink: MailSink, show: Show) -> None:
 
 def subject_of(mail: SinkMail) -> str:
     """The subject as a reader shows it."""
-    headers = BytesParser(policy=policy.default).parsebytes(mail.content, headersonly=True)
-    return str(headers["Subject"] or "")
+    headers = BytesParser(policy=policy.default).parsebytes(mail.content[:HEADERS_READ_MAX], headersonly=True)
+    try:
+        return printable(str(headers["Subject"] or ""))
+    except Exception:  # the library promises little about damaged headers
+        return ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from types import TracebackType
 
+from channels.printable import visible
+
 FRAMES_FIRST = 5
 FRAMES_LAST = 20
 """Of one exception. What went wrong is at the end, how it came there at the beginning; a recursion has a thousand between."""
@@ -56,7 +58,7 @@ def summary(error: BaseException) -> str:
         text = "<no text>"
     if len(text) > TEXT_MAX:
         text = f"{text[:TEXT_MAX]}… ({len(text) - TEXT_MAX} more)"
-    return f"{kind}: {text}" if text else kind
+    return visible(f"{kind}: {text}" if text else kind, keep="\n\t")
 
 
 def _frames(trace: TracebackType) -> list[str]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from channels.printable import escaped, visible
+
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
@@ -50,17 +52,17 @@ class Invocation:
         return settings
 
     def show(self, document: dict[str, Any], text: str | Sequence[str]) -> None:
-        """Prints the document as JSON or, for people, the text."""
+        """Prints the document as JSON or, for people, the text, a line each. What others wrote into it moves no cursor."""
         if self.json:
             print_json(document)
             return
         for line in [text] if isinstance(text, str) else text:
-            click.echo(line)
+            click.echo(visible(line))
 
 
 def print_json(document: dict[str, Any]) -> None:
     """One document on one line."""
-    click.echo(json.dumps(document, ensure_ascii=False, default=str))
+    click.echo(escaped(json.dumps(document, ensure_ascii=False, default=str)))
 
 
 def this_invocation() -> Invocation:

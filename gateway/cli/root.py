@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from channels.printable import visible
 from gateway.cli.failures import Failure, failure_of
 from gateway.cli.invocation import common_options, print_json
 
@@ -96,7 +97,7 @@ def _tell(failure: Failure, words: Sequence[str]) -> NoReturn:
     if "--json" in words:
         print_json({"error": failure.text, **failure.facts})
     for line in failure.lines:
-        click.echo(f"tocsin: {line}", err=True)
+        click.echo(visible(f"tocsin: {line}"), err=True)
     if failure.hint:
         click.echo(failure.hint, err=True)
     sys.exit(failure.status)
