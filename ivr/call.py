@@ -41,6 +41,7 @@ from ivr.sip.events import Alarm, Refusal
 from ivr.sip.incoming import IncomingCall
 from ivr.sip.outgoing import OutgoingCall
 from ivr.sip.sdp import AudioSession
+from ivr.sip.unicast import seen_from
 
 log = structlog.get_logger(__name__)
 
@@ -206,7 +207,7 @@ class Call:
         if agreed.host and agreed.host != self._looked_up[0]:
             self._background(self._look_up(agreed.host))
         known = self._looked_up[1] if agreed.host == self._looked_up[0] else ""
-        agreed = replace(agreed, address=known or agreed.address or session.peer)
+        agreed = replace(agreed, address=seen_from(known or agreed.address, session.peer))
         self._stream.configure(agreed, self._clock(), self._secured(agreed), peers=session.peers)
         self._hear_as_needed()
 

@@ -14,6 +14,7 @@ import dns.exception
 import dns.resolver
 
 from ivr.sip.hop import Hop, Transport
+from ivr.sip.unicast import why_not
 
 DNS_S = 5.0
 """How long a name server may take before the name is as good as unknown."""
@@ -75,7 +76,7 @@ async def address_of(host: str, *, within_s: float) -> str:
     with suppress(OSError, TimeoutError, UnicodeError):
         async with asyncio.timeout(within_s):
             found = await _addresses(host)
-            return next((one for one in found if not ipaddress.ip_address(one).is_multicast), "")
+            return next((one for one in found if not why_not(one)), "")
     return ""
 
 

@@ -17,6 +17,7 @@ from prometheus_client import Counter
 from ivr.notices import Notices
 from ivr.sip.framing import FramingError, StreamFramer
 from ivr.sip.hop import Hop, Transport
+from ivr.sip.unicast import why_not
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +133,8 @@ class Transports:
         if hop.transport == "udp":
             # an address of the other family is one that our socket raises for
             reachable = (":" in hop.host) == (":" in self._host)
-            if self._udp is None or self._udp.is_closing() or not reachable:
+            # nor is one of many hosts a place for a message to one (a Contact or a route is written by somebody else)
+            if self._udp is None or self._udp.is_closing() or not reachable or why_not(hop.host):
                 asyncio.get_running_loop().call_soon(self._failed, hop)
             else:
                 self._udp.sendto(data, (hop.host, hop.port))

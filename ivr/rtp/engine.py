@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from ivr.notices import Notices
 from ivr.rtp.packet import PACKET_BYTES_MAX
 from ivr.rtp.sources import Network
 from ivr.rtp.stream import MediaEvent, MediaStream
@@ -27,6 +28,8 @@ OPENING_S = 0.1
 media (RFC 3960) may come right after the INVITE, so later the two cannot be told apart."""
 READS_MAX = 8
 """Packets of one call read in one tick: 20 ms bring one or two; more wait for the next, and floods for ever."""
+FLOOD_READS_MAX = 400
+"""Packets read in one tick beyond two of each socket: some 4 ms. Every call is read once, whatever comes to the others."""
 RECEIVE_BUFFER_BYTES = 64 * 1024
 """Some 30 packets a socket (the kernel counts 2 kB for each)."""
 
@@ -38,6 +41,11 @@ LATE = Histogram(
 )
 STALLS = Counter("tocsin_rtp_stalls_total", "Times the audio of all calls stood still for a second or more")
 UNSENT = Counter("tocsin_rtp_unsent_total", "Packets that the system did not take")
+DROPPED = Counter(
+    "tocsin_rtp_dropped_total", "Packets of calls that were not believed, or were none that was agreed", ["reason"]
+)
+FOREIGN_TOLD = 50
+"""Packets of one call from elsewhere, a second's worth, that are a line of the log: a phone that moves sends fewer."""
 
 
 class NoPortError(RuntimeError):
@@ -99,6 +107,7 @@ class MediaEngine:
         self._next = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._packets: list[bytes] = []
+        self._notices = Notices()
 
     def start(self) -> None:
         """Starts the clock."""
@@ -154,6 +163,18 @@ class MediaEngine:
                     self._epoll.unregister(number)
             port.socket.close()
             self._forget_reports(port)
+            self._tell_of_strangers(port)
+
+    def _tell_of_strangers(self, port: MediaPort) -> None:
+        """What came to a call and was not believed, or nothing that was agreed."""
+        counts = port.stream.counts
+        DROPPED.labels("foreign").inc(counts.foreign)
+        DROPPED.labels("broken").inc(counts.broken)
+        if counts.foreign < FOREIGN_TOLD or self._loop is None:
+            return
+        told = self._notices.tell("audio_of_strangers", "", self._loop.time())
+        if told is not None:
+            log.warning("audio_of_strangers", port=port.port, packets=counts.foreign, left_out=told[1])
 
     def hear_reports(self, port: MediaPort) -> None:
         """Opens the port of a call's RTCP (RFC 3550, 11): only for one that brings no audio, so that others take one socket each."""
@@ -228,10 +249,11 @@ class MediaEngine:
     def _read(self, now: float) -> None:
         assert self._epoll is not None
         heard: dict[MediaStream, None] = {}
-        for _ in range(
-            READS_MAX
-        ):  # who has sent more than one packet is ready again: nobody is asked for what has not come
-            ready = self._epoll.poll(0)
+        left = 2 * (len(self._ports) + len(self._reporting)) + FLOOD_READS_MAX
+        for _ in range(READS_MAX):
+            # who has sent more than one packet is ready again: nobody is asked for what has not come
+            ready = self._epoll.poll(0, left)
+            left -= len(ready)
             if not ready:
                 break
             for number, _ in ready:
@@ -249,6 +271,8 @@ class MediaEngine:
                     log.exception("audio_tick_failed")
                 if stream.frames_heard:
                     heard[stream] = None
+            if left <= 0:
+                break
         if heard:
             self._tell([(stream, stream.take_heard()) for stream in heard])
 

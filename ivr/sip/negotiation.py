@@ -33,6 +33,8 @@ class Negotiation:
         self._offered: SessionDescription | None = None
         self._local: SessionDescription | None = None
         self.agreed: AudioSession | None = None
+        self.refusal = ""
+        """Why the last description of the other side was not taken."""
 
     def forked(self) -> Negotiation:
         """The same state towards one of several phones, who may each give an answer of their own (RFC 3261, 13.2.1)."""
@@ -73,6 +75,7 @@ class Negotiation:
             return False
         agreed = offers.agreed(self._offered, remote)
         if isinstance(agreed, Rejected):
+            self.refusal = agreed.reason
             return False
         self._local, self._offered = self._offered, None
         self.agreed = agreed
@@ -94,9 +97,11 @@ class Negotiation:
             events=self._events,
         )
         if isinstance(answer, Rejected):
+            self.refusal = answer.reason
             return None
         agreed = offers.agreed(answer, remote)
         if isinstance(agreed, Rejected):
+            self.refusal = agreed.reason
             return None
         self._local = self._told = self._numbered(answer)
         self.agreed = agreed

@@ -5,13 +5,11 @@ A call that somebody has just answered ends only where there is no codec in comm
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import replace
 
 from ivr.sip.sdp import (
     CLOCK,
-    NOWHERE,
     SRTP_SUITES,
     STATIC,
     AudioSession,
@@ -21,6 +19,7 @@ from ivr.sip.sdp import (
     Rejected,
     SessionDescription,
 )
+from ivr.sip.unicast import NOWHERE, why_no_port, why_not
 
 EVENT_PAYLOAD_TYPE = 101
 """What everybody uses for telephone events (RFC 4733), and some expect without reading."""
@@ -84,11 +83,14 @@ def answer(
 ) -> SessionDescription | Rejected:
     """Our answer to an offer: its first audio that we can do, with its own numbers; every other line with port 0 (RFC 3264, 6)."""
     lines: list[Media] = []
-    taken = False
+    taken, refusal = False, ""
     for media in remote.media:
         line = None if taken else _answer_line(remote, media, port, codecs, crypto, events=events)
         taken = taken or line is not None
         lines.append(line or _refused(media))
+        refusal = refusal or (why_not(_where(remote, media)[0]) or why_no_port(media.port) if media.port else "")
+    if not taken and refusal:
+        return Rejected(refusal)
     if not taken:
         return Rejected("no audio with PCMA or PCMU at 8 kHz" + (" and SRTP" if crypto else ""))
     return SessionDescription(
@@ -107,7 +109,7 @@ def _answer_line(
 ) -> Media | None:
     if media.kind != "audio" or media.port == 0 or media.secure != bool(crypto) or not (media.plain or media.secure):
         return None
-    if _is_for_many(_where(remote, media)[0]):
+    if why_not(_where(remote, media)[0]) or why_no_port(media.port):
         return None
     known = [one for one in media.payload_types if media.codec_of(one) in codecs]
     if not known:
@@ -141,8 +143,8 @@ def agreed(local: SessionDescription, remote: SessionDescription) -> AudioSessio
         return Rejected("the audio was refused")
     ours, theirs = found
     address, host = _where(remote, theirs)
-    if _is_for_many(address):
-        return Rejected("a multicast address")
+    if refusal := why_not(address) or why_no_port(theirs.port):
+        return Rejected(refusal)
     send = next((one for one in theirs.payload_types if theirs.codec_of(one) and _ours(ours, theirs, one)), None)
     if send is None:
         return Rejected("no codec in common")
@@ -197,13 +199,8 @@ def _where(remote: SessionDescription, theirs: Media) -> tuple[str, str]:
     return next((media.address for media in remote.media if media.address), _origin(remote)), ""
 
 
-def _is_for_many(address: str) -> bool:
-    """Whether it is a multicast address: what is said to one person is not sent to many."""
-    return bool(address) and ipaddress.ip_address(address).is_multicast
-
-
 def _origin(remote: SessionDescription) -> str:
-    return "" if remote.origin in NOWHERE else remote.origin
+    return "" if remote.origin in NOWHERE or why_not(remote.origin) else remote.origin
 
 
 def _events(ours: Media, theirs: Media) -> tuple[int, ...]:

@@ -236,7 +236,13 @@ class OutgoingCall:
         if not negotiation.accept(body):
             self._abandoned[attempt.key] = attempt
             self._decline(attempt, response, source, now, 'Q.850;cause=88;text="Incompatible destination"')
-            self._end(now, Refusal(lost=Lost.MEDIA_REFUSED, phrase="the answer agreed to no audio"))
+            self._end(
+                now,
+                Refusal(
+                    lost=Lost.MEDIA_REFUSED,
+                    phrase=f"the answer agreed to no audio: {negotiation.refusal or 'it is none'}",
+                ),
+            )
             return
         self._clear_alarms()
         side = self._acknowledge(attempt, response, source)

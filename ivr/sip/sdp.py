@@ -20,8 +20,6 @@ MEDIA_MAX = 16
 STATIC = {"PCMU": 0, "PCMA": 8}
 """RFC 3551, table 4."""
 CLOCK = 8_000
-NOWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
-"""How RFC 2543 said "on hold" (RFC 3264, 8.4)."""
 SECURE = ("RTP/SAVP", "RTP/SAVPF")
 """Feedback by RTCP (AVPF) is offered, not demanded: without any the audio is the same (RFC 4585, 3.1)."""
 _OTHERS = ("SAVP", "TLS", "TCP", "MSRP", "UDPTL")
