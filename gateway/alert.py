@@ -135,7 +135,10 @@ def next_look(alert: Alert) -> datetime:
 
 
 def _end(alert: Alert, status: Status, now: datetime) -> Alert:
-    return replace(alert, status=status, ended_at=now, step_at=None, confirm_by_at=None)
+    ended_at = (
+        now if alert.ended_at is None else alert.ended_at
+    )  # since when nothing goes out: what comes later does not move it
+    return replace(alert, status=status, ended_at=ended_at, step_at=None, confirm_by_at=None)
 
 
 def _stays_open(alert: Alert) -> bool:
@@ -234,7 +237,7 @@ def confirmation_lapsed(alert: Alert, now: datetime) -> Alert:
 def released(alert: Alert, now: datetime) -> Alert:
     """Handed back by whoever had it: active again, while the deadline has not passed. Raises AlreadyEnded otherwise."""
     if alert.status is not Status.ACKNOWLEDGED:
-        raise AlreadyEnded(f"the alert is {alert.status}, nobody has it in charge")
+        raise AlreadyEnded(f"the alert is {alert.status}: nobody has it in charge")
     if now >= alert.expires_at:
         raise AlreadyEnded("the alert's deadline has passed")
     return replace(alert, status=Status.ACTIVE, confirm_by_at=None, ended_at=None)
@@ -249,6 +252,8 @@ def resolved(alert: Alert, now: datetime) -> Alert:
 
 def cancelled(alert: Alert, now: datetime) -> Alert:
     """Called off. Raises AlreadyEnded where the alert has ended or somebody has it in charge."""
+    if alert.status is Status.ACKNOWLEDGED:
+        raise AlreadyEnded("the alert is acknowledged: resolve it, or release it and cancel it then")
     if alert.status is not Status.ACTIVE:
         raise AlreadyEnded(f"the alert is {alert.status}")
     return _end(alert, Status.CANCELLED, now)

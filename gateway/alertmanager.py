@@ -71,10 +71,12 @@ class _Posted(BaseModel):
 class Member(_Posted):
     """One alert of Prometheus within a group."""
 
-    status: Literal["firing", "resolved"]
-    labels: Labels = {}
-    annotations: Labels = {}
-    fingerprint: Text = ""
+    status: Literal["firing", "resolved"] = Field(description="whether it fires")
+    labels: Labels = Field(
+        default={}, description="its labels", examples=[{"alertname": "DiskFull", "instance": "db-1"}]
+    )
+    annotations: Labels = Field(default={}, description="its annotations", examples=[{"summary": "3 % are free"}])
+    fingerprint: Text = Field(default="", description="what tells it from others", examples=["c4f1a2e8"])
 
     @property
     def key(self) -> str:
@@ -85,15 +87,28 @@ class Member(_Posted):
 class Notification(_Posted):
     """The body that Alertmanager posts, version 4 (Alertmanager's documentation, `webhook_config`)."""
 
-    version: Literal["4"] = Field(description="of the payload, as Alertmanager posts it")
-    group_key: Text = Field(min_length=1, description="the same for every notification of a group")
-    truncated_alerts: Count = Field(default=0, ge=0, description="members left out because of max_alerts")
+    version: Literal["4"] = Field(description="of the payload, as Alertmanager posts it", examples=["4"])
+    group_key: Text = Field(
+        min_length=1, description="the same for every notification of a group", examples=['{}:{alertname="DiskFull"}']
+    )
+    truncated_alerts: Count = Field(default=0, ge=0, description="members left out because of max_alerts", examples=[0])
     status: Literal["firing", "resolved"] = Field(description="firing while at least one member is")
-    receiver: Text = Field(default="", description="the name of the receiver in alertmanager.yml")
-    group_labels: Labels = Field(default={}, description="the labels that group_by names")
-    common_labels: Labels = Field(default={}, description="the labels that all members share")
-    common_annotations: Labels = Field(default={}, description="the annotations that all members share")
-    alerts: tuple[Member, ...] = Field(description=f"the members; beyond {MEMBERS_MAX} they are counted")
+    receiver: Text = Field(default="", description="the name of the receiver in alertmanager.yml", examples=["tocsin"])
+    group_labels: Labels = Field(
+        default={}, description="the labels that group_by names", examples=[{"alertname": "DiskFull"}]
+    )
+    common_labels: Labels = Field(
+        default={},
+        description="the labels that all members share",
+        examples=[{"alertname": "DiskFull", "severity": "critical"}],
+    )
+    common_annotations: Labels = Field(
+        default={}, description="the annotations that all members share", examples=[{"summary": "3 % are free"}]
+    )
+    alerts: tuple[Member, ...] = Field(
+        description=f"the members; beyond {MEMBERS_MAX} they are counted",
+        examples=[[{"status": "firing", "labels": {"alertname": "DiskFull"}}]],
+    )
     unread: bool = Field(
         default=False, exclude=True, description="set here where it was too large to be read to its end"
     )

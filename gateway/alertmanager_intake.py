@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from gateway import lifecycle
 from gateway.alert import Alert, Status
+from gateway.alert_request import AlertRequest
 from gateway.alertmanager import (
     SOURCE,
     TEXT_CHARS_MAX,
@@ -29,7 +30,7 @@ from gateway.rules import NotTaken, reachable, request_of
 from gateway.settings import RuleSettings
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
-from gateway.submission import AlertRequest, Submissions, Trouble
+from gateway.submission import Submissions, Trouble
 
 log = structlog.get_logger(__name__)
 

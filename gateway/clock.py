@@ -61,5 +61,5 @@ def from_micros(micros: int) -> datetime:
 
 
 def rfc3339(at: datetime) -> str:
-    """RFC 3339 UTC with microseconds, as the API shows times."""
-    return f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    """RFC 3339 UTC with milliseconds, cut and not rounded, as the API shows times: none is later than what it shows."""
+    return f"{at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"

@@ -38,11 +38,13 @@ class PlannedDelivery:
         return {
             "at": rfc3339(at),
             "step": step,
+            "recipient": self.person,
             "person": self.person,
             "address": self.address,
             "provider": self.provider,
             "units": self.units,
             "price": format_amount(self.price_micros),
+            "held": format_amount(self.hold_micros),
             "hold": format_amount(self.hold_micros),
         }
 

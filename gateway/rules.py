@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import structlog
 
 from gateway.addressing import AddressRefused
+from gateway.alert_request import AcknowledgementIn, AlertRequest, RecipientIn, StepIn
 from gateway.planning import Planner
 from gateway.settings import RecipientSettings, RuleSettings
-from gateway.submission import AcknowledgementIn, AlertRequest, RecipientIn, StepIn
 
 log = structlog.get_logger(__name__)
 

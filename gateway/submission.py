@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import structlog
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from billing.money import format_amount
 from gateway.addressing import AddressRefused
-from gateway.alert import Alert, Priority, Rule, default_rule
-from gateway.blanks import is_blank
+from gateway.alert import Alert, Priority, default_rule
+from gateway.alert_request import AlertRequest, RecipientIn
+from gateway.blanks import BLANK, is_blank
 from gateway.broker import Broker
 from gateway.carrying import too_large
 from gateway.dispatcher import Reservation
-from gateway.durations import Contradiction, Turn, contradictions, life_of
+from gateway.durations import Contradiction, contradictions, life_of
 from gateway.escalation import (
     Occurrence,
     Recipient,
@@ -43,120 +41,13 @@ from gateway.settings_location import written
 
 log = structlog.get_logger(__name__)
 
-RECIPIENTS_MAX = 100_000  # what a settings file can allow at the most
-ADDRESSES_MAX = 20  # of one recipient
-STEPS_MAX = 50
 DELIVERIES_MAX = (
     200_000  # of one alert, over all steps and repeats: twice the most recipients, so that each can be tried again
 )
 SHOWN_MAX = 100  # deliveries that a dry run lists; the totals are of all
 IN_THREAD = 500  # recipients from which planning (10 µs each) leaves the event loop to others
-ATTACHMENTS_MAX = 10
 ATTACHMENT_BYTES_MAX = 5 * 1024 * 1024  # all attachments of an alert, decoded: most mail servers take 10 MB encoded
 AT_ONCE_MAX = 20  # deliveries of one alert that may be claimed in the commit that accepts it
-DAY_S = 86_400
-
-NoNul = Annotated[str, Field(pattern=r"^[^\x00]*$")]
-
-
-class Section(BaseModel):
-    """What all parts of a request share: unknown members are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _recipient(value: Any) -> Any:
-    return {"addresses": [value]} if isinstance(value, str) else value
-
-
-class RecipientIn(Section):
-    """A person or a device: an address, or a name with addresses."""
-
-    name: NoNul = Field(default="", max_length=200)
-    language: str = Field(default="", max_length=35, pattern=r"^[A-Za-z0-9-]*$")
-    addresses: tuple[Annotated[NoNul, Field(min_length=3, max_length=500)], ...] = Field(
-        min_length=1, max_length=ADDRESSES_MAX
-    )
-
-
-Recipients = Annotated[
-    tuple[Annotated[RecipientIn, BeforeValidator(_recipient)], ...], Field(min_length=1, max_length=RECIPIENTS_MAX)
-]
-
-
-class StepIn(Section):
-    """Part of the escalation: whom to try on which channels, when, how often."""
-
-    after_s: int = Field(default=0, ge=0, le=7 * DAY_S)
-    channels: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(default=(), max_length=20)
-    recipients: Recipients | None = None
-    repeat: int = Field(default=0, ge=0, le=100)
-    every_s: int = Field(default=60, ge=10, le=DAY_S)
-
-    @property
-    def turn(self) -> Turn:
-        """When it begins, and how often."""
-        return Turn(after_s=self.after_s, repeat=self.repeat, every_s=self.every_s)
-
-
-class AcknowledgementIn(Section):
-    """Who has to acknowledge, and within what time somebody has to take it in charge."""
-
-    rule: Rule
-    quorum: int | None = Field(default=None, ge=1, le=1_000)
-    confirm_within_s: int | None = Field(default=None, ge=10, le=DAY_S)
-
-    @model_validator(mode="after")
-    def _quorum_is_a_number(self) -> AcknowledgementIn:
-        if (self.rule is Rule.QUORUM) != (self.quorum is not None):
-            raise ValueError('expected quorum together with rule "quorum", and only then')
-        return self
-
-
-class AttachmentIn(Section):
-    """A file, in base 64."""
-
-    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f/\\]+$")
-    content_type: str = Field(default="application/octet-stream", max_length=100, pattern=r"^[\w.+-]+/[\w.+-]+$")
-    content: str = Field(min_length=1)
-
-    def decoded(self) -> bytes:
-        """The file. Raises ValueError."""
-        try:
-            return base64.b64decode(self.content, validate=True)
-        except binascii.Error as error:
-            raise ValueError("expected base 64") from error
-
-
-class AlertRequest(Section):
-    """The body of POST /v1/alerts."""
-
-    text: NoNul | None = Field(default=None, min_length=1, max_length=100_000)
-    template: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")
-    variables: dict[str, str | int | float | bool] = Field(default={}, max_length=100)
-    subject: str = Field(default="", max_length=500, pattern=r"^[^\x00\r\n]*$")
-    priority: Literal["emergency", "high", "normal", "bulk"] = "normal"
-    language: str = Field(default="", max_length=35, pattern=r"^[A-Za-z0-9-]*$")
-    recipients: Recipients
-    steps: tuple[StepIn, ...] = Field(default=(), max_length=STEPS_MAX)
-    acknowledgement: AcknowledgementIn | None = None
-    on_unknown: Literal["resend", "wait"] | None = None
-    exercise: bool = False
-    sensitive: bool = False
-    send_at: AwareDatetime | None = None
-    expires_after_s: int | None = Field(default=None, ge=10, le=30 * DAY_S)
-    callback_url: str | None = Field(default=None, max_length=2_000)
-    reference: NoNul | None = Field(default=None, min_length=1, max_length=200)
-    attachments: tuple[AttachmentIn, ...] = Field(default=(), max_length=ATTACHMENTS_MAX)
-    dry_run: bool = False
-
-    @model_validator(mode="after")
-    def _text_or_template(self) -> AlertRequest:
-        if (self.text is None) == (self.template is None):
-            raise ValueError("expected either text or template")
-        if self.variables and self.template is None:
-            raise ValueError("expected variables only together with template")
-        return self
 
 
 class FieldError(ValueError):
@@ -217,8 +108,8 @@ class Submissions:
         limits = self._settings.alerts
         subject, text = _said(request)
         written_in = "text" if request.template is None else "template"
-        if source == SOURCE and is_blank(text):
-            raise FieldError(written_in, "blank", "expected a text to read: these are blanks and invisible marks alone")
+        if source == SOURCE:
+            _readable(request, written_in, text)
         if len(text) > limits.text_max:
             raise FieldError("text", "too_long", f"expected at most {limits.text_max} characters")
         if len(request.recipients) > limits.recipients_max:
@@ -475,6 +366,24 @@ def _said(request: AlertRequest) -> tuple[str, str]:
         return render_named(request.template, request.variables, request.language)
     except TemplateError as error:
         raise FieldError(error.field, "invalid_template", error.detail) from error
+
+
+def _readable(request: AlertRequest, written_in: str, text: str) -> None:
+    """Raises FieldError for a text, subject or name in which there is nothing to read; what is left out is left out."""
+    named = [(f"recipients[{n}].name", one.name) for n, one in enumerate(request.recipients)]
+    named += [
+        (f"steps[{n}].recipients[{m}].name", one.name)
+        for n, step in enumerate(request.steps)
+        for m, one in enumerate(step.recipients or ())
+    ]
+    for field, told in (
+        (written_in, text or " "),
+        ("subject", request.subject),
+        ("reference", request.reference),
+        *named,
+    ):
+        if told and is_blank(told):
+            raise FieldError(field, "blank", BLANK)
 
 
 def _attachments(request: AlertRequest) -> tuple[tuple[str, str, bytes], ...]:

@@ -13,7 +13,7 @@ from billing.money import format_amount, parse_amount
 from gateway import administration as admin
 from gateway import reversals
 from gateway.administration import Account, StoredEntry
-from gateway.api.alerts import IDEMPOTENCY_KEY, LINE_PATTERN, Id
+from gateway.api.alerts import IDEMPOTENCY_KEY, LINE_PATTERN, REPLAYED_HEADER, Id
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
 from gateway.api.idempotency import REPLAYED, answered, idempotency_key, keep
@@ -37,10 +37,29 @@ class AccountIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-    name: str | None = Field(default=None, min_length=1, max_length=200, pattern=LINE_PATTERN)
-    currency: str = Field(pattern=r"^([A-Z]{3}|credit)$", examples=["EUR"])
-    floor: DebtIn | None = Field(default=None, description="how far below zero an emergency may take it")
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="its id, for good: letters, digits, dots, dashes, underscores",
+        examples=["acme"],
+    )
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        pattern=LINE_PATTERN,
+        description="what people call it; left out, its id",
+        examples=["Acme Foods"],
+    )
+    currency: str = Field(
+        pattern=r"^([A-Z]{3}|credit)$",
+        description="three capital letters, or credit: all its amounts are in it",
+        examples=["EUR"],
+    )
+    floor: DebtIn | None = Field(
+        default=None,
+        description="how far below zero an emergency may take it; left out or null, any distance",
+        examples=["-20.00"],
+    )
 
 
 class TopUpIn(BaseModel):
@@ -48,9 +67,13 @@ class TopUpIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    amount: AmountIn
+    amount: AmountIn = Field(description="what arrived, with at most 6 decimals", examples=["50.00"])
     reference: str = Field(
-        min_length=1, max_length=200, pattern=LINE_PATTERN, description="names the payment, once within the account"
+        min_length=1,
+        max_length=200,
+        pattern=LINE_PATTERN,
+        description="names the payment, once within the account: the same one again counts once",
+        examples=["INV-2026-12"],
     )
 
 
@@ -59,8 +82,14 @@ class RefundIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    entry: int = Field(ge=1, le=2**53, description="the id of the capture")
-    reason: str = Field(min_length=1, max_length=200, pattern=LINE_PATTERN)
+    entry: int = Field(ge=1, le=2**53, description="the id of the capture", examples=[7])
+    reason: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=LINE_PATTERN,
+        description="why; the same refund with the same reason again changes nothing",
+        examples=["the text never arrived"],
+    )
 
 
 class ReversalIn(BaseModel):
@@ -68,8 +97,14 @@ class ReversalIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    entry: int = Field(ge=1, le=2**53, description="the id of the top-up")
-    reason: str = Field(min_length=1, max_length=200, pattern=LINE_PATTERN)
+    entry: int = Field(ge=1, le=2**53, description="the id of the top-up", examples=[3])
+    reason: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=LINE_PATTERN,
+        description="why; the same reversal with the same reason again changes nothing",
+        examples=["INV-2026-12 was 50.00, not 500.00"],
+    )
     allow_debt: bool = Field(
         default=False,
         strict=True,
@@ -80,40 +115,47 @@ class ReversalIn(BaseModel):
 class AccountView(View):
     """An account. `balance` is free to use (below zero: debt), `held` is set aside for what is under way."""
 
-    id: str
-    name: str
-    currency: str
-    balance: Amount
-    held: Amount
-    floor: Amount | None
-    created_at: Time
+    id: str = Field(description="the account", examples=["acme"])
+    name: str = Field(description="what people call it", examples=["Acme Foods"])
+    currency: str = Field(description="the currency of its amounts", examples=["EUR"])
+    balance: Amount = Field(description="free to use; below zero: debt")
+    held: Amount = Field(description="set aside for what is under way")
+    floor: Amount | None = Field(
+        description="how far below zero an emergency may take it; null: any distance", examples=["-20.00"]
+    )
+    created_at: Time = Field(description="when it was made")
 
 
 class CallbackSecret(View):
     """What the account's callbacks are signed with."""
 
-    account: str
-    callback_secret: str
+    account: str = Field(description="the account", examples=["acme"])
+    callback_secret: str = Field(
+        description="what its callbacks are signed with: keep it like a key",
+        examples=["3fSxwq0pDkD2iDw4R5yD7m2cVb1zq8rTt6uJk9LhA0s"],
+    )
 
 
 class Cause(View):
     """What an entry was made for."""
 
-    type: str
-    id: str
+    type: str = Field(
+        description="what it is: a delivery, an alert, a topup, a refund or a reversal", examples=["delivery"]
+    )
+    id: str = Field(description="its id, reference or reason", examples=["dlv_06h2qfjfto8r9bh8fqhltqm7hk"])
 
 
 class EntryView(View):
     """One immutable entry; the amount left `debit` and arrived at `credit`."""
 
-    id: int
-    kind: str
-    amount: Amount
-    debit: str
-    credit: str
-    cause: Cause
-    reverses: int | None
-    at: Time
+    id: int = Field(description="the entry; later ones are greater", examples=[7])
+    kind: str = Field(description="topup, hold, capture, release, refund or reversal", examples=["capture"])
+    amount: Amount = Field(description="how much, always above zero")
+    debit: str = Field(description="the balance that it left", examples=["held:acme"])
+    credit: str = Field(description="the balance where it arrived", examples=["revenue:acme"])
+    cause: Cause = Field(description="what it was made for")
+    reverses: int | None = Field(description="the entry that it takes back; null for most", examples=[3])
+    at: Time = Field(description="when it was written")
 
 
 def account_view(account: Account) -> AccountView:
@@ -238,7 +280,7 @@ def _add_money(routes: APIRouter, api: ApiContext) -> None:
     problems = documented(
         "not-found", "top-up-conflict", "idempotency-conflict", "conflict", "invalid-header", body=True
     )
-    replayed = {"headers": {"Idempotent-Replayed": {"schema": {"type": "string"}}}}
+    replayed = {"headers": REPLAYED_HEADER}
 
     @routes.post(
         "/v1/accounts/{account_id}/topups",

@@ -25,8 +25,10 @@ ALERTS_SHOWN: Final = 100  # of a group that is taken member by member
 class IntakeAlert(View):
     """One alert that the notification concerns."""
 
-    id: str
-    outcome: Literal["accepted", "joined", "resolved"]
+    id: str = Field(description="the alert", examples=["alt_06h2qfjfshgp71rjcun5ijgspg"])
+    outcome: Literal["accepted", "joined", "resolved"] = Field(
+        description="what became of it: a new one, one that was open, or one that is resolved now"
+    )
     join: JoinView | None = Field(
         default=None, description="how it joined the open alert, where anything of it was new"
     )
@@ -35,11 +37,14 @@ class IntakeAlert(View):
 class IntakeAnswer(View):
     """What became of a notification. Alertmanager reads only the status; this is for whoever tries it by hand."""
 
-    rule: str = Field(description="the rule that was taken; empty where none was needed")
+    rule: str = Field(description="the rule that was taken; empty where none was needed", examples=["database"])
     alerts: list[IntakeAlert] = Field(description=f"the first {ALERTS_SHOWN} alerts that it concerns")
-    alerts_total: int = Field(description="how many alerts it concerns")
-    skipped: list[str] = Field(description="recipients of the rule that cannot be reached, and why")
-    detail: str = Field(description="what else there is to know; empty where all is as expected")
+    alerts_total: int = Field(description="how many alerts it concerns", examples=[1])
+    skipped: list[str] = Field(
+        description="recipients of the rule that cannot be reached, and why",
+        examples=[["sms:0612345678: expected a number with its country"]],
+    )
+    detail: str = Field(description="what else there is to know; empty where all is as expected", examples=[""])
 
 
 def router(context: ApiContext) -> APIRouter:

@@ -21,7 +21,8 @@ from gateway.api.problems import not_found
 from gateway.api.reading import account_of_alert, alerts_page, deliveries_page, read_alert, read_delivery
 from gateway.api.roles import Caller, Permission
 from gateway.api.submitting import JSON, Submit
-from gateway.api.timeline import Line, timeline
+from gateway.api.timeline import timeline
+from gateway.api.timeline_lines import Line, shown
 from gateway.api.views import (
     AlertSummary,
     AlertView,
@@ -33,6 +34,7 @@ from gateway.api.views import (
     alert_summary,
     delivery_summary,
 )
+from gateway.blanks import BLANK, readable
 from gateway.identity import folded
 from gateway.lifecycle import Acknowledge, ChangeAlert, cancel, release, resolve
 from gateway.once import Once
@@ -41,15 +43,15 @@ from gateway.store.journal import Command
 from gateway.store.unit import Unit
 
 ID_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
-Id = Annotated[str, Path(pattern=ID_PATTERN)]
-AccountFilter = Annotated[str | None, Query(pattern=ID_PATTERN, description="only this account's")]
+Id = Annotated[str, Path(pattern=ID_PATTERN, description="the id of what is meant")]
+AccountFilter = Annotated[str | None, Query(pattern=ID_PATTERN, description="only this account's", examples=["acme"])]
 LINE_PATTERN: Final = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 
 
 def _somebody(by: str) -> str:
     if not folded(by):
-        raise ValueError("expected a name, not only blanks")
-    return by
+        raise ValueError(BLANK)
+    return readable(by)
 
 
 class AcknowledgeIn(BaseModel):
@@ -58,10 +60,16 @@ class AcknowledgeIn(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     by: Annotated[str, AfterValidator(_somebody)] = Field(
-        min_length=1, max_length=200, pattern=LINE_PATTERN, description="a claim, kept beside the key"
+        min_length=1,
+        max_length=200,
+        pattern=LINE_PATTERN,
+        description="who it is: a name or an address of theirs; a claim, kept beside the key",
+        examples=["Anne"],
     )
     taken: bool = Field(default=False, strict=True, description="they take it in charge; else they have received it")
-    comment: str = Field(default="", max_length=2_000, pattern=r"^[^\x00]*$")
+    comment: Annotated[str, AfterValidator(readable)] = Field(
+        default="", max_length=2_000, pattern=r"^[^\x00]*$", description="what they say", examples=["on my way"]
+    )
 
 
 class ByIn(BaseModel):
@@ -69,14 +77,26 @@ class ByIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    by: str = Field(default="", max_length=200, pattern=LINE_PATTERN, description="a claim, kept on the timeline")
+    by: Annotated[str, AfterValidator(readable)] = Field(
+        default="",
+        max_length=200,
+        pattern=LINE_PATTERN,
+        description="who does it: a claim, kept on the timeline",
+        examples=["Anne"],
+    )
 
 
+REPLAYED_HEADER: Final = {
+    "Idempotent-Replayed": {
+        "description": "true on a replayed answer",
+        "schema": {"type": "string", "examples": ["true"]},
+    }
+}
 SUBMITTED: Final[ResponseDocs] = {
     202: {
         "description": "The alert is on disk. With `Idempotent-Replayed: true` it was before.",
         "model": TakenAlert,
-        "headers": {"Idempotent-Replayed": {"description": "true on a replayed answer", "schema": {"type": "string"}}},
+        "headers": REPLAYED_HEADER,
     },
     200: {"description": "The answer to `dry_run: true`; nothing was written.", "model": DryRun},
 }
@@ -85,14 +105,20 @@ IDEMPOTENCY_KEY: Final = {
     "in": "header",
     "required": False,
     "description": "the same key and body within 24 h give the first answer again; another body gives 409",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 200,
+        "pattern": "^[!-~]([ -~]*[!-~])?$",
+        "examples": ["7c0f6a4e-pump-3"],
+    },
 }
 ACCOUNT: Final = {
     "name": "account",
     "in": "query",
     "required": False,
     "description": "for keys of the installation: the account that is charged",
-    "schema": {"type": "string", "pattern": ID_PATTERN},
+    "schema": {"type": "string", "pattern": ID_PATTERN, "examples": ["acme"]},
 }
 
 
@@ -132,9 +158,18 @@ def _add_reading(routes: APIRouter, api: ApiContext) -> None:
     async def list_alerts(
         *,
         caller: Caller = reader,
-        status: Status | None = None,
+        status: Annotated[Status | None, Query(description="only alerts that stand there")] = None,
         account: AccountFilter = None,
-        reference: Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")] = None,
+        reference: Annotated[
+            str | None,
+            Query(
+                min_length=1,
+                max_length=200,
+                pattern=r"^[^\x00]*$",
+                description="only alerts of this reference",
+                examples=["PUMP-3"],
+            ),
+        ] = None,
         span: Within,
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
@@ -164,21 +199,22 @@ def _add_reading(routes: APIRouter, api: ApiContext) -> None:
         """One alert, its first deliveries and who acknowledged."""
         return await _alert(api, alert_id, caller)
 
-    @routes.get("/v1/alerts/{alert_id}/timeline", responses=documented("not-found"))
+    @routes.get("/v1/alerts/{alert_id}/timeline", response_model=Page[Line], responses=documented("not-found"))
     async def get_timeline(
         *, caller: Caller = reader, alert_id: Id, cursor: Cursor = None, limit: Limit = 200
-    ) -> Page[Line]:
+    ) -> Response:
         """All that happened, in order: attempts, outcomes, receipts, acknowledgements, charges."""
         await _require_alert(api, alert_id, caller)
         place = place_at(cursor, int, int, str, int, int)
         after = None if place is None else (place[0], place[1], place[2], place[3], place[4])
-        return await page_of(
+        page = await page_of(
             api.store,
             lambda c, most: timeline(c, alert_id, after=after, limit=most),
             limit,
             lambda each: each.place,
-            lambda each: each.line,
+            lambda each: shown(each.line),
         )
+        return Response(page.model_dump_json(), media_type=JSON)
 
 
 def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
@@ -211,7 +247,7 @@ def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
 def _add_verbs(routes: APIRouter, api: ApiContext) -> None:
     may_end_alerts = Depends(api.requires(Permission.END_ALERTS))
     may_acknowledge = Depends(api.requires(Permission.ACKNOWLEDGE))
-    replayed = {"headers": {"Idempotent-Replayed": {"schema": {"type": "string"}}}}
+    replayed = {"headers": REPLAYED_HEADER}
     verbs: dict[str, Any] = {
         "methods": ["POST"],
         "response_model": AlertView,

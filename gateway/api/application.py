@@ -16,6 +16,7 @@ from gateway.api import accounts, alertmanager, alerts, callbacks, health, inbou
 from gateway.api.boundary import Boundary
 from gateway.api.context import ApiContext
 from gateway.api.documentation import openapi_of
+from gateway.api.pages import router as pages
 from gateway.api.problems import KNOWN_ERRORS, Problem, invalid, problem_of
 from gateway.api.submitting import Submit
 from gateway.broker import Broker
@@ -35,8 +36,15 @@ def application(broker: Broker) -> ASGIApp:
         redirect_slashes=False,
         strict_content_type=False,
     )
-    resources = (alertmanager, accounts, tariffs, keys, inbound, callbacks, providers, health)
+    app.openapi = openapi_of(app, str(broker.settings.http.public_url or "/"))  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+    readiness = health.Readiness(api)
+
+    async def ready() -> bool:
+        return not await readiness.reasons()
+
+    resources = (alertmanager, accounts, tariffs, keys, inbound, callbacks, providers)
     routers = [alerts.router(api, submit), *(resource.router(api) for resource in resources)]
+    routers += [health.router(api, readiness), pages.router(app.version, ready, app.openapi)]
     app.state.routes = [route for router in routers for route in router.routes]
     for router in routers:
         app.include_router(router)
@@ -44,7 +52,6 @@ def application(broker: Broker) -> ASGIApp:
         app.add_exception_handler(error, _answer)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(Exception, _answer_unexpected)
-    app.openapi = openapi_of(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
     return Boundary(app, api, submit)
 
 

@@ -65,9 +65,18 @@ def router(api: ApiContext) -> APIRouter:
     async def list_callbacks(
         *,
         caller: Caller = may_read_callbacks,
-        state: Literal["pending", "done", "parked"] = "parked",
+        state: Annotated[
+            Literal["pending", "done", "parked"], Query(description="only callbacks that stand there")
+        ] = "parked",
         account: AccountFilter = None,
-        alert: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = None,
+        alert: Annotated[
+            str | None,
+            Query(
+                pattern=r"^[A-Za-z0-9._-]{1,64}$",
+                description="only this alert's",
+                examples=["alt_06h2qfjfshgp71rjcun5ijgspg"],
+            ),
+        ] = None,
         span: Within,
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
@@ -101,7 +110,9 @@ def router(api: ApiContext) -> APIRouter:
         *,
         caller: Caller = may_retry_callbacks,
         alert_id: Id,
-        number: Annotated[int, Path(ge=1, le=NUMBER_MAX)],
+        number: Annotated[
+            int, Path(ge=1, le=NUMBER_MAX, description="the number of the callback within the alert", examples=[1])
+        ],
     ) -> CallbackView:
         """Tries a parked callback again, with as many tries as the first time."""
         await api.journal.do(RetryCallback(alert_id=alert_id, n=number, account_id=caller.account_id))

@@ -42,6 +42,7 @@ class ApiContext:
         def caller(request: Request) -> Caller:
             return allowed(request.scope, permission)
 
+        caller.permission = permission  # type: ignore[attr-defined]  # the documentation reads it
         return caller
 
     async def accept(

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Gauge, generate_latest
+from pydantic import Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -31,14 +32,17 @@ Reason = dict[str, str]
 class Live(View):
     """The process answers."""
 
-    status: Literal["live"] = "live"
+    status: Literal["live"] = Field(default="live", description="the process answers")
 
 
 class Ready(View):
     """Alerts are taken. `warnings` is what an operator should look at all the same."""
 
-    status: Literal["ready"] = "ready"
-    warnings: list[dict[str, str]]
+    status: Literal["ready"] = Field(default="ready", description="alerts are taken")
+    warnings: list[dict[str, str]] = Field(
+        description="what an operator should look at all the same",
+        examples=[[{"code": "provider_down", "detail": "carrier-a"}]],
+    )
 
 
 class Readiness:
@@ -143,10 +147,10 @@ class Scrape:
         return generate_latest(REGISTRY) + generate_latest(self._registry)
 
 
-def router(api: ApiContext) -> APIRouter:
+def router(api: ApiContext, readiness: Readiness) -> APIRouter:
     """The routes under /health, and /metrics."""
     routes = APIRouter(tags=["health"])
-    readiness, scrape = Readiness(api), Scrape(api)
+    scrape = Scrape(api)
     metrics_text: dict[int | str, dict[str, Any]] = {
         200: {"description": "Prometheus's text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
     }

@@ -25,28 +25,37 @@ class KeyIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    role: Role
+    role: Role = Field(description="what it may do")
     account: str | None = Field(
-        default=None, pattern=ID_PATTERN, description="the account it is bound to; by default that of the asking key"
+        default=None,
+        pattern=ID_PATTERN,
+        description="the account it is bound to; by default that of the asking key",
+        examples=["acme"],
     )
-    label: str = Field(default="", max_length=200, pattern=LINE_PATTERN, description="what it is for")
+    label: str = Field(
+        default="", max_length=200, pattern=LINE_PATTERN, description="what it is for", examples=["monitoring"]
+    )
 
 
 class KeyView(View):
     """A key, without its text. `account` is null for a key of the installation."""
 
-    id: str
-    account: str | None
-    role: Role
-    label: str
-    created_at: Time
-    revoked_at: Time | None
+    id: str = Field(description="the key; its text is not stored", examples=["key_06h2qfjfto8r9bh8fqhltqm7hk"])
+    account: str | None = Field(
+        description="the account it is bound to; null for a key of the installation", examples=["acme"]
+    )
+    role: Role = Field(description="what it may do")
+    label: str = Field(description="what it is for", examples=["monitoring"])
+    created_at: Time = Field(description="when it was made")
+    revoked_at: Time | None = Field(description="since when it is refused; null while it works")
 
 
 class CreatedKey(KeyView):
     """A new key, with its text: it is not stored and is never shown again."""
 
-    key: str
+    key: str = Field(
+        description="its text: keep it, it is never shown again", examples=["tok_this_is_an_example_and_no_key"]
+    )
 
 
 def _members(key: Key) -> dict[str, object]:

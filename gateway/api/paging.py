@@ -19,10 +19,15 @@ from gateway.store.engine import Store
 T = TypeVar("T")
 CURSOR_CHARS_MAX: Final = 500
 
-Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="the most items of one page")]
+Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="the most items of one page", examples=[50])]
 Cursor = Annotated[
     str | None,
-    Query(max_length=CURSOR_CHARS_MAX, pattern=r"^[A-Za-z0-9_-]+$", description="`next_cursor` of the page before"),
+    Query(
+        max_length=CURSOR_CHARS_MAX,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="`next_cursor` of the page before",
+        examples=["WyJhbHRfMDZoMiJd"],
+    ),
 ]
 DEFAULT_LIMIT: Final = PAGE
 
@@ -32,8 +37,11 @@ class Page(BaseModel, Generic[T]):
 
     model_config = ConfigDict(frozen=True)
 
-    items: list[T]
-    next_cursor: str | None = Field(description="gives the page after this one")
+    items: list[T] = Field(description="what there is, at most `limit` of them")
+    next_cursor: str | None = Field(
+        description="hand it back as `cursor` for the page after this one; null on the last",
+        examples=["WyJhbHRfMDZoMiJd"],
+    )
 
 
 async def page_of(

@@ -63,7 +63,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         status=409, title="Idempotency key used before", meaning="The same key came before with another body."
     ),
     "alert-ended": Kind(
-        status=409, title="The alert has ended", meaning="Its status does not let this be done any more."
+        status=409,
+        title="Not in this status",
+        meaning="The alert has ended, or somebody has it, or nobody has; `detail` says which.",
     ),
     "account-exists": Kind(status=409, title="The account exists", meaning="The id is another account's."),
     "top-up-conflict": Kind(
@@ -72,7 +74,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         meaning="The reference names a top-up of another amount, or one that was reversed.",
     ),
     "refund-conflict": Kind(
-        status=409, title="Not refundable", meaning="The entry is no capture, or it was refunded before."
+        status=409,
+        title="Not refundable",
+        meaning="The entry is no capture, or it was refunded before for another reason.",
     ),
     "reversal-conflict": Kind(
         status=409,

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import structlog
 from fastapi import APIRouter, Depends, Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from channels.channel import Channel, Message
 from channels.outcome import Accepted, Delivered, LinkHealth, Outcome, PermanentFailure, RetryLater, SentPart
@@ -15,10 +15,12 @@ from gateway.addressing import AddressRefused
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
 from gateway.api.json_bodies import JsonRoute
+from gateway.api.paging import Page
 from gateway.api.parameters import KNOWN
 from gateway.api.problems import not_found, wrong_field
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import View
+from gateway.blanks import readable
 from gateway.breaker import Breaker
 from gateway.ids import new_id
 from gateway.queue.port import QueueUnavailable
@@ -26,7 +28,14 @@ from gateway.queue.port import QueueUnavailable
 log = structlog.get_logger(__name__)
 
 TEXT: Final = "Tocsin test message: nothing has happened, nothing is to be done."
-ProviderName = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+ProviderName = Annotated[
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        description="the name of the provider in the settings",
+        examples=["carrier-a"],
+    ),
+]
 
 
 class TestIn(BaseModel):
@@ -34,65 +43,78 @@ class TestIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    to: str = Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$", examples=["sms:+33612345678", "+33612345678"])
-    text: str = Field(default=TEXT, min_length=1, max_length=1_000, pattern=r"^[^\x00]*$")
+    to: str = Field(
+        min_length=1,
+        max_length=500,
+        pattern=r"^[^\x00]*$",
+        description="whom to send it to: an address of the provider's channel",
+        examples=["sms:+33612345678"],
+    )
+    text: Annotated[str, AfterValidator(readable)] = Field(
+        default=TEXT,
+        min_length=1,
+        max_length=1_000,
+        pattern=r"^[^\x00]*$",
+        description="what it says",
+        examples=["Tocsin test message: nothing has happened, nothing is to be done."],
+    )
 
 
 class LinkView(View):
     """How the links of a provider stand."""
 
-    up: bool
-    detail: str
+    up: bool = Field(description="at least one link works")
+    detail: str = Field(description="how it stands, for people", examples=["bound as transceiver"])
     alarm: bool = Field(description="a fault of the settings: somebody should look")
-    links: int
-    links_up: int
-    outstanding: int
-    facts: dict[str, str]
+    links: int = Field(description="how many links there are", examples=[2])
+    links_up: int = Field(description="how many of them work", examples=[2])
+    outstanding: int = Field(description="requests that it has not answered yet", examples=[0])
+    facts: dict[str, str] = Field(description="what it said of itself", examples=[{"system_id": "SMSC"}])
 
 
 class TroubleView(View):
     """What a provider does instead of its work."""
 
-    kind: Literal["throttled", "unreachable", "unanswered", "refusing", "refused"]
-    since: datetime
+    kind: Literal["throttled", "unreachable", "unanswered", "refusing", "refused"] = Field(
+        description="what it does instead: throttled, unreachable, unanswered, refusing, refused"
+    )
+    since: datetime = Field(description="since when", examples=["2026-03-01T06:00:00Z"])
 
 
 class ProviderView(LinkView):
     """A configured provider. While `circuit` is open its deliveries go to the next one of the route."""
 
-    name: str
-    channel: str
-    kind: str
-    circuit: Literal["closed", "open", "half_open"]
+    name: str = Field(description="its name in the settings", examples=["carrier-a"])
+    channel: str = Field(description="the channel that it carries", examples=["sms"])
+    kind: str = Field(description="the kind of system", examples=["smpp"])
+    circuit: Literal["closed", "open", "half_open"] = Field(
+        description="open: its deliveries go to the next one of the route; half_open: it is being tried"
+    )
     trouble: TroubleView | None = Field(
         description="what the attempts of this process ran into, and since when; null once it takes a message again"
     )
-    queue_depth: int | None = Field(description="deliveries that wait for it; null while the queue cannot be reached")
-
-
-class ProviderList(View):
-    """Every configured provider."""
-
-    items: list[ProviderView]
+    queue_depth: int | None = Field(
+        description="deliveries that wait for it; null while the queue cannot be reached", examples=[0]
+    )
 
 
 class TestPart(View):
     """A part that the provider took."""
 
-    n: int
-    provider_message_id: str
-    units: int
+    n: int = Field(description="its number, from 1", examples=[1])
+    provider_message_id: str = Field(description="the provider's id of it", examples=["5f3a"])
+    units: int = Field(description="how many units it counts", examples=[1])
 
 
 class TestView(View):
     """What the attempt came to."""
 
-    provider: str
-    address: str
-    outcome: Literal["accepted", "delivered", "retry_later", "failed"]
-    code: str
-    detail: str
-    parts: list[TestPart]
+    provider: str = Field(description="the provider", examples=["carrier-a"])
+    address: str = Field(description="where it went", examples=["sms:+33612345678"])
+    outcome: Literal["accepted", "delivered", "retry_later", "failed"] = Field(description="what the attempt came to")
+    code: str = Field(description="a short word for why", examples=["accepted"])
+    detail: str = Field(description="the same for people", examples=["taken by the centre"])
+    parts: list[TestPart] = Field(description="what the provider took")
 
 
 def router(api: ApiContext) -> APIRouter:
@@ -105,9 +127,11 @@ def router(api: ApiContext) -> APIRouter:
     async def list_providers(
         *,
         _caller: Caller = may_read_providers,
-    ) -> ProviderList:
+    ) -> Page[ProviderView]:
         """The health of each provider."""
-        return ProviderList(items=[await provider_view(api, name) for name in api.broker.channels])
+        return Page[ProviderView](
+            items=[await provider_view(api, name) for name in api.broker.channels], next_cursor=None
+        )
 
     @routes.post("/v1/providers/{name}/probe", responses=documented("not-found"))
     async def probe_provider(*, _caller: Caller = tester, name: ProviderName) -> LinkView:

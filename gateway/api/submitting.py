@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
+from gateway.alert_request import AlertRequest
 from gateway.api.context import ApiContext, allowed
 from gateway.api.idempotency import REPLAYED, header_of, idempotency_key
 from gateway.api.parameters import pairs_of, require_known
 from gateway.api.problems import Problem, invalid
 from gateway.api.roles import Caller, Permission
-from gateway.submission import AlertRequest, Submission, Trouble
+from gateway.submission import Submission, Trouble
 
 ROUTE: Final = "POST /v1/alerts"
 LARGE_BYTES: Final = 64 * 1024

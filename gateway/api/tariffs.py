@@ -25,24 +25,31 @@ class TariffIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    channel: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", examples=["sms"])
-    prefix: str = Field(default="", max_length=PREFIX_CHARS_MAX, pattern=LINE_PATTERN, examples=["+33"])
-    price: AmountIn
+    channel: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="the channel", examples=["sms"])
+    prefix: str = Field(
+        default="",
+        max_length=PREFIX_CHARS_MAX,
+        pattern=LINE_PATTERN,
+        description="the beginning of the addresses; empty: all that no longer prefix names",
+        examples=["+33"],
+    )
+    price: AmountIn = Field(description="of one unit: a part of a text, a mail, a started minute", examples=["0.045"])
     charged_on: ChargedOn = Field(default="accepted", description="what a unit must be to be charged")
     unknown_end: UnknownEnd | None = Field(
-        default=None, description="what a unit costs whose end is never known; left out: capture, for voice release"
+        default=None,
+        description="what a unit costs whose end is never known; left out or null: capture, for voice release",
     )
 
 
 class TariffView(View):
     """A tariff in force; a changed price is a new version."""
 
-    channel: str
-    prefix: str
-    version: int
-    price: Amount
-    charged_on: ChargedOn
-    unknown_end: UnknownEnd
+    channel: str = Field(description="the channel", examples=["sms"])
+    prefix: str = Field(description="the beginning of the addresses; empty: all others", examples=["+33"])
+    version: int = Field(description="how often this price has been set", examples=[1])
+    price: Amount = Field(description="of one unit")
+    charged_on: ChargedOn = Field(description="what a unit must be to be charged")
+    unknown_end: UnknownEnd = Field(description="what a unit costs whose end is never known")
 
 
 def tariff_view(tariff: Tariff) -> TariffView:

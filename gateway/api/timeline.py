@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, Row, Select, case, literal, select, tuple_
 
 from billing import ledger
 from billing.money import format_amount
-from gateway.api.views import Time, View
+from gateway.api.timeline_lines import Shape, line_of
 from gateway.clock import from_micros, rfc3339
 from gateway.escalation import plan_from_json
 from gateway.progress import CORRECTED
@@ -23,21 +22,12 @@ Place = tuple[int, int, str, int, int]
 """Where a line stands: its time, its source's rank, and what tells it from the others there."""
 
 
-class Line(View):
-    """One line: when, what, and what is known of it. Which other members there are depends on `kind`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    at: Time
-    kind: str = Field(examples=["accepted", "attempt", "outcome", "sent", "receipt", "acknowledgement", "capture"])
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """A line and its place."""
 
     place: Place
-    line: Line
+    line: Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +71,11 @@ def _lines(connection: Connection, rank: int, source: _Source, after: Place | No
             statement = statement.where(tuple_(*order) > tuple_(at, *rest))
     for row in connection.execute(statement):
         place = (row.place_at, rank, row.place_text, row.place_first, row.place_second)
-        yield Found(place, Line(at=rfc3339(from_micros(row.place_at)), kind=_kind(source, row), **_told(row)))
+        yield Found(place, line_of(_kind(source, row), rfc3339(from_micros(row.place_at)), _told(row)))
 
 
 def _kind(source: _Source, row: Row[Any]) -> str:
-    return row.kind if source.kind in ("event", "entry") else source.kind
+    return str(row.kind) if source.kind in ("event", "entry") else source.kind
 
 
 def _told(row: Row[Any]) -> dict[str, Any]:

@@ -9,12 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from sqlalchemy import Row
 
 from billing.money import format_amount
-from gateway.alert import Alert, Priority
+from gateway.alert import Alert, Priority, Rule
 from gateway.clock import from_micros, rfc3339
 from gateway.delivery import Delivery
+from gateway.escalation import Occurrence, plan_from_json
 from gateway.store.rows import Attempt, Part
 
-Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Time = Annotated[
+    str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-01T06:00:00.000Z"]})
+]
 Amount = Annotated[
     str, WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]+\.[0-9]{2,6}$", "examples": ["50.00", "0.045"]})
 ]
@@ -34,194 +37,300 @@ class View(BaseModel):
 class Links(View):
     """Where more of an alert is."""
 
-    self: str
-    timeline: str
-    deliveries: str = ""
+    self: str = Field(description="this alert", examples=["/v1/alerts/alt_06h2qfjfshgp71rjcun5ijgspg"])
+    timeline: str = Field(
+        description="all that happened, in order", examples=["/v1/alerts/alt_06h2qfjfshgp71rjcun5ijgspg/timeline"]
+    )
+    deliveries: str = Field(
+        default="", description="all its deliveries", examples=["/v1/alerts/alt_06h2qfjfshgp71rjcun5ijgspg/deliveries"]
+    )
 
 
 class TakenDelivery(View):
     """A delivery in the answer to its submission."""
 
-    id: str
-    state: State
-    address: str
-    code: str
-    units: int
+    id: str = Field(description="the delivery", examples=["dlv_06h2qfjfto8r9bh8fqhltqm7hk"])
+    state: State = Field(description="where it stands; see the states of a delivery")
+    address: str = Field(description="where it goes, in its canonical form", examples=["sms:+33612345678"])
+    code: str = Field(
+        description="a short word for why it is in this state; empty where there is nothing to add",
+        examples=["insufficient_credit"],
+    )
+    units: int = Field(
+        description="how many units it can take at the most: parts of a text, started minutes of a call", examples=[1]
+    )
 
 
 class JoinView(View):
     """How a request joined an open alert of the same trouble, and what became of its fields."""
 
-    how: Literal["raised", "widened", "repeated"]
-    fields: dict[str, Literal["told", "taken", "same", "reached", "noted", "kept", "dropped"]] = Field(
-        description="every field that was written in the request, and the priority"
+    how: Literal["raised", "widened", "repeated"] = Field(
+        description="raised: it is more urgent and takes over; widened: it names people who are added; "
+        "repeated: nobody is told anything new"
     )
-    told: list[str] = Field(description="the first 100 addresses that are told because of it")
-    told_total: int
+    fields: dict[str, Literal["told", "taken", "same", "reached", "noted", "kept", "dropped"]] = Field(
+        description="what became of every field that was written in the request, and of the priority",
+        examples=[{"text": "noted", "recipients": "reached", "priority": "kept"}],
+    )
+    told: list[str] = Field(
+        description="the first 100 addresses that are told because of it", examples=[["sms:+33687654321"]]
+    )
+    told_total: int = Field(description="how many addresses are told because of it", examples=[1])
 
 
 class TakenAlert(View):
     """The answer to POST /v1/alerts."""
 
-    id: str
-    status: Status
-    priority: PriorityName
-    reference: str | None
-    created_at: Time
-    expires_at: Time
-    deliveries: list[TakenDelivery] = Field(description="the first 100")
-    deliveries_total: int
-    links: dict[str, str]
-    joined: bool = Field(default=False, description="an alert with the same reference is open: this one joined it")
-    join: JoinView | None = Field(default=None, description="with joined: how")
+    id: str = Field(
+        description="the alert; of one that was open, where the request joined it",
+        examples=["alt_06h2qfjfshgp71rjcun5ijgspg"],
+    )
+    status: Status = Field(description="where the alert stands")
+    priority: PriorityName = Field(description="how urgent it is")
+    reference: str | None = Field(description="your name for the trouble; null without one", examples=["PUMP-3"])
+    created_at: Time = Field(description="when it was accepted")
+    expires_at: Time = Field(description="its deadline")
+    deliveries: list[TakenDelivery] = Field(description="the first 100 of its first step")
+    deliveries_total: int = Field(description="how many deliveries its first step has", examples=[1])
+    links: dict[str, str] = Field(
+        description="where to look next",
+        examples=[
+            {
+                "self": "/v1/alerts/alt_06h2qfjfshgp71rjcun5ijgspg",
+                "timeline": "/v1/alerts/alt_06h2qfjfshgp71rjcun5ijgspg/timeline",
+            }
+        ],
+    )
+    joined: bool = Field(
+        default=False, description="true where an alert of the same trouble is open: this request made no new one"
+    )
+    join: JoinView | None = Field(default=None, description="with joined: what became of the request")
 
 
 class PlannedTry(View):
     """One delivery as it would be tried."""
 
-    at: Time
-    step: int
-    person: str
-    address: str
-    provider: str
-    units: int
-    price: Amount
-    hold: Amount
+    at: Time = Field(description="when it would be tried")
+    step: int = Field(description="the number of the step, from 0", examples=[0])
+    person: str = Field(
+        deprecated=True, description="the recipient, by its old name: read `recipient`", examples=["Anne"]
+    )
+    recipient: str = Field(
+        description="whom it would be for: a name, or the first address of somebody without one", examples=["Anne"]
+    )
+    address: str = Field(description="where it would go", examples=["sms:+33612345678"])
+    provider: str = Field(
+        description="over which provider it would go first; empty where none takes it", examples=["carrier-a"]
+    )
+    units: int = Field(description="how many units it can take at the most", examples=[1])
+    price: Amount = Field(description="of one unit")
+    held: Amount = Field(description="what would be held for it until it is settled")
+    hold: Amount = Field(deprecated=True, description="what would be held for it, by its old name: read `held`")
 
 
 class DryRun(View):
     """The answer to POST /v1/alerts with dry_run: nothing was written."""
 
-    dry_run: Literal[True]
-    deliveries: list[PlannedTry]
+    dry_run: Literal[True] = Field(description="true: nothing was written or sent")
+    deliveries: list[PlannedTry] = Field(description="the first 100")
     """The first hundred."""
-    deliveries_total: int
-    total: Amount
+    deliveries_total: int = Field(description="how many there would be, repeats included", examples=[1])
+    total: Amount = Field(description="what would be held for all of them")
 
 
 class AcknowledgementView(View):
     """A human confirmed. `by` is what they claim, `key_id` the key that told it."""
 
-    id: str
-    by: str
-    taken: bool = Field(description="they take it in charge; else they have received it")
+    id: str = Field(description="the acknowledgement", examples=["ack_06h2qfjfto8r9bh8fqhltqm7hk"])
+    by: str = Field(description="who it was, as whoever told it claims", examples=["Anne"])
+    taken: bool = Field(description="true: they take it in charge; false: they have received it")
     counts: bool = Field(
-        description="false for strangers where several people have to, and since everybody was asked anew"
+        description="false for strangers where several people have to, and once everybody was asked anew"
     )
-    comment: str
-    via: str
-    key_id: str
-    at: Time
+    comment: str = Field(description="what they said", examples=["on my way"])
+    via: str = Field(description="how the word came", examples=["api"])
+    key: str = Field(description="the key that told it", examples=["key_06h2qfjfto8r9bh8fqhltqm7hk"])
+    key_id: str = Field(
+        deprecated=True,
+        description="the key that told it, by its old name: read `key`",
+        examples=["key_06h2qfjfto8r9bh8fqhltqm7hk"],
+    )
+    at: Time = Field(description="when it came")
 
 
 class AttemptView(View):
     """One try over one provider. `outcome` is "" while it is under way."""
 
-    provider: str
-    outcome: Literal["", "accepted", "delivered", "retry_later", "failed", "unsure"]
-    code: str
-    detail: str
-    started_at: Time
-    at: Time | None
-    parts: list[PartView]
+    provider: str = Field(description="over which provider", examples=["carrier-a"])
+    outcome: Literal["", "accepted", "delivered", "retry_later", "failed", "unsure"] = Field(
+        description="what it returned; empty while it is under way, unsure where no answer came"
+    )
+    code: str = Field(description="a short word for why", examples=["accepted"])
+    detail: str = Field(description="the same for people", examples=["message id 5f3a"])
+    started_at: Time = Field(description="when it began")
+    at: Time | None = Field(description="when it ended; null while it is under way")
+    parts: list[PartView] = Field(description="what the provider took")
 
 
 class PartView(View):
     """One part that the provider took, and the receipt for it."""
 
-    n: int
-    provider_message_id: str
-    units: int
-    state: Literal["accepted", "delivered", "failed"]
-    code: str
-    receipt: str
-    sent_at: Time
-    at: Time | None
+    n: int = Field(description="its number within the message, from 1", examples=[1])
+    provider_message_id: str = Field(description="the provider's id of it", examples=["5f3a"])
+    units: int = Field(description="how many units it counts", examples=[1])
+    state: Literal["accepted", "delivered", "failed"] = Field(description="accepted until a receipt says more")
+    code: str = Field(description="a short word of the receipt; empty without one", examples=["delivered"])
+    receipt: str = Field(
+        description="the receipt as it came; empty without one", examples=["id:5f3a stat:DELIVRD err:000"]
+    )
+    sent_at: Time = Field(description="when the provider took it")
+    at: Time | None = Field(description="when its receipt came; null before")
 
 
 class DeliverySummary(View):
     """A delivery within its alert. `price` is for one unit; `charged` is what it came to."""
 
-    id: str
-    recipient: str
-    address: str
-    state: State
-    code: str
-    provider: str
-    step: int
-    units: int
-    price: Amount
-    charged: Amount
-    created_at: Time
-    settled_at: Time | None
+    id: str = Field(description="the delivery", examples=["dlv_06h2qfjfto8r9bh8fqhltqm7hk"])
+    recipient: str = Field(
+        description="whom it is for: a name, or the first address of somebody without one", examples=["Anne"]
+    )
+    address: str = Field(description="where it goes, in its canonical form", examples=["sms:+33612345678"])
+    state: State = Field(description="where it stands; see the states of a delivery")
+    code: str = Field(
+        description="a short word for why it is in this state; empty where there is nothing to add",
+        examples=["delivered"],
+    )
+    provider: str = Field(
+        description="the provider that has it, or had it last; empty where none takes it", examples=["carrier-a"]
+    )
+    step: int = Field(description="the number of the step that made it, from 0", examples=[0])
+    units: int = Field(description="how many units: parts of a text, started minutes of a call", examples=[1])
+    price: Amount = Field(description="of one unit")
+    charged: Amount = Field(description="what it came to; 0 until it is settled")
+    created_at: Time = Field(description="when it was made")
+    settled_at: Time | None = Field(
+        description="since when the money is final and nothing more is expected; null before"
+    )
 
 
 class DeliveryView(DeliverySummary):
     """A delivery with everything that was tried. `held` is what is set aside for it until it is settled."""
 
-    alert: str
-    held: Amount
-    attempts: list[AttemptView]
+    alert: str = Field(description="the alert that it belongs to", examples=["alt_06h2qfjfshgp71rjcun5ijgspg"])
+    held: Amount = Field(description="what is set aside for it until it is settled")
+    attempts: list[AttemptView] = Field(description="every try, the first one first")
+
+
+class AskedView(View):
+    """Who has to acknowledge an alert, as the request may say it."""
+
+    rule: RuleName = Field(
+        description="none: nobody has to; any: one person; all: everybody; quorum: as many people as `quorum` says"
+    )
+    quorum: int | None = Field(description="how many different people; null with any other rule", examples=[2])
+    confirm_within_s: int | None = Field(
+        description="seconds in which somebody has to take it in charge; null where nobody has to", examples=[600]
+    )
+
+
+class StepView(View):
+    """One time at which a step begins: a repeat has a line of its own."""
+
+    after_s: float = Field(description="seconds from the beginning of the alert", examples=[300])
+    channels: list[str] = Field(description="only addresses of these channels; empty: of all", examples=[["sms"]])
+    recipients: list[str] | None = Field(
+        description=f"whom it tries alone, by name: the first {DELIVERIES_SHOWN}; null: the recipients of the alert",
+        examples=[["Anne"]],
+    )
 
 
 class AlertSummary(View):
     """An alert in a list."""
 
-    id: str
-    account: str
-    status: Status
-    priority: PriorityName
-    reference: str | None
-    subject: str
-    text: str
-    source: str
-    rule: RuleName
-    exercise: bool
-    created_at: Time
-    start_at: Time
-    expires_at: Time
-    ended_at: Time | None
+    id: str = Field(description="the alert", examples=["alt_06h2qfjfshgp71rjcun5ijgspg"])
+    account: str = Field(description="whose it is, and who pays", examples=["acme"])
+    status: Status = Field(description="where it stands; see the states of an alert")
+    priority: PriorityName = Field(description="how urgent it is")
+    reference: str | None = Field(description="your name for the trouble; null without one", examples=["PUMP-3"])
+    subject: str = Field(description="its subject; empty without one", examples=["Pump 3"])
+    text: str = Field(description="what is told", examples=["Pump 3 has stopped"])
+    source: str = Field(description="who made it: api, an intake, a line or the last resort", examples=["api"])
+    acknowledgement: AskedView = Field(description="who has to acknowledge")
+    rule: RuleName = Field(
+        deprecated=True, description="who has to acknowledge, by its old name: read `acknowledgement`"
+    )
+    exercise: bool = Field(description="every rendering says EXERCISE first")
+    created_at: Time = Field(description="when it was accepted")
+    send_at: Time = Field(description="when its first step began or begins")
+    start_at: Time = Field(
+        deprecated=True, description="when its first step began or begins, by its old name: read `send_at`"
+    )
+    expires_at: Time = Field(description="its deadline")
+    ended_at: Time | None = Field(
+        description="since when nothing more goes out: it was acknowledged for good, or it ended. What happens later "
+        "does not move it; null while it is active"
+    )
 
 
 class AlertView(AlertSummary):
     """An alert: its first deliveries and who acknowledged."""
 
-    confirm_within_s: int | None = Field(description="the time in which somebody has to take it in charge")
-    confirm_by_at: Time | None = Field(
-        description="received: until then nothing more goes out, and somebody takes it in charge"
+    language: str = Field(
+        description="the language of recipients who have none of their own; empty without", examples=["fr"]
     )
-    acknowledgements: list[AcknowledgementView]
+    sensitive: bool = Field(description="the text is not sent: recipients are asked to call in")
+    on_unknown: Literal["resend", "wait"] = Field(
+        description="what follows where it is not known whether a message left"
+    )
+    callback_url: str | None = Field(
+        description="where what happens is posted; null without", examples=["https://upstream.example/hook"]
+    )
+    steps: list[StepView] = Field(description="its escalation, in the order of time, repeats one by one")
+    confirm_within_s: int | None = Field(
+        deprecated=True,
+        description="seconds in which somebody has to take it in charge; null where nobody has to. "
+        "By its old name: read `acknowledgement`",
+        examples=[600],
+    )
+    confirm_by_at: Time | None = Field(
+        description="somebody received it: until then nothing more goes out, and somebody has to take it in charge; null otherwise"
+    )
+    acknowledgements: list[AcknowledgementView] = Field(description="the first 1,000 words of people, in order")
     deliveries: list[DeliverySummary] = Field(description="the first 100")
-    deliveries_total: int
-    links: Links
+    deliveries_total: int = Field(description="how many it has so far", examples=[1])
+    links: Links = Field(description="where to look next")
 
 
 class InboundView(View):
     """A message that somebody sent to the gateway."""
 
-    id: str
-    provider: str
-    channel: str
-    source: str
-    destination: str
-    text: str
-    at: Time
+    id: str = Field(description="the message", examples=["inb_06h2qfjfto8r9bh8fqhltqm7hk"])
+    provider: str = Field(description="over which provider it came", examples=["carrier-a"])
+    channel: str = Field(description="over which channel", examples=["sms"])
+    source: str = Field(description="who sent it, as the provider says", examples=["+33612345678"])
+    destination: str = Field(description="the number of ours that it was sent to", examples=["38080"])
+    text: str = Field(description="what it says", examples=["OK, on my way"])
+    at: Time = Field(description="when it was complete")
 
 
 class CallbackView(View):
     """One numbered notice to an alert's callback_url."""
 
-    alert: str
-    number: int
-    account: str
-    url: str
-    state: Literal["pending", "done", "parked"]
-    tries: int
-    code: str
-    body: str
-    due_at: Time
-    created_at: Time
-    ended_at: Time | None
+    alert: str = Field(description="the alert that it tells of", examples=["alt_06h2qfjfshgp71rjcun5ijgspg"])
+    number: int = Field(description="its number within the alert, from 1", examples=[1])
+    account: str = Field(description="whose it is", examples=["acme"])
+    url: str = Field(description="where it is posted", examples=["https://upstream.example/hook"])
+    state: Literal["pending", "done", "parked"] = Field(
+        description="pending: it is still tried; done: it was answered with 2xx; parked: it was given up"
+    )
+    tries: int = Field(description="how often it was tried", examples=[1])
+    code: str = Field(description="what came of the last try; empty before", examples=["500"])
+    body: str = Field(
+        description="what is posted: JSON", examples=['{"id":"cbk_06h2qfjfto8r9bh8fqhltqm7hk","number":1}']
+    )
+    due_at: Time = Field(description="when it is tried next")
+    created_at: Time = Field(description="when it was made")
+    ended_at: Time | None = Field(description="when it was done or parked; null before")
 
 
 def time_of(at: datetime | None) -> str | None:
@@ -240,9 +349,15 @@ def summary_of_alert(alert: Alert) -> dict[str, Any]:
         "subject": alert.subject,
         "text": alert.text,
         "source": alert.source,
+        "acknowledgement": {
+            "rule": str(alert.rule),
+            "quorum": alert.quorum if alert.rule is Rule.QUORUM else None,
+            "confirm_within_s": alert.confirm_within_s,
+        },
         "rule": str(alert.rule),
         "exercise": alert.exercise,
         "created_at": rfc3339(alert.created_at),
+        "send_at": rfc3339(alert.start_at),
         "start_at": rfc3339(alert.start_at),
         "expires_at": rfc3339(alert.expires_at),
         "ended_at": time_of(alert.ended_at),
@@ -261,6 +376,11 @@ def alert_view(
     here = f"/v1/alerts/{alert.id}"
     return AlertView(
         **summary_of_alert(alert),
+        language=alert.language,
+        sensitive=alert.sensitive,
+        on_unknown="resend" if alert.resend else "wait",
+        callback_url=alert.callback_url,
+        steps=[_step(occurrence) for occurrence in plan_from_json(alert.steps)],
         confirm_within_s=alert.confirm_within_s,
         confirm_by_at=time_of(alert.confirm_by_at),
         acknowledgements=acknowledgements,
@@ -268,6 +388,12 @@ def alert_view(
         deliveries_total=total,
         links=Links(self=here, timeline=f"{here}/timeline", deliveries=f"{here}/deliveries"),
     )
+
+
+def _step(occurrence: Occurrence) -> StepView:
+    own = occurrence.recipients
+    named = None if own is None else [recipient.person for recipient in own[:DELIVERIES_SHOWN]]
+    return StepView(after_s=occurrence.after_s, channels=list(occurrence.channels), recipients=named)
 
 
 def acknowledgement_view(row: Row[Any]) -> AcknowledgementView:
@@ -279,6 +405,7 @@ def acknowledgement_view(row: Row[Any]) -> AcknowledgementView:
         counts=bool(row.person) and not row.handed_back,
         comment=row.comment,
         via=row.via,
+        key=row.key_id,
         key_id=row.key_id,
         at=rfc3339(from_micros(row.at)),
     )

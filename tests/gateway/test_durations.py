@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.alert import Status, lapsed
+from gateway.alert_request import AlertRequest, StepIn
 from gateway.durations import Turn, contradictions
-from gateway.submission import AlertRequest, FieldError, StepIn, Submissions
+from gateway.submission import FieldError, Submissions
 from tests.gateway.api_desk import ApiDesk, alert, running
 from tests.gateway.settings_desk import CARRIER, Desk
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from billing.ledger import InsufficientCredit
 from gateway.alert import Alert, Priority, Rule, Status
+from gateway.alert_request import AlertRequest
 from gateway.cli.send import _told as send_told
 from gateway.escalation import Occurrence, Recipient, deciding, plan_to_json, recipients_to_json
 from gateway.frozen import replace
 from gateway.intake import Shortfall, Taken
 from gateway.joining import TABLE, TRIED_AGAIN, Fate, How, Join, Request, Tried, best, escalation_of, join
 from gateway.merging import asked_first, planned_first
-from gateway.submission import AlertRequest
 from tests.gateway import desk as desks
 from tests.gateway.desk import PRICE_MICROS, Desk
 

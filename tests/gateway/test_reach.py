@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.alert_request import RecipientIn, StepIn
 from gateway.escalation import Occurrence, Recipient, targets
 from gateway.reach import gaps
-from gateway.submission import RecipientIn, StepIn
 from tests.gateway.api_desk import ApiDesk, alert, running
 from tests.gateway.settings_desk import CARRIER, Desk
 
