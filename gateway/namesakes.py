@@ -34,6 +34,12 @@ class Namesakes:
 
     def _called(self, recipient: Recipient, listed: set[_Person]) -> Recipient:
         name = folded(recipient.person)
+        if name not in self._people and name not in self._taken:  # the first of this name, as nearly everybody is
+            first = _Person(recipient.person, set(recipient.addresses))
+            self._people[name] = [first]
+            self._taken.add(name)
+            listed.add(first)
+            return recipient
         known = self._people.setdefault(name, [])
         person = next((one for one in known if not one.addresses.isdisjoint(recipient.addresses)), None)
         person = person or next((one for one in known if one not in listed), None)
