@@ -19,6 +19,7 @@ missing_packages() {
     has baresip || echo baresip-core
     has kamailio || echo kamailio
     compgen -G '/usr/lib/*/kamailio/modules/tls.so' >/dev/null || echo kamailio-tls-modules
+    has chromium || echo chromium
     has strace || echo strace
     has openssl || echo openssl
     has node || echo nodejs

@@ -44,7 +44,7 @@ def application(broker: Broker) -> ASGIApp:
 
     resources = (alertmanager, accounts, tariffs, keys, inbound, callbacks, providers)
     routers = [alerts.router(api, submit), *(resource.router(api) for resource in resources)]
-    routers += [health.router(api, readiness), pages.router(app.version, ready, app.openapi)]
+    routers += [health.router(api, readiness), pages.router(app.version, _example_url(broker), ready, app.openapi)]
     app.state.routes = [route for router in routers for route in router.routes]
     for router in routers:
         app.include_router(router)
@@ -53,6 +53,14 @@ def application(broker: Broker) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(Exception, _answer_unexpected)
     return Boundary(app, api, submit)
+
+
+def _example_url(broker: Broker) -> str:
+    """Where the examples of the pages are sent: as others reach the API, else as it is reached on this machine."""
+    http = broker.settings.http
+    anywhere = http.host in ("0.0.0.0", "::")  # noqa: S104 - what is listened on, in words
+    host = "127.0.0.1" if anywhere else f"[{http.host}]" if ":" in http.host else http.host
+    return str(http.public_url or f"http://{host}:{http.port}")
 
 
 def _version() -> str:

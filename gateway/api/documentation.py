@@ -175,6 +175,7 @@ SUMMARIES: Final[Mapping[str, str]] = {
     "list_providers": "List providers and their health",
     "probe_provider": "Probe a provider",
     "test_provider": "Send a test message",
+    "health": "Ask for the health",
     "live": "Ask whether the process answers",
     "ready": "Ask whether alerts are taken",
     "metrics": "Read the metrics",
@@ -239,10 +240,9 @@ def _document(app: FastAPI, url: str) -> dict[str, Any]:
 
 def _describe(operation: dict[str, Any], route: APIRoute, schemas: Mapping[str, Any]) -> None:
     """What the framework cannot know of an operation: its summary, its roles, what its answer is."""
-    operation["summary"] = SUMMARIES[route.name]
-    operation["operationId"] = (
-        route.name if route.path_format != "/health" else "health"
-    )  # which is /health/ready once more
+    name = "health" if route.path_format == "/health" else route.name  # it is /health/ready once more
+    operation["summary"] = SUMMARIES[name]
+    operation["operationId"] = name
     permission = permission_of(route)
     if permission is not None:
         operation["security"] = [{"key": []}]

@@ -13,6 +13,7 @@ from gateway.api.roles import INSTALLATION, Permission, roles_that_may
 
 Json = dict[str, Any]
 EXAMPLE_CHARS_MAX: Final = 160  # of one field; longer ones are in the example of the whole
+LINE_CHARS_MAX: Final = 60  # of a body on one line of an example
 BODIES: Final[Mapping[str, Any]] = {
     "submit_alert": {
         "text": "Pump 3 has stopped",
@@ -40,9 +41,9 @@ def genuine(secret: str, headers: dict[str, str], body: bytes) -> bool:
 """How a receiver tells that a callback is ours."""
 
 
-def reference(document: Json) -> Json:
-    """What the template of the page is given."""
-    operations = list(_operations(document))
+def reference(document: Json, url: str) -> Json:
+    """What the template of the page is given. Examples are sent to `url`."""
+    operations = list(_operations(document, url.rstrip("/")))
     return {
         "version": document["info"]["version"],
         "tags": [
@@ -62,9 +63,8 @@ def reference(document: Json) -> Json:
     }
 
 
-def _operations(document: Json) -> Iterator[Json]:
+def _operations(document: Json, url: str) -> Iterator[Json]:
     schemas = document["components"]["schemas"]
-    url = document["servers"][0]["url"].rstrip("/") or "http://127.0.0.1:8080"
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             anchor = operation["operationId"]
@@ -120,8 +120,23 @@ def _curl(method: str, url: str, path: str, operation: Json, schemas: Mapping[st
     shape = _body(operation, schemas)
     if shape is not None:
         sent = body if body is not None else example_of(shape, schemas, needed=True)
-        lines.append("--json " + shlex.quote(json.dumps(sent, ensure_ascii=False)))
+        lines.append("--json " + shlex.quote(_spread(sent)))
     return " \\\n  ".join(lines)
+
+
+def _spread(body: Json) -> str:
+    """A body with one member a line, and one recipient or step a line where there are several."""
+    lines = []
+    for name, value in body.items():
+        inner = (
+            [json.dumps(each, ensure_ascii=False) for each in value]
+            if isinstance(value, list) and len(value) > 1
+            else []
+        )
+        told = "[\n      " + ",\n      ".join(inner) + "]" if inner else json.dumps(value, ensure_ascii=False)
+        lines.append(f"    {json.dumps(name)}: {told}")
+    whole = json.dumps(body, ensure_ascii=False)
+    return whole if len(whole) <= LINE_CHARS_MAX else "{\n" + ",\n".join(lines) + "}"
 
 
 def _answer(status: str, answer: Json, schemas: Mapping[str, Schema]) -> Json:
@@ -222,7 +237,8 @@ def _bound(schema: Schema, names: str, text: str) -> str:
     if low is None and high is None:
         return ""
     if high is None:
-        return text.format("at least " + f"{low:,}", "").replace(" to ", "", 1)
+        told = text.format(f"at least {low:,}", "").replace(" to ", "", 1)
+        return told.removesuffix("s") if low == 1 else told
     if low in (None, 0) and "minimum" not in names:
         return text.format("", f"at most {high:,}").replace(" to ", "", 1)
     return text.format(f"{low or 0:,}", f"{high:,}")

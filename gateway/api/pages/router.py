@@ -59,11 +59,11 @@ def _weight(parameters: str) -> float:
     return 1.0 if found is None else float(found[1])
 
 
-def router(version: str, ready: Callable[[], Awaitable[bool]], document: Callable[[], Json]) -> APIRouter:
-    """The routes. `ready` says whether alerts are taken, `document` gives the OpenAPI document."""
+def router(version: str, url: str, ready: Callable[[], Awaitable[bool]], document: Callable[[], Json]) -> APIRouter:
+    """The routes. `url` is where examples are sent, `ready` says whether alerts are taken, `document` gives the OpenAPI document."""
     routes = APIRouter(include_in_schema=False)
-    told = cache(lambda: reference(document()))
-    docs_page = cache(lambda: _rendered("docs.html.j2", up="", **told()))
+    told = cache(lambda: reference(document(), url))
+    docs_page = cache(lambda: rendered("docs.html.j2", up="", **told()))
 
     @routes.get("/")
     async def root(request: Request) -> Response:
@@ -130,10 +130,11 @@ def _json(document: Json) -> Response:
 
 
 def _page(template: str, **values: Any) -> Response:
-    return Response(_rendered(template, **values), media_type=HTML, headers={**SECURITY, "Vary": "Accept"})
+    return Response(rendered(template, **values), media_type=HTML, headers={**SECURITY, "Vary": "Accept"})
 
 
-def _rendered(template: str, **values: Any) -> bytes:
+def rendered(template: str, **values: Any) -> bytes:
+    """A page, whole."""
     return _environment().get_template(template).render(**values).encode()
 
 
