@@ -204,9 +204,14 @@ class Desk:
             raise Refused(answer)
         return PlacedAlert(self, answer.json())
 
+    @property
+    def administrator(self) -> dict[str, str]:
+        """The headers of an administrator's request."""
+        return {"Authorization": f"Bearer {self._administrator}"}
+
     async def shown(self, path: str) -> dict[str, Any]:
         """What the API answers an administrator to a GET."""
-        answer = await self.http.get(path, headers={"Authorization": f"Bearer {self._administrator}"})
+        answer = await self.http.get(path, headers=self.administrator)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -230,15 +235,15 @@ class Desk:
         found = await self.store.read(lambda connection: connection.scalar(query))
         return format_amount(int(found or 0))
 
-    async def ledger_adds_up(self, *, spent: str | None = None) -> None:
-        """Checks the books: every rule of `tocsin ledger verify`, and that no credit came or went but what was spent.
+    async def ledger_adds_up(self, *, spent: str | None = None, topped_up: str = "0") -> None:
+        """Checks the books: every rule of `tocsin ledger verify`, and that no credit came or went but what was spent or `topped_up`.
 
         With `spent` also the exact amount, and that nothing is held any more.
         """
         assert await self.store.read(verify_ledger) == []
         amounts = (await self.balance(), await self.held(), await self.spent())
         balance, held, revenue = (parse_amount(amount, allow_negative=True) for amount in amounts)
-        assert balance + held + revenue == parse_amount(self._credit)
+        assert balance + held + revenue == parse_amount(self._credit) + parse_amount(topped_up)
         if spent is not None:
             assert (format_amount(revenue), held) == (format_amount(parse_amount(spent)), 0)
 
