@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-import uvicorn
 from pydantic import BaseModel
 from starlette.types import ASGIApp
 
@@ -25,6 +24,7 @@ from channels.voice.settings import SipSettings
 from gateway.attending import attend
 from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
+from gateway.listener.server import HttpServer
 from gateway.queue.memory import MemoryQueue
 from gateway.queue.port import Queue
 from gateway.settings import Provider, Settings, load
@@ -34,7 +34,6 @@ from gateway.store.engine import open_store
 log = structlog.get_logger(__name__)
 
 GC_ALLOCATIONS = 20_000  # a tenth less time for a broadcast than with the default of 700, for some MB of memory
-HTTP_DRAIN_S = 5  # a graceful stop waits this long for requests under way
 
 PROVIDER_KINDS: dict[tuple[str, str], type[BaseModel]] = {
     ("sms", "smpp"): SmppSettings,
@@ -118,20 +117,7 @@ async def serve(
 async def _serve(
     settings: Settings, broker: Broker, app: ASGIApp, started: Callable[[str], Awaitable[None]] | None
 ) -> None:
-    config = uvicorn.Config(
-        app,
-        host=settings.http.host,
-        port=settings.http.port,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        timeout_graceful_shutdown=HTTP_DRAIN_S,
-        timeout_keep_alive=75,
-        server_header=False,
-        proxy_headers=False,  # nothing here trusts a caller's address
-        h11_max_incomplete_event_size=64 * 1024,
-    )
-    server = _Server(config)
+    server = HttpServer(app, settings.http)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -149,7 +135,7 @@ async def _serve(
             tasks.append(asyncio.create_task(server.serve(), name="http"))
             await _wait_listening(server, tasks)
             if server.started and started is not None:
-                await started(f"http://{settings.http.host}:{_port(server)}")
+                await started(f"http://{settings.http.host}:{server.port}")
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
@@ -165,19 +151,6 @@ async def _serve(
             loop.remove_signal_handler(number)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: the broker ends after the last request, not beside it."""
-
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # the base declares a generator of None
-        yield
-
-
-async def _wait_listening(server: uvicorn.Server, tasks: Sequence[asyncio.Task[Any]]) -> None:
+async def _wait_listening(server: HttpServer, tasks: Sequence[asyncio.Task[Any]]) -> None:
     while not server.started and not any(task.done() for task in tasks):  # noqa: ASYNC110 - uvicorn has a flag, no event
         await asyncio.sleep(0.01)
-
-
-def _port(server: uvicorn.Server) -> int:
-    port: int = server.servers[0].sockets[0].getsockname()[1]
-    return port

@@ -21,7 +21,6 @@ from gateway.routing import Route, Routes
 from gateway.settings_formats import (
     Address,
     Country,
-    Listen,
     Name,
     Network,
     NumberPrefix,
@@ -29,8 +28,8 @@ from gateway.settings_formats import (
     QueueUrl,
     ShortCode,
     StoreUrl,
-    WebUrl,
 )
+from gateway.settings_http import HttpSettings
 from gateway.settings_location import KeyPath, lines_of
 from gateway.settings_neighbours import check_neighbours
 from gateway.settings_problems import Examination, Problem, SettingsError, suggestion
@@ -73,26 +72,6 @@ class QueueSettings(Section):
     url: QueueUrl = Field(
         default=SecretStr("memory:"), description="memory: for one process, redis://… or rediss://… for several"
     )
-
-
-class HttpSettings(Section):
-    """[http]: the API."""
-
-    listen: Listen = Field(default="127.0.0.1:8080", description="address and port; port 0 takes any free one")
-    max_body_bytes: int = Field(
-        default=10 * 1024 * 1024, ge=1_024, le=64 * 1024 * 1024, description="largest request, attachments included"
-    )
-    public_url: WebUrl | None = Field(default=None, description="how others reach the API, for links in messages")
-
-    @property
-    def host(self) -> str:
-        """The address to listen on, an IPv6 address without its brackets."""
-        return self.listen.rpartition(":")[0].strip("[]")
-
-    @property
-    def port(self) -> int:
-        """The port to listen on; 0 is any free one."""
-        return int(self.listen.rpartition(":")[2])
 
 
 class ProviderHead(Section):

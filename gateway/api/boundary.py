@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -52,6 +53,13 @@ class Boundary:
         structlog.contextvars.bind_contextvars(request=exchange.request_id)
         try:
             await self._answer(scope, receive, exchange.send)
+        except asyncio.CancelledError:  # the server stops, and has waited for long enough
+            if exchange.status == 0:
+                stopping = Problem(
+                    "unavailable", "the gateway stops before it could answer", headers={"Connection": "close"}
+                )
+                await stopping.response()(scope, receive, exchange.send)
+            raise
         except Exception as error:  # the last stop: whatever it is, the sender gets an answer
             problem = problem_of(error)
             if problem is None:

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 
 from gateway.api.problems import LOC_CHARS_MAX, Problem
 
@@ -24,9 +25,12 @@ class JsonRoute(APIRoute):
 
         async def read(request: Request) -> Response:
             own = _JsonRequest(request.scope, request.receive)
-            if needed and not await own.body():
-                raise not_json("expected a body of JSON")
-            return await handle(own)
+            try:
+                if needed and not await own.body():
+                    raise not_json("expected a body of JSON")
+                return await handle(own)
+            except ClientDisconnect as error:
+                raise Problem("bad-request", "the sender left before the body was complete") from error
 
         return read
 

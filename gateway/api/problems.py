@@ -59,6 +59,11 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "not-found": Kind(status=404, title="Not found", meaning="There is no such thing, or it is another account's."),
     "method-not-allowed": Kind(status=405, title="Method not allowed", meaning="`Allow` names those that are."),
+    "request-timeout": Kind(
+        status=408,
+        title="Too slow",
+        meaning="The request, or its body, did not come in time; the connection is closed.",
+    ),
     "idempotency-conflict": Kind(
         status=409, title="Idempotency key used before", meaning="The same key came before with another body."
     ),
@@ -88,15 +93,22 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "conflict": Kind(status=409, title="Conflict", meaning="Somebody changed the same thing at the same time."),
     "too-large": Kind(status=413, title="Body too large", meaning="The settings bound the size of a request."),
+    "target-too-long": Kind(status=414, title="Target too long", meaning="Path and query are beyond 64 KiB."),
     "unsupported-media-type": Kind(
         status=415, title="Unsupported media type", meaning="A body is sent as application/json."
     ),
     "invalid-request": Kind(
         status=422, title="Invalid request", meaning="`errors` names each field and what was expected of it."
     ),
+    "head-too-large": Kind(
+        status=431,
+        title="Head too large",
+        meaning="Request line and headers, or trailers and chunk extensions, are beyond 64 KiB or 200 fields.",
+    ),
     "internal-error": Kind(
         status=500, title="Internal error", meaning="A fault of the gateway's; the request id finds it in its log."
     ),
+    "not-implemented": Kind(status=501, title="Unknown method", meaning="The method is none of HTTP's."),
     "unavailable": Kind(
         status=503, title="Not available now", meaning="Nothing was accepted; try again after `Retry-After`."
     ),
@@ -104,6 +116,9 @@ KINDS: Final[Mapping[str, Kind]] = {
         status=503, title="Storage is full", meaning="Nothing new is accepted, so that receipts still have room."
     ),
     "not-ready": Kind(status=503, title="Not ready", meaning="`reasons` says what is wrong."),
+    "version-not-supported": Kind(
+        status=505, title="Unknown version of HTTP", meaning="HTTP/1.1 and HTTP/1.0 are spoken here."
+    ),
 }
 """Every kind there is; names are stable."""
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-import uvicorn
 from sqlalchemy import Connection
 from starlette.types import ASGIApp
 
@@ -22,6 +21,8 @@ from gateway.api import application
 from gateway.app import build_channels, build_queue, load_settings
 from gateway.broker import Broker
 from gateway.clock import SystemClock
+from gateway.listener.server import HttpServer
+from gateway.settings_http import HttpSettings
 from gateway.store.engine import Store, open_store
 from tests.peers.waiting import eventually
 
@@ -183,26 +184,19 @@ async def _first(event: Awaitable[Any], work: asyncio.Task[None]) -> None:
 @contextlib.asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """The URL of the application on a port of its own."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="off")
-    server = _Server(config)
+    server = HttpServer(app, HttpSettings(listen="127.0.0.1:0"))
     task = asyncio.create_task(server.serve())
     listening = asyncio.create_task(_listening(server))
     await asyncio.wait({listening, task}, timeout=SOON_S, return_when=asyncio.FIRST_COMPLETED)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield f"http://127.0.0.1:{server.port}"
     finally:
         server.should_exit = True
         await task
 
 
-async def _listening(server: uvicorn.Server) -> None:
+async def _listening(server: HttpServer) -> None:
     await eventually(lambda: server.started, what="the server")
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self):  # type: ignore[no-untyped-def]  # the base declares a generator of None
-        yield
 
 
 def problem(response: httpx.Response, status: int, name: str) -> Mapping[str, Any]:

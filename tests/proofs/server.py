@@ -50,7 +50,7 @@ class Server:
         self.store_url = store_url or f"sqlite:///{folder}/tocsin.db"
         settings: dict[str, Any] = {
             "store": {"url": self.store_url},
-            "http": {"listen": f"{LOOPBACK}:{port}"},
+            "http": {"listen": f"{LOOPBACK}:{port}", **sections.pop("http", {})},
             "delivery": {**QUICK, **sections.pop("delivery", {})},
             "callbacks": {"allow_private": True, "backoff_first_s": 0.1, "backoff_max_s": 1},
         }
