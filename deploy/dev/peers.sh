@@ -20,6 +20,8 @@ missing_packages() {
     has kamailio || echo kamailio
     compgen -G '/usr/lib/*/kamailio/modules/tls.so' >/dev/null || echo kamailio-tls-modules
     has chromium || echo chromium
+    has nginx || echo nginx-light
+    has caddy || echo caddy
     has strace || echo strace
     has openssl || echo openssl
     has node || echo nodejs
@@ -44,8 +46,8 @@ disable_services() {
     local package
     for package in "$@"; do
         case $package in
-            redis-server | postgresql | postfix | prometheus-alertmanager | kamailio)
-                "${as_root[@]}" systemctl disable --quiet "$package" >/dev/null 2>&1 || true ;;
+            redis-server | postgresql | postfix | prometheus-alertmanager | kamailio | nginx-light | caddy)
+                "${as_root[@]}" systemctl disable --quiet "${package%-light}" >/dev/null 2>&1 || true ;;
         esac
     done
 }
