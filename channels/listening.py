@@ -33,6 +33,16 @@ class Listening:
         return ours == theirs or ours.is_unspecified
 
 
+def listening_at(key: str, protocol: Literal["udp", "tcp"], host: str, port: int) -> Listening | None:
+    """What is listened on at a host that may be a name; None where the name says nothing without being looked up."""
+    host = "127.0.0.1" if host.lower() == "localhost" else host
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return Listening(key=key, protocol=protocol, host=host, port=port)
+
+
 @runtime_checkable
 class Listens(Protocol):
     """Settings of a provider that listens."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import gc
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,17 @@ from channels.channel import Channel
 from channels.email.settings import SmtpSettings
 from channels.sms.settings import SmppSettings
 from channels.voice.settings import SipSettings
+from gateway import settings_loading
 from gateway.attending import attend
 from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
 from gateway.listener.server import HttpServer
+from gateway.opening import opened
 from gateway.queue.memory import MemoryQueue
 from gateway.queue.port import Queue
-from gateway.settings import Provider, Settings, load
+from gateway.settings import Provider, Settings
+from gateway.settings_loading import Loaded
 from gateway.settings_speech import SpeechSettings
-from gateway.store.engine import open_store
 
 log = structlog.get_logger(__name__)
 
@@ -42,9 +44,19 @@ PROVIDER_KINDS: dict[tuple[str, str], type[BaseModel]] = {
 }
 
 
+def examine(path: Path) -> Loaded:
+    """The settings in the file, with the keys of every kind of provider there is, examined whole. Raises SettingsError."""
+    return settings_loading.examine(path, PROVIDER_KINDS, channel_of=build_channel)
+
+
 def load_settings(path: Path) -> Settings:
-    """The settings in the file, with the keys of every kind of provider there is. Raises SettingsError."""
-    return load(path, PROVIDER_KINDS)
+    """The same, without the places at which they stand."""
+    return examine(path).settings
+
+
+def load_part(path: Path, sections: Collection[str], *, secrets_of: str | None = None) -> Settings:
+    """The named sections of the settings alone. See `gateway.settings_loading.load_part`."""
+    return settings_loading.load_part(path, PROVIDER_KINDS, sections, secrets_of=secrets_of)
 
 
 def build_channel(provider: Provider, speech: SpeechSettings) -> Channel:
@@ -94,11 +106,7 @@ async def serve(
     # what was imported stays: the collector need not look at it again, and messages make little garbage in cycles
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 20)
-    store = await open_store(
-        settings.store.url.get_secret_value(),
-        pool_size=settings.store.pool_size,
-        pool_wait_s=settings.store.pool_wait_s,
-    )
+    store = await opened(settings.store)
     try:
         broker = Broker(
             settings=settings,

@@ -12,6 +12,8 @@ from typing import Any
 from gateway.identity import folded
 
 OCCURRENCES_MAX = 500  # steps times repeats of one alert: a step a minute for a working day
+DELIVERIES_MAX = 200_000
+"""Of one alert, over all steps and repeats: twice the most recipients, so that each can be tried again."""
 
 
 PLANS_REMEMBERED = 64  # as JSON: nearly all alerts have one of a few plans

@@ -17,16 +17,13 @@ from gateway.ids import new_id
 from gateway.intake import IdempotencyKey, Shortfall, Taken
 from gateway.rules import NotTaken, request_of
 from gateway.settings import LineSettings, RuleSettings
+from gateway.settings_rules import PHONE, rule_for_line
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.unit import Unit, Wants
 from gateway.submission import ATTACHMENT_BYTES_MAX, FieldError, Submissions
 
 log = structlog.get_logger(__name__)
 
-SOURCE = "phone"
-"""The `source` of these alerts and of the rules for them."""
-LABEL = "line"
-"""The one label that such an alarm has: the name of the line."""
 RECORDING = "recording.wav"
 
 
@@ -58,13 +55,12 @@ class PhoneAlarms:
     def __init__(self, broker: Broker, submissions: Submissions) -> None:
         self._broker = broker
         self._submissions = submissions
-        self._rules = tuple(rule for rule in broker.settings.rules if rule.source == SOURCE)
         self._raising: dict[str, asyncio.Task[str | None]] = {}
         """By line: so many may wait for the store, and no more."""
 
     def rule_for(self, line: LineSettings) -> RuleSettings | None:
         """The first rule that is for this line."""
-        return next((rule for rule in self._rules if rule.matches(SOURCE, {LABEL: line.name})), None)
+        return rule_for_line(self._broker.settings.rules, line.name)
 
     async def raise_alarm(self, line: LineSettings) -> str | None:
         """The id of the alert once it is on disk, however long the store is away (`gateway.held`); None where there is none, and
@@ -82,7 +78,7 @@ class PhoneAlarms:
             log.error("alarm_not_raised", line=line.name, error='no rule with source = "phone" is for this line')
             return None
         # one key for all tries: one that seemed to fail may have been written
-        key = IdempotencyKey(account_id=rule.account, route=SOURCE, key=new_id("alarm"), digest=b"")
+        key = IdempotencyKey(account_id=rule.account, route=PHONE, key=new_id("alarm"), digest=b"")
         try:
             taken = await until_written(partial(self._accept, line, rule, key), self._broker.clock)
         except (NotTaken, FieldError, StoreError, InsufficientCredit) as error:
@@ -104,7 +100,7 @@ class PhoneAlarms:
             request, _ = request_of(rule, self._broker.planner)
             changes = {"text": line.text, "language": rule.language or line.language}
             submission = self._submissions.prepare(
-                request.model_copy(update=changes), account_id=rule.account, key_id="", source=SOURCE
+                request.model_copy(update=changes), account_id=rule.account, key_id="", source=PHONE
             )
             return await self._submissions.accept(submission, idempotency=key, shortfall=Shortfall.TAKE)
         except StoreUnavailable as error:

@@ -58,18 +58,6 @@ def reachable(planner: Planner, recipients: Sequence[RecipientSettings]) -> tupl
     return _reachable(planner, recipients, "recipients", [])
 
 
-def unreachable(rules: Sequence[RuleSettings], planner: Planner) -> list[str]:
-    """What in the rules leads to nobody, one line each, for the start."""
-    found = []
-    for rule in rules:
-        try:
-            _, skipped = request_of(rule, planner)
-        except NotTaken as nobody:
-            skipped = [str(nobody)]
-        found += [f"rule {rule.name}: {line}" for line in skipped]
-    return found
-
-
 def _reachable(
     planner: Planner, given: Sequence[RecipientSettings], place: str, skipped: list[str]
 ) -> tuple[RecipientIn, ...]:

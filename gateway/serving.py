@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import resource
-import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -19,17 +17,14 @@ from gateway.api import application
 from gateway.broker import Broker, Role
 from gateway.clock import SystemClock
 from gateway.local_access import LocalAccess, connectable
-from gateway.port_holder import taken_by
 from gateway.settings import Settings
 from gateway.store.engine import SqliteStore
 from gateway.store.errors import StoreError
+from gateway.store.reading import accounts_among
+from gateway.surroundings import AddressTakenError, ensure_free
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-
-class AddressTakenError(OSError):
-    """Nobody can listen at the address; the text says which and why."""
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -61,6 +56,7 @@ async def run_gateway(
 
     async def on_started(url: str) -> None:
         url = connectable(settings.http.host, int(url.rpartition(":")[2]))
+        await _tell_missing_accounts(brokers[0])
         if path is not None:
             given.append(await _let_in(brokers[0], url, path))
         await started(url, brokers[0])
@@ -80,16 +76,20 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def ensure_free(host: str, port: int) -> None:
-    """Raises AddressTakenError where nobody can listen at the address: the HTTP server would not say so."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        why = taken_by(port) if error.errno == errno.EADDRINUSE else error.strerror or error
-        raise AddressTakenError(f"cannot listen at {host}:{port} (http.listen): {why}") from error
+async def _tell_missing_accounts(broker: Broker) -> None:
+    """Says which rules name an account that the store does not have: their alarms are refused until somebody creates it. Others work
+    meanwhile, so it is no reason not to start."""
+    rules = broker.settings.rules
+    known = await broker.store.read(accounts_among({rule.account for rule in rules}))
+    for n, rule in enumerate(rules):
+        if rule.account not in known:
+            log.error(
+                "rule_without_account",
+                rule=rule.name,
+                account=rule.account,
+                key=f"rules[{n}].account",
+                detail=f"its alarms are refused; create it: tocsin accounts create {rule.account}",
+            )
 
 
 async def _let_in(broker: Broker, url: str, path: Path) -> LocalAccess:

@@ -1,13 +1,10 @@
-"""The settings: one typed TOML file, secrets also from elsewhere. Providers' keys live beside their channels."""
+"""The settings as they are once a file is read. Providers' keys live beside their channels; reading: `gateway.settings_loading`."""
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -15,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from gateway.backoff import BackoffPolicy
 from gateway.blanks import is_blank
 from gateway.destinations import PHONE_CHANNELS, DestinationPolicy, countries_of_prefixes
-from gateway.durations import Turn, contradictions, life_of
-from gateway.reach import gaps
+from gateway.durations import Turn
 from gateway.routing import Route, Routes
 from gateway.settings_formats import (
     Address,
@@ -30,22 +26,12 @@ from gateway.settings_formats import (
     StoreUrl,
 )
 from gateway.settings_http import HttpSettings
-from gateway.settings_location import KeyPath, lines_of
-from gateway.settings_neighbours import check_neighbours
-from gateway.settings_problems import Examination, Problem, SettingsError, suggestion
-from gateway.settings_references import check_references
 from gateway.settings_speech import SpeechSettings
-
-__all__ = ["Problem", "Settings", "SettingsError", "default_settings", "load"]
-
-FILE_BYTES_MAX = 1024 * 1024
-"""A settings file with a thousand providers has some 300 kB; a larger one is another file named by mistake."""
 
 PRIORITIES = ("emergency", "high", "normal", "bulk")
 Priority = Literal["emergency", "high", "normal", "bulk"]
 Language = Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z0-9-]*$")]
 
-_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)")
 _DAY_S = 86_400
 
 
@@ -378,101 +364,6 @@ class Settings(Section):
         )
 
 
-ProviderKinds = Mapping[tuple[str, str], type[BaseModel]]
-"""(channel, kind) -> the model of that kind's own keys; name, channel and kind are among them where it wants them."""
-
-
 def default_settings() -> Settings:
     """The settings of an empty file."""
     return Settings()
-
-
-def load(path: Path, provider_kinds: ProviderKinds, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings in the TOML file at `path`. Raises SettingsError naming everything that is wrong with it."""
-    text, raw = _parsed(path)
-    examination = Examination(lines=lines_of(text), folder=path.parent, environ=environ)
-    tables = raw.pop("providers", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        examination.add(("providers",), "expected a list of tables, written [[providers]]")
-        tables = []
-    providers = _providers(examination, tables, provider_kinds)
-    settings = examination.validated(Settings, raw, ())
-    check_references(examination, raw, tables)
-    if settings is not None:
-        _check_promises(examination, settings)
-    if examination.problems or settings is None:
-        raise SettingsError(str(path), examination.problems)
-    return settings.model_copy(update={"providers": tuple(providers)})
-
-
-def _check_promises(examination: Examination, settings: Settings) -> None:
-    """Adds what the rules promise for a time after the end of their alerts, and whom their steps pass over."""
-    for n, rule in enumerate(settings.rules):
-        asked = rule.acknowledgement
-        for found in contradictions(
-            [step.turn for step in rule.steps],
-            lasts_s=rule.expires_after_s or settings.delivery.expires_after_s.of(rule.priority),
-            confirm_within_s=None if asked is None else asked.confirm_within_s,
-            life=life_of(rule.priority, rule.expires_after_s),
-        ):
-            examination.add(("rules", n, *found.field), found.detail)
-        for gap in gaps(rule.recipients, rule.steps):
-            examination.add(("rules", n, *gap.field), gap.detail)
-
-
-def _parsed(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-    except OSError as failure:
-        raise _refused(path, None, f"cannot be read: {failure.strerror}") from failure
-    if len(content) > FILE_BYTES_MAX:
-        raise _refused(path, None, f"expected at most {FILE_BYTES_MAX} bytes")
-    try:
-        text = content.decode()
-        return text, tomllib.loads(text)
-    except UnicodeDecodeError as failure:
-        raise _refused(path, content.count(b"\n", 0, failure.start) + 1, "expected UTF-8 text") from failure
-    except tomllib.TOMLDecodeError as failure:
-        place = _TOML_PLACE.search(str(failure))
-        line = int(place[1]) if place and place[1] else content.count(b"\n") + 1
-        raise _refused(path, line, f"not TOML: {_TOML_PLACE.sub('', str(failure))}") from failure
-    except RecursionError as failure:
-        raise _refused(path, None, "not TOML: nested too deeply") from failure
-
-
-def _refused(path: Path, line: int | None, text: str) -> SettingsError:
-    return SettingsError(str(path), [Problem(key="", line=line, text=text)])
-
-
-def _providers(examination: Examination, tables: list[dict[str, Any]], provider_kinds: ProviderKinds) -> list[Provider]:
-    """The providers that are right; what is wrong with the others is added to the examination."""
-    providers: dict[int, Provider] = {}
-    first_at: dict[str, int] = {}
-    for n, table in enumerate(tables):
-        at: KeyPath = ("providers", n)
-        written_head = {key: value for key, value in table.items() if key in ProviderHead.model_fields}
-        head = examination.validated(ProviderHead, written_head, at)
-        if head is None:
-            continue
-        if first_at.setdefault(head.name, n) != n:
-            examination.add((*at, "name"), f"providers[{first_at[head.name]}] is called {head.name} already")
-        model = provider_kinds.get((head.channel, head.kind))
-        if model is None:
-            _add_unknown_kind(examination, head, at, provider_kinds)
-            continue
-        keys = {key: value for key, value in table.items() if key not in written_head or key in model.model_fields}
-        settings = examination.validated(model, keys, at)
-        if settings is not None:
-            providers[n] = Provider(name=head.name, channel=head.channel, kind=head.kind, settings=settings)
-    check_neighbours(examination, {n: provider.settings for n, provider in providers.items()})
-    return list(providers.values())
-
-
-def _add_unknown_kind(examination: Examination, head: ProviderHead, at: KeyPath, provider_kinds: ProviderKinds) -> None:
-    channels = {channel for channel, _ in provider_kinds}
-    if head.channel not in channels:
-        examination.add((*at, "channel"), f"unknown channel{suggestion(head.channel, channels)}")
-        return
-    kinds = {kind for channel, kind in provider_kinds if channel == head.channel}
-    examination.add((*at, "kind"), f"unknown kind of {head.channel} provider{suggestion(head.kind, kinds)}")

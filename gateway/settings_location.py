@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from bisect import bisect_right
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
 KeyPath = tuple[str | int, ...]
 """A key's place in the parsed text: names of tables and keys, and positions in arrays counted from 0."""
@@ -42,10 +44,44 @@ def written(path: KeyPath) -> str:
     return text
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Doubled:
+    """A key or table that stands a second time."""
+
+    path: KeyPath
+    first_line: int
+    line: int
+    is_table: bool
+
+
+def first_doubled(text: str, line: int) -> Doubled | None:
+    """The first key or table in the lines up to `line` that stands there a second time; None where none is found. The text need not be
+    right behind that."""
+    return next(iter(_scanned(text, line).doubled), None)
+
+
+def key_on(text: str, line: int) -> KeyPath:
+    """The key that begins in the line, or in one before it and has not ended; () where none is found."""
+    return tuple(part.rstrip(":") if isinstance(part, str) else part for part in _scanned(text, line).last)
+
+
+def _scanned(text: str, line: int) -> _Scanner:
+    """The scanner as far as it came: the lines may be wrong in every way."""
+    scanner = _Scanner("\n".join(text.replace("\r\n", "\n").split("\n")[:line]))
+    with suppress(
+        IndexError, tomllib.TOMLDecodeError, RecursionError
+    ):  # it ends in the middle, or is what tomllib refused
+        scanner.scan()
+    return scanner
+
+
 class _Scanner:
     """Walks the text once from left to right. `_elements` counts the tables of each array of tables so far."""
 
     def __init__(self, text: str) -> None:
+        self.doubled: list[Doubled] = []
+        self.last: KeyPath = ()
+        self._declared: dict[KeyPath, int] = {}
         self._text = text
         self._at = 0
         self._line_starts = [0, *(i + 1 for i, character in enumerate(text) if character == "\n")]
@@ -72,6 +108,7 @@ class _Scanner:
             path = self._current((*path, name), start)
         path = (*path, names[-1])
         if not is_array:
+            self._declare(path, start, is_table=True)
             return self._current(path, start)
         self._note(path, start)
         self._elements[path] = self._elements.get(path, 0) + 1
@@ -91,6 +128,9 @@ class _Scanner:
         for name in self._dotted_key():
             path = (*path, name)
             self._note(path, start)
+        self.last = path
+        self._skip(_BLANK)
+        self._declare(path, start, is_table=False)
         self._at += 1  # the equals sign
         self._skip(_BLANK)
         self._value(path)
@@ -133,8 +173,11 @@ class _Scanner:
             if self._text[self._at] == ",":
                 self._at += 1
                 continue
-            self._note((*path, n), self._at)
+            start = self._at
+            self._note((*path, n), start)
             self._value((*path, n))
+            if self._at == start:
+                raise IndexError("no value and no end of the array: the text is no TOML")
             n += 1
         self._at += 1
 
@@ -179,6 +222,13 @@ class _Scanner:
             end = self._text.find("\n", self._at)
             self._at = len(self._text) if end < 0 else end
         return self._at < len(self._text)
+
+    def _declare(self, path: KeyPath, at: int, *, is_table: bool) -> None:
+        """Keys and plain tables may stand once."""
+        first = self._declared.setdefault(path, at)
+        if first != at:
+            lines = [bisect_right(self._line_starts, place) for place in (first, at)]
+            self.doubled.append(Doubled(path=path, first_line=lines[0], line=lines[1], is_table=is_table))
 
     def _note(self, path: KeyPath, at: int) -> None:
         self._lines.setdefault(path, bisect_right(self._line_starts, at))

@@ -7,7 +7,7 @@ import json
 import os
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,8 +22,10 @@ from gateway.settings_location import KeyPath, nearest_line, written
 SECRET_FILE_BYTES_MAX = 64 * 1024
 """A secret is a password or a key; a larger file is another file named by mistake."""
 _SHOWN_CHARACTERS_MAX = 60
+_LISTED_MAX = 12  # words, before a page says it better
 _REFERENCE_EXPECTED = 'a secret: text, {env = "NAME"} or {file = "PATH"}'
 _UNRESOLVED = "unresolved"
+_REFERENCE = "docs/reference/settings.md"
 _SECRET_WORDS = ("password", "secret", "token", "key")
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -37,18 +39,22 @@ class Problem:
     line: int | None
     text: str
 
+    def told(self, file: str) -> str:
+        """It in one line, with its place in the file."""
+        place = file if self.line is None else f"{file}:{self.line}"
+        return f"{place}: {self.key}: {self.text}" if self.key else f"{place}: {self.text}"
+
 
 class SettingsError(Exception):
-    """The settings file is refused. `problems` names everything wrong with it, in the order of its lines."""
+    """The settings file is refused. `problems` names everything wrong with it, in the order of its lines; `unexamined` says what could
+    not be judged because of them."""
 
-    def __init__(self, file: str, problems: Iterable[Problem]) -> None:
+    def __init__(self, file: str, problems: Iterable[Problem], unexamined: Iterable[str] = ()) -> None:
         self.file = file
         self.problems = tuple(sorted(problems, key=lambda problem: problem.line or 0))
-        super().__init__("\n".join(map(self._line, self.problems)))
-
-    def _line(self, problem: Problem) -> str:
-        place = self.file if problem.line is None else f"{self.file}:{problem.line}"
-        return f"{place}: {problem.key}: {problem.text}" if problem.key else f"{place}: {problem.text}"
+        self.unexamined = tuple(unexamined)
+        lines = [problem.told(file) for problem in self.problems]
+        super().__init__("\n".join([*lines, *(f"not examined yet: {text}" for text in self.unexamined)]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,11 +70,30 @@ class Examination:
 
     A model with a class method ``expand(text)`` may be written as a text alone; `expand` gives the table meant by it.
 
-    `folder` is where relative ``{file = "PATH"}`` are looked up, `environ` where ``{env = "NAME"}`` are.
+    `folder` is where relative ``{file = "PATH"}`` are looked up, `environ` where ``{env = "NAME"}`` are. Secrets whose place `needs`
+    does not name are not read: whoever asks has no use for them.
     """
 
-    def __init__(self, *, lines: Mapping[KeyPath, int], folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        lines: Mapping[KeyPath, int],
+        folder: Path,
+        environ: Mapping[str, str],
+        needs: Callable[[KeyPath], bool] = lambda _: True,
+    ) -> None:
         self.problems: list[Problem] = []
+        self.unexamined: list[str] = []
+        """What cannot be judged while something else is wrong, in words."""
+        self.cautions: list[Problem] = []
+        """What is right and still not as it is meant."""
+        self.secret_files: dict[KeyPath, Path] = {}
+        """The files that secrets were read from, by their place."""
+        self.plain_secrets: set[KeyPath] = set()
+        """The places of secrets that stand in the settings file itself."""
+        self._wrong: list[KeyPath] = []
+        self._malformed: list[KeyPath] = []
+        self._needs = needs
         self._lines = lines
         self._folder = folder
         self._environ = environ
@@ -77,19 +102,35 @@ class Examination:
         self._unresolved: set[KeyPath] = set()
         self._expanded: set[KeyPath] = set()
 
+    def right(self, *path: str | int) -> bool:
+        """Whether nothing is wrong so far with what stands at the path, above it or below it."""
+        return not _touched(path, self._wrong)
+
+    def well_formed(self, *path: str | int) -> bool:
+        """Whether what stands there is of the right form; what it says may still be wrong."""
+        return not _touched(path, self._malformed)
+
     def add(self, path: KeyPath, text: str) -> None:
-        self.problems.append(Problem(key=written(path), line=nearest_line(self._lines, path), text=text))
+        self._wrong.append(path)
+        self.problems.append(self._problem(path, text))
+
+    def warn(self, path: KeyPath, text: str) -> None:
+        self.cautions.append(self._problem(path, text))
+
+    def _problem(self, path: KeyPath, text: str) -> Problem:
+        return Problem(key=written(path), line=nearest_line(self._lines, path), text=text)
 
     def validated(self, model: type[_Model], table: dict[str, Any], at: KeyPath) -> _Model | None:
         """The table, which stands at `at`, as `model`; None when it has problems (they are added)."""
         before = len(self.problems)
         prepared = self._prepared_table(model, table, at)
+        value: _Model | None = None
         try:
             # JSON mode is strict about types ("8080" is no integer) and still takes arrays for tuples and sets.
             value = model.model_validate_json(json.dumps(prepared, default=str), strict=True)
         except ValidationError as refusal:
             self._add_refusal(refusal, prepared, at)
-            return None
+        self._malformed += self._wrong[before:]
         return value if len(self.problems) == before else None
 
     # Before validation: unknown keys are named and left out, references to secrets are resolved.
@@ -100,7 +141,10 @@ class Examination:
         choices = _choices(annotation)
         if SecretStr in choices:
             self._secrets.add(at)
-            return self._secret(value, at) if isinstance(value, dict) else value
+            if isinstance(value, dict):
+                return self._secret(value, at)
+            self.plain_secrets.add(at)
+            return value
         for choice in choices:
             if isinstance(value, str) and hasattr(choice, "expand"):
                 self._expanded.add(at)
@@ -133,6 +177,10 @@ class Examination:
         return prepared
 
     def _secret(self, reference: dict[str, Any], at: KeyPath) -> str:
+        if not self._needs(at):
+            return _UNRESOLVED
+        if isinstance(reference.get("file"), str):
+            self.secret_files[at] = _secret_path(reference["file"], self._folder)
         try:
             return _resolved_secret(reference, folder=self._folder, environ=self._environ)
         except _UnresolvedError as failure:
@@ -180,6 +228,11 @@ class Examination:
         return f", got {shown(value)}"
 
 
+def _touched(path: KeyPath, wrong: Iterable[KeyPath]) -> bool:
+    """Whether one of the wrong paths is the path, one above it or one below it."""
+    return any(one[: len(path)] == path[: len(one)] for one in wrong)
+
+
 class _UnresolvedError(Exception):
     """A reference to a secret leads nowhere; the text says why and never what was found."""
 
@@ -190,8 +243,15 @@ def _resolved_secret(reference: Mapping[str, Any], *, folder: Path, environ: Map
         case {"env": str(name), **rest} if not rest:
             return _from_environment(name, environ)
         case {"file": str(name), **rest} if not rest:
-            return _from_file(folder / Path(name).expanduser())
+            return _from_file(_secret_path(name, folder))
     raise _UnresolvedError(f"expected {_REFERENCE_EXPECTED}")
+
+
+def _secret_path(name: str, folder: Path) -> Path:
+    try:
+        return folder / Path(name).expanduser()
+    except RuntimeError:  # nobody is called what stands behind the ~
+        return folder / name
 
 
 def _from_environment(name: str, environ: Mapping[str, str]) -> str:
@@ -212,6 +272,8 @@ def _from_file(path: Path) -> str:
         raise _UnresolvedError(f"the file {path} cannot be read: {failure.strerror}") from failure
     except UnicodeDecodeError as failure:
         raise _UnresolvedError(f"the file {path} is not UTF-8 text") from failure
+    except ValueError as failure:  # a NUL in the name
+        raise _UnresolvedError(f"the file {shown(str(path))} cannot be read: {failure}") from failure
     if len(content) > SECRET_FILE_BYTES_MAX:
         raise _UnresolvedError(f"the file {path} is larger than {SECRET_FILE_BYTES_MAX} bytes")
     text = text.removesuffix("\n").removesuffix("\r")
@@ -221,12 +283,14 @@ def _from_file(path: Path) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """``, did you mean "port"?`` where a known word is close, else the known words, at most twelve of them."""
+    """``, did you mean "port"?`` where a known word is close, else the known words; of more than twelve, where they are listed."""
     words = sorted(known)
     close = difflib.get_close_matches(word, words, n=1)
     if close:
         return f", did you mean {shown(close[0])}?"
-    return f", expected one of {', '.join(words[:12])}{' …' if len(words) > 12 else ''}" if words else ""
+    if len(words) > _LISTED_MAX:
+        return f", none of the {len(words)} there are: {_REFERENCE} lists them"
+    return f", expected one of {', '.join(words)}" if words else ""
 
 
 def shown(value: Any) -> str:

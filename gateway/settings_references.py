@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.destinations import PHONE_CHANNELS, countries_of_prefixes
@@ -15,6 +16,8 @@ from gateway.settings_problems import Examination, shown, suggestion
 
 PIN_ALONE_MAX = 50
 """People who may be known by a PIN alone: each entry is compared with all of theirs, some 40 ms each, and is right for any."""
+_NO_COUNTRY = "001"  # global services and satellites, which `allow_satellite` judges
+_LISTED_MAX = 12
 _PHONE_PREFIX = re.compile(r"\+[0-9]{0,15}|[0-9]{0,15}")
 
 
@@ -25,24 +28,46 @@ def check_references(examination: Examination, raw: Mapping[str, Any], providers
         for table in providers
         if isinstance(table.get("name"), str) and isinstance(table.get("channel"), str)
     }
-    routes = list(_tables(raw, "routes"))
-    _check_routes(examination, routes, channel_of)
-    _check_names(examination, "rules", list(_tables(raw, "rules")), "name")
-    lines = list(_tables(raw, "lines"))
+    routes = list(tables_in(raw, "routes"))
+    _check_routes(examination, routes, channel_of, _Allowed.of(raw))
+    _check_names(examination, "rules", list(tables_in(raw, "rules")), "name")
+    lines = list(tables_in(raw, "lines"))
     for key in ("name", "number"):
         _check_names(examination, "lines", lines, key)
-    people = list(_tables(raw, "people"))
+    people = list(tables_in(raw, "people"))
     for key in ("name", "number"):
         _check_names(examination, "people", people, key)
     _check_pins_alone(examination, people)
-    for path, address in _addresses(raw):
+    for path, address in addresses_in(raw):
         channel = address.partition(":")[0]
         if ":" in address and channel not in channel_of.values():
             examination.add(path, f"no provider serves the channel {shown(channel)}")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Allowed:
+    """What [destinations] lets out, as it is written."""
+
+    countries: frozenset[str]
+    short_codes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> _Allowed:
+        table = raw.get("destinations")
+        table = table if isinstance(table, dict) else {}
+        return cls(countries=frozenset(_texts(table, "countries")), short_codes=tuple(_texts(table, "short_codes")))
+
+
+def _texts(table: Mapping[str, Any], key: str) -> list[str]:
+    found = table.get(key)
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
 def _check_routes(
-    examination: Examination, routes: list[tuple[KeyPath, Mapping[str, Any]]], channel_of: Mapping[str, str]
+    examination: Examination,
+    routes: list[tuple[KeyPath, Mapping[str, Any]]],
+    channel_of: Mapping[str, str],
+    allowed: _Allowed,
 ) -> None:
     first_at: dict[tuple[str, str], int] = {}
     for n, (path, route) in enumerate(routes):
@@ -52,17 +77,51 @@ def _check_routes(
         first = first_at.setdefault((channel, prefix), n)
         if first != n:
             examination.add((*path, "prefix"), f"routes[{first}] has the channel {channel} and this prefix already")
-        _check_prefix(examination, (*path, "prefix"), channel, prefix)
+        refusal = _prefix_refusal(channel, prefix, allowed)
+        if refusal:
+            examination.add((*path, "prefix"), refusal)
         _check_route_providers(examination, path, route, channel_of)
 
 
-def _check_prefix(examination: Examination, path: KeyPath, channel: str, prefix: str) -> None:
+def _prefix_refusal(channel: str, prefix: str, allowed: _Allowed) -> str:
+    """Why no address can begin so, or none that does may be reached; "" where some can."""
     if channel not in PHONE_CHANNELS:
-        return
+        return _name_prefix_refusal(prefix)
     if not _PHONE_PREFIX.fullmatch(prefix):
-        examination.add(path, f'expected "+" and digits, or the digits of a short code, got {shown(prefix)}')
-    elif prefix.startswith("+") and not countries_of_prefixes([prefix]):
-        examination.add(path, f"expected a country's prefix, but no country code begins {shown(prefix)}")
+        return f'expected "+" and digits, or the digits of a short code, got {shown(prefix)}'
+    if prefix.startswith("+"):
+        return _country_prefix_refusal(prefix, allowed)
+    meant = f"+{prefix.lstrip('0')}"
+    number = f", say {shown(meant)}" if len(meant) > 1 and countries_of_prefixes([meant]) else ""
+    if channel == "sms" and prefix and not any(code.startswith(prefix) for code in allowed.short_codes):
+        return (
+            f'expected "+" and a country code{number}: numbers are stored with "+", and none of destinations.short_codes begins'
+            f" {shown(prefix)}"
+        )
+    if prefix.startswith("0"):
+        return f'expected "+" and a country code{number}: numbers are stored with "+", and none begins {shown(prefix)}'
+    return ""
+
+
+def _country_prefix_refusal(prefix: str, allowed: _Allowed) -> str:
+    countries = countries_of_prefixes([prefix])
+    if not countries:
+        return f"expected a country's prefix, but no country code begins {shown(prefix)}"
+    if allowed.countries and _NO_COUNTRY not in countries and countries.isdisjoint(allowed.countries):
+        known = ", ".join(sorted(allowed.countries)[:_LISTED_MAX])
+        return (
+            f"expected a country of destinations.countries ({known}): no number that begins {shown(prefix)} is let out"
+        )
+    return ""
+
+
+def _name_prefix_refusal(prefix: str) -> str:
+    """Mail addresses are routed by how they begin, which is what stands before the @."""
+    if prefix.startswith("@"):
+        return f"expected how addresses begin, got {shown(prefix)}: none begins with @"
+    if any(character.isspace() for character in prefix):
+        return f"expected how addresses begin, got {shown(prefix)}: none has blanks"
+    return ""
 
 
 def _check_route_providers(
@@ -104,23 +163,23 @@ def _check_pins_alone(examination: Examination, people: list[tuple[KeyPath, Mapp
         examination.add((*alone[PIN_ALONE_MAX], "number"), text)
 
 
-def _tables(raw: Mapping[str, Any], key: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+def tables_in(raw: Mapping[str, Any], key: str) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
     found = raw.get(key)
     for n, table in enumerate(found if isinstance(found, list) else []):
         if isinstance(table, dict):
             yield (key, n), table
 
 
-def _addresses(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+def addresses_in(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """Every address written in rules, their steps, the last resort and of people."""
-    for path, person in _tables(raw, "people"):
+    for path, person in tables_in(raw, "people"):
         addresses = person.get("addresses")
         for n, address in enumerate(addresses if isinstance(addresses, list) else []):
             if isinstance(address, str):
                 yield (*path, "addresses", n), address
-    for path, rule in _tables(raw, "rules"):
+    for path, rule in tables_in(raw, "rules"):
         yield from _addresses_of(rule, path)
-        for step_path, step in _tables(rule, "steps"):
+        for step_path, step in tables_in(rule, "steps"):
             yield from _addresses_of(step, (*path, *step_path))
     if isinstance(raw.get("last_resort"), dict):
         yield from _addresses_of(raw["last_resort"], ("last_resort",))

@@ -21,6 +21,7 @@ from gateway.carrying import too_large
 from gateway.dispatcher import Reservation
 from gateway.durations import Contradiction, contradictions, life_of
 from gateway.escalation import (
+    DELIVERIES_MAX,
     Occurrence,
     Recipient,
     Step,
@@ -41,9 +42,6 @@ from gateway.settings_location import written
 
 log = structlog.get_logger(__name__)
 
-DELIVERIES_MAX = (
-    200_000  # of one alert, over all steps and repeats: twice the most recipients, so that each can be tried again
-)
 SHOWN_MAX = 100  # deliveries that a dry run lists; the totals are of all
 IN_THREAD = 500  # recipients from which planning (10 µs each) leaves the event loop to others
 ATTACHMENT_BYTES_MAX = 5 * 1024 * 1024  # all attachments of an alert, decoded: most mail servers take 10 MB encoded

@@ -20,7 +20,8 @@ import pytest
 
 from gateway.app import PROVIDER_KINDS
 from gateway.cli.root import tocsin
-from gateway.settings import Settings, load
+from gateway.settings import Settings
+from gateway.settings_loading import load
 
 yaml: Any = importlib.import_module("yaml")  # it ships no types
 

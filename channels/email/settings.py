@@ -10,16 +10,17 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    FilePath,
     IPvAnyNetwork,
     SecretStr,
     field_validator,
     model_validator,
 )
 
+from channels.certificates import Authorities
 from channels.channel import InvalidAddressError
 from channels.email.address import parse_address
 from channels.email.envelope import BASE_LOCAL_PART_MAX
+from channels.listening import Listening, listening_at
 
 MIB = 1024 * 1024
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -70,7 +71,7 @@ class SmtpSettings(BaseModel):
     port: int = Field(default=25, ge=1, le=65535)
     sender: MailAddress
     tls: Literal["opportunistic", "starttls", "tls", "none"] = "opportunistic"
-    tls_ca: FilePath | None = None
+    tls_ca: Authorities | None = None
     username: str | None = Field(default=None, min_length=1, max_length=255)
     password: SecretStr | None = None
     ehlo_name: str = Field(default="", max_length=255, pattern=r"^[A-Za-z0-9.:\[\]-]*$")
@@ -127,6 +128,12 @@ class SmtpSettings(BaseModel):
     def bounce_endpoint(self) -> tuple[str, int] | None:
         """Host and port of our listener; None without one."""
         return None if self.bounce_listen is None else parse_endpoint(self.bounce_listen)
+
+    @property
+    def listening(self) -> Listening | None:
+        """See `channels.listening.Listens`."""
+        at = self.bounce_endpoint
+        return None if at is None else listening_at("bounce_listen", "tcp", *at)
 
     @property
     def receipts(self) -> bool:

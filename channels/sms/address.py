@@ -71,7 +71,11 @@ def _parse_number(written: str, default_region: str | None) -> str:
     except AmbiguousNumberError as error:
         raise InvalidAddressError(f"{_shown(written)}: {error}") from error
     except phonenumbers.NumberParseException as error:
-        where = f", or one of the region {default_region}" if default_region else "; no default region is set"
+        where = (
+            f", or one of the region {default_region}"
+            if default_region
+            else "; for numbers without + the provider's default_region says of which country they are"
+        )
         raise InvalidAddressError(f"{_shown(written)}: {_EXPECTED}{where}") from error
     if number.extension:
         raise InvalidAddressError(f"{_shown(written)}: expected a number without extension")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+import phonenumbers
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from channels.certificates import Authorities
 from channels.sms.address import source_address
 from channels.sms.encoding import Alphabet, Concatenating
 from channels.sms.smpp.receipt import IdRule
 
+
+def _country(value: str) -> str:
+    if value not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError('expected an ISO 3166 country code such as "FR"')
+    return value
+
+
+Country = Annotated[str, AfterValidator(_country)]
 BindModeName = Literal["transceiver", "transmitter_receiver", "transmitter", "receiver"]
 """How sessions are bound: one for both directions, a pair, or one direction only."""
 TON_MAX, NPI_MAX = 6, 18
@@ -29,7 +38,7 @@ class SmppSettings(BaseModel):
     host: str = Field(min_length=1, max_length=253, description="Name or address of the SMSC.")
     port: int = Field(default=2775, ge=1, le=65535, description="Its TCP port; often 3550 with TLS.")
     tls: bool = Field(default=False, description="Speak TLS from the first byte, and verify the certificate.")
-    tls_ca: Path | None = Field(
+    tls_ca: Authorities | None = Field(
         default=None, description="PEM file of the authorities to trust instead of the system's."
     )
     tls_verify: bool = Field(
@@ -73,8 +82,8 @@ class SmppSettings(BaseModel):
     bind_ton: int = Field(default=0, ge=0, le=TON_MAX, description="Type of number of address_range in the bind.")
     bind_npi: int = Field(default=0, ge=0, le=NPI_MAX, description="Numbering plan of address_range in the bind.")
     service_type: str = Field(default="", max_length=5, description="Only where the provider asks for one.")
-    default_region: str | None = Field(
-        default=None, pattern="^[A-Z]{2}$", description="ISO 3166 code of the country whose national numbers are taken."
+    default_region: Country | None = Field(
+        default=None, description="ISO 3166 code of the country whose national numbers are taken."
     )
     registered_delivery: bool = Field(default=True, description="Ask for delivery receipts.")
     validity_s: int | None = Field(

@@ -340,7 +340,9 @@ class SipSettings(BaseModel):
         if self.transport == "udp" and first <= self.listen_port <= last:
             yield "rtp_ports", "rtp_ports must not hold the port of listen"
         elif (last + 1 - first - first % 2) // 2 < self.max_calls + self.incoming_max:
-            yield "rtp_ports", "rtp_ports has too few ports: a call takes two, for max_calls and incoming_max together"
+            calls = self.max_calls + self.incoming_max
+            said = f"a call takes two, and max_calls and incoming_max together are {calls} calls"
+            yield "rtp_ports", f"expected at least {2 * calls} ports, the first one even: {said}"
 
     def _tls_contradictions(self) -> Iterator[tuple[str, str]]:
         for key, said in (

@@ -15,8 +15,8 @@ from gateway.cli.invocation import Invocation
 from gateway.client import ApiClient
 from gateway.clock import SystemClock
 from gateway.local_access import connectable
+from gateway.opening import opened
 from gateway.settings import Settings
-from gateway.store.engine import open_store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def api_access(invocation: Invocation) -> Iterator[ApiClient]:
     store_url = settings.store.url.get_secret_value()
     access_path = local_access.path_beside(store_url)
     if access_path is None:
-        with _borrowed_key(store_url) as borrowed:
+        with _borrowed_key(settings) as borrowed:
             yield _client(invocation.url or _url_of(settings), borrowed)
         return
     if invocation.url is not None:
@@ -93,11 +93,11 @@ def access_anew(invocation: Invocation) -> ApiClient | None:
 
 
 @contextmanager
-def _borrowed_key(store_url: str) -> Iterator[str]:
+def _borrowed_key(settings: Settings) -> Iterator[str]:
     """An administrator's key for as long as one command runs: whoever can open the database may have it."""
     now = SystemClock().now
     with loop.runner() as runner:
-        store = runner.run(open_store(store_url))
+        store = runner.run(opened(settings.store))
         try:
             key, text = runner.run(
                 store.write(

@@ -42,7 +42,7 @@ def failure_of(error: Exception) -> Failure | None:
     from billing.tariff import TariffError
     from gateway.administration import AdministrationError, InvalidFieldError
     from gateway.client import ApiError, UnreachableError
-    from gateway.settings import SettingsError
+    from gateway.settings_problems import SettingsError
     from gateway.store.errors import StoreError
 
     match error:

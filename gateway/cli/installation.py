@@ -21,8 +21,9 @@ from gateway.cli.invocation import Invocation
 from gateway.cli.shown import Json
 from gateway.client import ApiClient
 from gateway.clock import SystemClock
+from gateway.opening import opened
 from gateway.settings import Settings
-from gateway.store.engine import SqliteStore, Store, open_store
+from gateway.store.engine import SqliteStore, Store
 from gateway.store.errors import StoreLocked
 
 LOCK_WAIT_S = 5.0  # another command has the database for a fraction of a second, a server says at once where it is
@@ -70,7 +71,8 @@ def installation(invocation: Invocation) -> Iterator[Installation]:
         return
     if invocation.url is not None:
         raise without_key(invocation.url)
-    url = invocation.settings().store.url.get_secret_value()
+    settings = invocation.settings()
+    url = settings.store.url.get_secret_value()
     deadline = time.monotonic() + LOCK_WAIT_S
     with ExitStack() as open_things:
         runner = open_things.enter_context(loop.runner())
@@ -80,7 +82,7 @@ def installation(invocation: Invocation) -> Iterator[Installation]:
                 yield OverApi(client)
                 return
             try:
-                store = runner.run(open_store(url))
+                store = runner.run(opened(settings.store))
                 break
             except StoreLocked as error:
                 if time.monotonic() >= deadline:
@@ -92,16 +94,17 @@ def installation(invocation: Invocation) -> Iterator[Installation]:
 
 def ledger_problems(settings: Settings) -> list[str]:
     """What is wrong with the books, in sentences. A running server is not disturbed. Raises StoreError."""
-    return loop.run(_ledger_problems(settings.store.url.get_secret_value()))
+    return loop.run(_ledger_problems(settings))
 
 
-async def _ledger_problems(url: str) -> list[str]:
+async def _ledger_problems(settings: Settings) -> list[str]:
+    url = settings.store.url.get_secret_value()
     database = local_access.database_of(url)
     store: Store
     if database is not None and local_access.running_server(local_access.path_beside(url)) is not None:
         store = SqliteStore(str(database))  # readers need no lock
     else:
-        store = await open_store(url)
+        store = await opened(settings.store)
     try:
         return await store.read(books.verify_ledger)
     finally:

@@ -14,9 +14,13 @@ from channels.printable import escaped, visible
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
+    from gateway.settings_loading import Loaded
 
 DEFAULT_CONFIG = "tocsin.toml"
 ENVIRONMENT_CONFIG = "TOCSIN_CONFIG"
+
+WHEREABOUTS = ("store", "http", "log")
+"""The sections that tell a command where store and server are."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,20 +40,36 @@ class Invocation:
         """The settings file: as --config says, else the environment, else in the working directory."""
         return self.config or Path(DEFAULT_CONFIG)
 
-    def settings(self) -> Settings:
-        """The settings in the file; logging is set up for a command (warnings only). Raises SettingsError, Refused."""
-        from gateway import logs
-        from gateway.app import load_settings
-        from gateway.cli.failures import Refused
+    def settings(self, *more: str, secrets_of: str | None = None) -> Settings:
+        """What a command needs of the settings: where store and server are, and the sections named besides.
 
-        path = self.config_path
-        if self.config is None and not path.exists():
-            raise Refused(
-                f"there is no {path} here: name one with --config, or begin with `tocsin demo`", config=str(path)
-            )
-        settings = load_settings(path)
+        The others are not read, nor are providers' secrets but those of the provider `secrets_of`. Logging is set up for a command
+        (warnings only). Raises SettingsError.
+        """
+        from gateway import logs
+        from gateway.app import load_part
+
+        settings = load_part(self._found(), (*WHEREABOUTS, *more), secrets_of=secrets_of)
         logs.configure("warning", settings.log.format)
         return settings
+
+    def examined(self) -> Loaded:
+        """The whole settings, everything in them examined. Logging is set up for a command. Raises SettingsError."""
+        from gateway import logs
+        from gateway.app import examine
+
+        loaded = examine(self._found())
+        logs.configure("warning", loaded.settings.log.format)
+        return loaded
+
+    def _found(self) -> Path:
+        path = self.config_path
+        if self.config is None and not path.exists():
+            from gateway.settings_problems import Problem, SettingsError
+
+            text = "there is no such file here: name one with --config, or begin with `tocsin demo`"
+            raise SettingsError(str(path), [Problem(key="", line=None, text=text)])
+        return path
 
     def show(self, document: dict[str, Any], text: str | Sequence[str]) -> None:
         """Prints the document as JSON or, for people, the text, a line each. What others wrote into it moves no cursor."""
@@ -87,7 +107,7 @@ def common_options(command: F) -> F:
     )
     return click.option(
         "--config",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=click.Path(path_type=Path),
         metavar="FILE",
         envvar=ENVIRONMENT_CONFIG,
         expose_value=False,

@@ -6,8 +6,8 @@ import click
 
 from gateway import loop
 from gateway.cli.invocation import common_options, this_invocation
+from gateway.opening import opened
 from gateway.settings import Settings
-from gateway.store.engine import open_store
 
 
 @click.command()
@@ -20,5 +20,5 @@ def migrate() -> None:
 
 
 async def _migrate(settings: Settings) -> None:
-    store = await open_store(settings.store.url.get_secret_value())
+    store = await opened(settings.store)
     await store.close()

@@ -78,7 +78,7 @@ def test(name: str, to: str, text: str | None, wait_s: float) -> None:
     Status 0 when the provider took it and no receipt says that it failed.
     """
     invocation = this_invocation()
-    settings = invocation.settings()
+    settings = invocation.settings("providers", "destinations", "routes", "speech", secrets_of=name)
     provider = _named(settings, name)
     channel = build_channel(provider, settings.speech)
     address = _address(settings, channel, to)

@@ -51,7 +51,7 @@ def say(text: str, language: str | None, out: Path | None, words: bool) -> None:
     """
     invocation = this_invocation()
     default = invocation.config is None and not invocation.config_path.exists()
-    settings = default_settings() if default else invocation.settings()
+    settings = default_settings() if default else invocation.settings("speech", "providers")
     if text == "-":
         text = sys.stdin.read()
     trunk = next((one.settings for one in settings.providers if isinstance(one.settings, SipSettings)), None)

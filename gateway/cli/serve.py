@@ -12,6 +12,7 @@ from gateway.cli.failures import Refused
 from gateway.cli.invocation import Invocation, common_options, this_invocation
 from gateway.serving import run, run_gateway
 from gateway.settings import Settings
+from gateway.surroundings import examine_surroundings
 
 log = structlog.get_logger(__name__)
 
@@ -28,10 +29,12 @@ log = structlog.get_logger(__name__)
 def serve(role: Role) -> None:
     """Run the gateway until SIGINT or SIGTERM. What is under way is finished first, within bounds."""
     invocation = this_invocation()
-    settings = invocation.settings()
+    loaded = invocation.examined()
+    settings = loaded.settings
     ensure_role_fits(settings, role)
     logs.configure(settings.log.level, settings.log.format)
-    warn(settings)
+    for warning in [*warnings_of(loaded), *examine_surroundings(loaded, beside_server=False)]:
+        log.warning("settings_warning", warning=warning)
     run(_serve(invocation, settings, role))
     log.info("gateway_stopped")
 
@@ -55,9 +58,3 @@ def ensure_role_fits(settings: Settings, role: Role) -> None:
         )
     if settings.queue.url.get_secret_value() == "memory:":
         raise Refused(f'--role {role} needs Redis: the queue in memory is one process\'s; set queue.url = "redis://…"')
-
-
-def warn(settings: Settings) -> None:
-    """Says loudly what will hurt one day."""
-    for warning in warnings_of(settings):
-        log.warning("settings_warning", warning=warning)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import cast
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, inspect, select
 
 from billing.tariff import ChargedOn, Tariff, UnknownEnd
 from channels.channel import Attachment
@@ -43,3 +43,15 @@ def attachments_of(alert_id: str) -> Callable[[Connection], tuple[Attachment, ..
         return tuple(Attachment(name=row.name, content_type=row.content_type, content=row.content) for row in found)
 
     return read
+
+
+def accounts_among(names: Collection[str]) -> Callable[[Connection], frozenset[str]]:
+    """Store work: which of the accounts there are; none in a database that is still empty."""
+
+    def work(connection: Connection) -> frozenset[str]:
+        if not names or not inspect(connection).has_table(tables.accounts.name):
+            return frozenset()
+        ids = tables.accounts.c.id
+        return frozenset(connection.scalars(select(ids).where(ids.in_(sorted(names)))))
+
+    return work

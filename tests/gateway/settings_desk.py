@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from channels.email.settings import SmtpSettings
 from channels.sms.settings import SmppSettings
-from gateway.settings import Settings, SettingsError, load
+from gateway.settings import Settings
+from gateway.settings_loading import load
+from gateway.settings_problems import SettingsError
 
 
 class CarrierSettings(BaseModel):

@@ -15,6 +15,7 @@ import pytest
 
 from channels.sms.smpp.behaviour import SmscBehaviour
 from gateway.cli import installation as access
+from gateway.cli.check import NOT_EXAMINED
 from gateway.cli.root import COMMANDS, tocsin
 from gateway.cli.simulate import SMSC_OPTIONS, mail_behaviour
 from gateway.local_access import LocalAccess, path_beside
@@ -107,8 +108,10 @@ def test_without_a_settings_file_the_way_to_one_is_told(terminal: Terminal, monk
     monkeypatch.chdir(terminal.folder)
     terminal.config.unlink()
     answer = terminal.run("accounts", "list", config=False)
-    assert answer.status == 1
-    assert answer.err == "tocsin: there is no tocsin.toml here: name one with --config, or begin with `tocsin demo`\n"
+    assert answer.status == 3
+    assert answer.err == (
+        "tocsin: tocsin.toml: there is no such file here: name one with --config, or begin with `tocsin demo`\n"
+    )
     answer = terminal.run("accounts", "list")
     assert answer.status == 3
     assert "cannot be read: No such file" in answer.err
@@ -143,7 +146,7 @@ def test_an_address_that_two_people_have_is_refused(terminal: Terminal, command:
 def test_check_says_what_there_is_and_warns(terminal: Terminal) -> None:
     answer = terminal.run("check")
     assert answer.status == 0
-    assert answer.out == f"{terminal.config}: 1 provider, 0 routes, 0 rules\n"
+    assert answer.out == f"{terminal.config}: 1 provider, 0 routes, 0 rules\n{NOT_EXAMINED}\n"
     assert answer.err == ""
     terminal.config.write_text("")
     answer = terminal.run("check")
@@ -155,8 +158,9 @@ def test_check_says_what_there_is_and_warns(terminal: Terminal) -> None:
 def test_check_connect_finds_the_dead_provider_and_sends_nothing(terminal: Terminal) -> None:
     answer = terminal.run("check", "--connect")
     assert answer.status == 1
-    assert answer.err == "tocsin: no answer from provider carrier\n"
-    assert "FAILED  provider carrier" in answer.out
+    assert answer.err == "tocsin: 1 of 3 parts does not work: provider carrier\n"
+    told = "FAILED  provider carrier  bind to 127.0.0.1:1 as user: Connection refused: nobody listens there\n"
+    assert told in answer.out
     assert "ok      store" in answer.out
     assert not terminal.database.exists()
     document = terminal.run("check", "--connect", "--json").document
@@ -170,7 +174,11 @@ def test_check_connect_finds_the_dead_provider_and_sends_nothing(terminal: Termi
 def test_check_connect_finds_a_missing_folder(terminal: Terminal) -> None:
     text = terminal.config.read_text().replace("/tocsin.db", "/absent/tocsin.db")
     terminal.config.write_text(text)
-    assert "does not exist" in terminal.run("check", "--connect").out
+    for command in (["check"], ["check", "--connect"], ["serve"]):
+        answer = terminal.run(*command)
+        assert answer.status == 3
+        assert ":2: store.url: the folder" in answer.err
+        assert "does not exist" in answer.err
     answer = terminal.run("migrate")
     assert answer.status == 1
     assert "does not exist" in answer.err

@@ -117,9 +117,11 @@ def test_a_port_in_use_is_told(terminal: Terminal) -> None:
         port = taken.getsockname()[1]
         terminal.write_settings(port=port)
         answer = terminal.run("serve")
+        assert terminal.run("check") == answer
     assert answer.status == 1
-    assert answer.err.startswith(f"tocsin: cannot listen at 127.0.0.1:{port} (http.listen): taken by ")
-    assert answer.err.endswith(f"(process {os.getpid()})\n")
+    where = f"tocsin: {terminal.config}:4: http.listen: cannot listen at 127.0.0.1:{port}: taken by "
+    assert answer.err.startswith(where)
+    assert answer.err.endswith(f"(process {os.getpid()}); end that, or take another port\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

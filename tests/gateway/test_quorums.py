@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from sqlalchemy import select
 
 from channels.conversation import Decision
+from gateway.app import examine
 from gateway.attending import attend
 from gateway.decisions import Decide
 from gateway.escalation import Occurrence, Recipient, deciding
@@ -97,11 +97,9 @@ async def test_an_alarm_by_phone_waits_for_no_more_than_there_are(desk: ApiDesk)
     assert (await row_of(desk, reference)).status == "acknowledged"
 
 
-async def test_a_rule_that_waits_for_too_many_is_told_at_the_start(desk: ApiDesk) -> None:
-    with structlog.testing.capture_logs() as logged:
-        attend(desk.broker)
-    (told,) = [one for one in logged if one["event"] == "rule_quorum_too_high"]
-    assert (told["rule"], told["quorum"], told["people"]) == ("fire", 3, 2)
+async def test_a_rule_that_waits_for_too_many_is_told_by_check_and_at_the_start(desk: ApiDesk, tmp_path: Path) -> None:
+    (told,) = examine(tmp_path / "tocsin.toml").warnings
+    assert "rules[0].acknowledgement.quorum: expected at most 2, the people whom this rule reaches" in told
 
 
 def test_steps_add_those_whom_they_alone_try() -> None:

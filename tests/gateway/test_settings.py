@@ -132,9 +132,9 @@ def test_networks_are_read(desk: Desk) -> None:
     [
         ("", "", None, None),
         ("", "+33", "country_not_allowed", None),  # the routes of sms say nothing about voice
-        ("countries = ['GB']", "+33", None, None),
+        ("countries = ['GB']", "+44", None, None),
         ("countries = ['FR']", "", "country_not_allowed", "country_not_allowed"),
-        ("", "36", "country_not_allowed", None),  # routes for short codes only
+        ("short_codes = ['36179']", "36", "country_not_allowed", None),  # routes for short codes only
     ],
 )
 def test_the_countries_are_those_named_or_those_of_the_routes(

@@ -10,7 +10,8 @@ import pytest
 
 from channels.listening import Listening
 from channels.voice.settings import SipSettings
-from gateway.settings import SettingsError, load
+from gateway.settings_loading import load
+from gateway.settings_problems import SettingsError
 from tests.peers.kamailio import self_signed
 
 PROTOCOLS: tuple[Literal["udp", "tcp"], ...] = ("udp", "tcp")

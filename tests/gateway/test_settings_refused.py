@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.settings import SettingsError, load
+from gateway.settings_loading import load
+from gateway.settings_problems import SettingsError
 from tests.gateway.settings_desk import CARRIER, KINDS, RULES, Desk
 
 STORE = 'expected "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST/DATABASE"'
 QUEUE = 'expected "memory:", "redis://HOST:PORT/DATABASE" or "rediss://…" (TLS)'
 LISTEN = 'expected "address:port" with a port from 0 to 65535 (0: any free one)'
 SECRET = 'expected a secret: text, {env = "NAME"} or {file = "PATH"}'
+VALUE = 'expected a value behind "=": text stands in quotation marks, true and false are small letters'
 PREFIX = 'expected "+" and digits, or the digits of a short code'
 
 
@@ -202,10 +204,19 @@ def test_an_unknown_channel_is_named(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("a = ", "tocsin.toml:1: not TOML: Invalid value"),
-        ("[http]\n\nlisten = 1\nlisten = 2", "tocsin.toml:4: not TOML: Cannot overwrite a value"),
-        ("a = 1\nb = [1,", "tocsin.toml:2: not TOML: Invalid value"),
-        (b"a = 1\nb = '\xff'", "tocsin.toml:2: expected UTF-8 text"),
+        (
+            "a = ",
+            f"tocsin.toml:1: a: not TOML: Invalid value; {VALUE}",
+        ),
+        (
+            "[http]\n\nlisten = 1\nlisten = 2",
+            "tocsin.toml:4: http.listen: not TOML: this key stands twice, in line 3 and here; expected it once",
+        ),
+        (
+            "a = 1\nb = [1,",
+            f"tocsin.toml:2: b: not TOML: Invalid value; {VALUE}",
+        ),
+        (b"a = 1\nb = '\xff'", "tocsin.toml:2: expected UTF-8 text: save the file as UTF-8"),
         ("a = " + "[" * 5_000, "tocsin.toml: not TOML: nested too deeply"),
         ("#" * (1024 * 1024 + 1), "tocsin.toml: expected at most 1048576 bytes"),
     ],

@@ -10,7 +10,7 @@ import pytest
 
 from gateway import settings_speech
 from gateway.app import load_settings
-from gateway.settings import SettingsError
+from gateway.settings_problems import SettingsError
 
 VOICE = Path(__file__).parents[1] / "vectors" / "piper" / "tone.onnx"
 

@@ -13,6 +13,7 @@ from channels.voice.cautions import cautions, cautions_of_neighbours
 from channels.voice.settings import SipSettings
 from gateway.cli.cautions import NOBODY_LEFT, warnings_of
 from gateway.settings import Provider, Settings
+from gateway.settings_loading import Loaded
 from ivr.audio.prompts import OWN
 from ivr.sip.hop import Transport
 from tests.gateway.cli_desk import Terminal, terminal_in
@@ -23,6 +24,7 @@ name = "pbx"
 channel = "voice"
 kind = "sip"
 host = "127.0.0.1"
+listen = "0.0.0.0:0"
 caller_id = "{}"
 """
 
@@ -109,7 +111,7 @@ def test_nothing_is_said_against_others(caller_id: str) -> None:
     assert objection(caller_id, None) == ""
 
 
-def settings_with(*caller_ids: str) -> Settings:
+def settings_with(*caller_ids: str) -> Loaded:
     providers = []
     for n, caller_id in enumerate(caller_ids):
         head: dict[str, Any] = {"name": f"pbx-{n}", "channel": "voice", "kind": "sip"}
@@ -117,7 +119,13 @@ def settings_with(*caller_ids: str) -> Settings:
             {**head, "host": "127.0.0.1", "caller_id": caller_id, "rtp_ports": f"4{n}000-4{n}999"}
         )
         providers.append(Provider(**head, settings=sip))
-    return Settings(providers=tuple(providers))
+    return Loaded(
+        settings=Settings(providers=tuple(providers)),
+        file="tocsin.toml",
+        lines={},
+        secret_files={},
+        plain_secrets=frozenset(),
+    )
 
 
 def test_warnings_name_provider_and_number() -> None:
@@ -221,7 +229,7 @@ def test_an_address_that_a_call_of_another_trunk_may_take(
 def test_check_says_what_two_trunks_share(terminal: Terminal) -> None:
     with terminal.config.open("a") as file:
         file.write(VOICE.format("+33140000000"))
-        file.write(VOICE.replace('"pbx"', '"spare"').format("+33140000000") + 'listen = "0.0.0.0:5062"\n')
+        file.write(VOICE.replace('"pbx"', '"spare"').format("+33140000000"))
     (said,) = terminal.json("check")["warnings"]
     assert said.startswith("provider spare: rtp_ports 40000-40999 overlap with those of provider pbx")
 

@@ -1,0 +1,135 @@
+"""What `tocsin check` approves starts, and what it refuses does not: settings files with one mistake each, tried with both."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+from tests.gateway.cli_desk import TOCSIN
+from tests.gateway.forked import Answer, ForkServer
+from tests.gateway.settings_mistakes import Mistake, mistakes, taken_port
+
+PASSWORD = {"CARRIER_PASSWORD": "pw", "EMPTY": ""}
+SERVERS = 2
+_PLACE = re.compile(r"^tocsin: (?P<file>[^:]+)(:(?P<line>\d+))?: ((?P<key>[A-Za-z_][\w.\[\]-]*): )?(?P<text>.+)$")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("right")
+    Mistake(old="", new="", key=None).write(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def forked(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleQueue[ForkServer]]:
+    patch = pytest.MonkeyPatch()
+    for name, value in PASSWORD.items():
+        patch.setenv(name, value)
+    free: SimpleQueue[ForkServer] = SimpleQueue()
+    with ExitStack() as opened:
+        for _ in range(SERVERS):
+            free.put(opened.enter_context(ForkServer(folder / "tocsin.toml")))
+        yield free
+    patch.undo()
+
+
+def places(answer: Answer) -> list[tuple[str, str, str]]:
+    """(line, key, text) of everything that a command refuses."""
+    found = []
+    for told in answer.err.splitlines():
+        place = _PLACE.match(told)
+        if place is not None and not told.startswith(("tocsin: WARNING", "tocsin: not examined")):
+            found.append((place["line"] or "", place["key"] or "", place["text"]))
+    return found
+
+
+def tried(forked: SimpleQueue[ForkServer], folder: Path, mistake: Mistake) -> list[str]:
+    """What is wrong with how the two commands took it."""
+    path = mistake.write(folder)
+    server = forked.get()
+    try:
+        check = server.run("check", "--config", str(path), folder=folder)
+        serve = server.run("serve", "--config", str(path), "--json", folder=folder)
+    finally:
+        forked.put(server)
+    told = f"{mistake.old!r} -> {mistake.new!r} ({mistake.content!r:.40})"
+    wrong = [
+        f"{told}: a traceback of {name}: {answer.err[-300:]}"
+        for name, answer in (("check", check), ("serve", serve))
+        if "Traceback" in answer.err
+    ]
+    wanted: tuple[int | None, int | None] = (0, None) if mistake.key is None else (mistake.status, mistake.status)
+    if (check.status, serve.status) != wanted:
+        wrong.append(
+            f"{told}: expected {wanted}, check {check.status}, serve {serve.status}: {check.err[-200:]} {serve.err[-300:]}"
+        )
+    if mistake.key is not None:
+        if places(check) != places(serve):
+            wrong.append(f"{told}: check says {places(check)}, serve {places(serve)}")
+        keys = [key for _, key, _ in places(check)]
+        if mistake.key not in keys:
+            wrong.append(f"{told}: expected the key {mistake.key!r}, found {places(check)}")
+        if mistake.content is None and not all(line for line, _, _ in places(check)):
+            wrong.append(f"{told}: a line is missing in {places(check)}")
+        doubled = [one for one, times in Counter(places(check)).items() if times > 1]
+        if doubled:
+            wrong.append(f"{told}: said twice: {doubled}")
+    shutil.rmtree(folder)
+    return wrong
+
+
+def test_check_and_the_start_refuse_alike_or_both_run(forked: SimpleQueue[ForkServer], tmp_path: Path) -> None:
+    sockets, port = taken_port()
+    every = mistakes(port)
+    assert len(every) >= 200
+
+    def one(n: int, mistake: Mistake) -> list[str]:
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        return tried(forked, folder, mistake)
+
+    with ThreadPoolExecutor(SERVERS) as pool:
+        wrong = [text for found in pool.map(one, range(len(every)), every) for text in found]
+    for each in sockets:
+        each.close()
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"email:duty@example.org"', '"sms:112"', "last_resort.recipients[0]: sms:112: 112 reaches emergency services"),
+        ('prefix = "+33"', 'prefix = "0033"', 'routes[0].prefix: expected "+" and a country code, say "+33"'),
+        ('{env = "CARRIER_PASSWORD"}', '{env = "NOT_SET"}', "the environment variable NOT_SET is not set"),
+    ],
+)
+def test_the_program_itself_tells_file_line_and_key(tmp_path: Path, old: str, new: str, told: str) -> None:
+    mistake = Mistake(old=old, new=new, key="")
+    path = mistake.write(tmp_path)
+    answers = []
+    for command in ("check", "serve"):
+        done = subprocess.run(
+            [TOCSIN, command],
+            cwd=tmp_path,
+            env={**os.environ, **PASSWORD},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 3
+        answers.append(done.stderr)
+    assert answers[0] == answers[1]
+    assert answers[0].startswith(f"tocsin: {path.name}:{mistake.line}: ")
+    assert told in answers[0]
