@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+from prometheus_client import Counter
 
 from ivr.notices import Notices
 from ivr.sip.agent import Admission, Admitted, Doorkeeper, LocalSide, UserAgent
@@ -14,9 +15,11 @@ from ivr.sip.digest import Authenticator
 from ivr.sip.events import Alarm, CallEvent, Lost
 from ivr.sip.hop import Hop, Transport
 from ivr.sip.message import Request, Response
-from ivr.transports import TlsContexts, Transports, Trouble
+from ivr.transports import Knows, TlsContexts, Transports, Trouble, nobody
 
 log = structlog.get_logger(__name__)
+
+NOTICED = Counter("tocsin_sip_notices_total", "Messages that were refused, dropped or read with goodwill", ["kind"])
 
 
 class GuardedAgent(UserAgent):
@@ -71,12 +74,20 @@ class Driver:
     """Drives one agent from the running loop. `told` hears of everything that happens; it may ask the agent for more."""
 
     def __init__(
-        self, *, host: str, port: int, transport: Transport, tls: TlsContexts | None, told: Callable[[CallEvent], None]
+        self,
+        *,
+        host: str,
+        port: int,
+        transport: Transport,
+        tls: TlsContexts | None,
+        told: Callable[[CallEvent], None],
+        knows: Knows = nobody,
     ) -> None:
         self._told = told
         self._transports = Transports(
-            host=host, port=port, transport=transport, tls=tls, received=self._received, failed=self._failed
-        )
+            host=host, port=port, transport=transport, tls=tls, received=self._received, failed=self._failed,
+            knows=knows,
+        )  # fmt: skip
         self._agent: UserAgent | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -170,6 +181,7 @@ class Driver:
     def _send_and_tell(self) -> None:
         agent = self.agent
         for notice in agent.notices():
+            NOTICED.labels(notice.kind).inc()
             told = self._notices.tell(notice.kind, notice.peer, self.now())
             if told is not None:
                 peer, left_out = told

@@ -48,7 +48,7 @@ from ivr.sip.negotiation import Negotiation
 from ivr.sip.outgoing import Invitation, OutgoingCall
 from ivr.sip.sdp import CryptoAttribute
 from ivr.sip.session import Session
-from ivr.transports import Trouble, own_address
+from ivr.transports import Knows, Trouble, nobody, own_address
 from ivr.turns import Turn, Turns
 
 log = structlog.get_logger(__name__)
@@ -119,7 +119,14 @@ class Endpoint:
     """Sockets, agent, media and calls of one provider."""
 
     def __init__(
-        self, config: EndpointConfig, *, prompts: Prompts, speech: Speech, admit: Doorkeeper, incoming: IncomingHandler
+        self,
+        config: EndpointConfig,
+        *,
+        prompts: Prompts,
+        speech: Speech,
+        admit: Doorkeeper,
+        incoming: IncomingHandler,
+        knows: Knows = nobody,
     ) -> None:
         self.config = config
         self._narrator = Narrator(prompts, speech)
@@ -130,8 +137,9 @@ class Endpoint:
             host=config.host, ports=config.rtp_ports, listeners=(self._ears,), trusted=config.trusted
         )
         self._driver = Driver(
-            host=config.host, port=config.port, transport=config.transport, tls=config.tls, told=self._event
-        )
+            host=config.host, port=config.port, transport=config.transport, tls=config.tls, told=self._event,
+            knows=knows,
+        )  # fmt: skip
         self._lines: dict[Leg, _Line] = {}
         self._placed: dict[OutgoingCall, tuple[Handle, MediaPort, Conversation]] = {}
         self.turns = Turns(config.calls_per_s, self.now)

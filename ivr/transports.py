@@ -6,13 +6,14 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
-from prometheus_client import Counter
+from prometheus_client import Counter as Metric
 
 from ivr.notices import Notices
 from ivr.sip.framing import FramingError, StreamFramer
@@ -31,6 +32,10 @@ INCOMING_OF_ONE_MAX = 20
 """Of these, from one network (one address of IPv4) over which nobody came in yet."""
 ADMISSION_S = 10.0
 """So long a connection to us is kept for strangers: it is closed unless a request came that may come in."""
+MESSAGE_S = 32.0
+"""A message that has begun is whole by then (64 times T1, RFC 3261, 17.1.1.2): later nobody waits for its answer."""
+KNOWN = "known"
+"""In place of the network of a connection of whoever may come in by the address: as many again, that no stranger can take."""
 ADMITTED = "admitted"
 """In place of the network of a connection over which somebody came in: it does not count against others from there."""
 TROUBLES_MAX = 200
@@ -45,11 +50,19 @@ WATCHED = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_
 """How connections are watched (tcp(7)): after 60 s without a packet, less than any firewall forgets in, the system asks every
 10 s; what was sent and not acknowledged for 20 s (here in ms, RFC 5482), in which TCP repeats it six times, ends them."""
 
-CLOSED = Counter(
+CLOSED = Metric(
     "tocsin_sip_connections_closed_total",
-    "Connections to us that we closed: too many, or nobody that may come in",
+    "Connections that we closed: too many, nobody that may come in, messages that are broken or too slow",
     ["reason"],
 )
+
+Knows = Callable[[Hop], bool]
+
+
+def nobody(_hop: Hop) -> bool:
+    """Everybody is a stranger."""
+    return False
+
 
 Received = Callable[[bytes, Hop], None]
 Failed = Callable[[Hop], None]
@@ -85,8 +98,11 @@ class Transports:
         received: Received,
         failed: Failed,
         tls: TlsContexts | None = None,
+        knows: Knows = nobody,
     ) -> None:
+        """`knows` says who may come in for sure, by the address: strangers take no place from them."""
         self.port = port
+        self._knows = knows
         self._host = host
         self._transport = transport
         self._received = received
@@ -153,7 +169,8 @@ class Transports:
     def admit(self, hop: Hop) -> None:
         """Somebody came in over this connection: it is no stranger's any more."""
         if hop in self._incoming:
-            self._incoming[hop] = ADMITTED
+            if self._incoming[hop] is not KNOWN:
+                self._incoming[hop] = ADMITTED
             self._links[hop].admitted()
 
     async def until_lost(self, hop: Hop) -> None:
@@ -235,9 +252,13 @@ class Transports:
 
     def taken(self, link: _Link, hop: Hop) -> bool:
         """A connection to us is there; False where there are too many."""
-        network = _network(hop.host)
-        if len(self._incoming) >= INCOMING_MAX or list(self._incoming.values()).count(network) >= INCOMING_OF_ONE_MAX:
+        network = KNOWN if self._knows(hop) else _network(hop.host)
+        taken = Counter(self._incoming.values())
+        others = sum(taken.values()) - taken[KNOWN]
+        full_for_strangers = others >= INCOMING_MAX or taken[network] >= INCOMING_OF_ONE_MAX
+        if taken[KNOWN] >= INCOMING_MAX if network is KNOWN else full_for_strangers:
             CLOSED.labels("too_many").inc()
+            self.tell("connection_refused", hop, "too many connections")
             return False
         self._incoming[hop] = network
         self._links[hop] = link
@@ -287,6 +308,7 @@ class _Link(asyncio.Protocol):
         self._hop = hop
         self.gone = asyncio.Event()
         self._admission: asyncio.TimerHandle | None = None
+        self._slow: asyncio.TimerHandle | None = None
         self._framer = StreamFramer(MESSAGE_BYTES_MAX)
         self._transport: asyncio.Transport | None = None
         self.heard_at = 0.0
@@ -309,7 +331,6 @@ class _Link(asyncio.Protocol):
             self._hop = hop
             self._admission = asyncio.get_running_loop().call_later(ADMISSION_S, self._not_admitted)
         else:
-            log.debug("connection_refused", hop=str(hop), reason="too many connections")
             stream.abort()
 
     def admitted(self) -> None:
@@ -319,9 +340,16 @@ class _Link(asyncio.Protocol):
             self._admission = None
 
     def _not_admitted(self) -> None:
-        CLOSED.labels("stranger").inc()
-        log.debug("connection_closed", hop=str(self._hop), reason="nobody that may come in")
+        self._close_for("stranger", "nobody came over it who may come in")
+
+    def _too_slow(self) -> None:
+        self._close_for("too_slow", f"a message was not whole after {MESSAGE_S:.0f} s")
+
+    def _close_for(self, kind: str, reason: str) -> None:
         assert self._transport is not None
+        assert self._hop is not None
+        CLOSED.labels(kind).inc()
+        self._owner.tell("connection_closed", self._hop, reason)
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -331,6 +359,7 @@ class _Link(asyncio.Protocol):
         assert self._transport is not None
         for frame in self._framer.receive(data):
             if isinstance(frame, FramingError):
+                CLOSED.labels("broken").inc()
                 self._owner.tell("connection_broken", self._hop, frame.reason)
                 self._transport.abort()
                 return
@@ -338,12 +367,22 @@ class _Link(asyncio.Protocol):
                 self._owner.message(frame, self._hop)
             else:
                 self._transport.write(b"\r\n")  # the pong of a keep-alive (RFC 5626, 4.4.1)
+            self._whole()
+        if self._framer.pending and self._slow is None:
+            self._slow = asyncio.get_running_loop().call_later(MESSAGE_S, self._too_slow)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self.gone.set()
         self.admitted()
+        self._whole()
         if self._hop is not None:
             self._owner.lost(self, self._hop)
+
+    def _whole(self) -> None:
+        """No message is on its way."""
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
 
     def send(self, data: bytes) -> None:
         """Writes; a peer that takes nothing any more is given up."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, AnyStr, cast
 
 from aiosmtpd.smtp import SMTP, Envelope
 
+from channels.door import Door, say_goodbye
 from channels.guests import Guests, Refusal
 
 # aiosmtpd writes every line of every mail to this logger at DEBUG, every command at INFO and every unknown one at WARNING: texts
@@ -130,13 +130,6 @@ def _seen(dialogue: asyncio.Task[None]) -> None:
         dialogue.exception()
 
 
-def say_goodbye(transport: asyncio.WriteTransport, reply: str, loop: asyncio.AbstractEventLoop) -> None:
-    """Sends a last reply and closes; the connection is cut where the other side does not take it."""
-    transport.write(f"{reply}\r\n".encode("ascii"))
-    transport.close()
-    loop.call_later(STOP_S, transport.abort)
-
-
 class Room:
     """Memory for mails on their way."""
 
@@ -200,31 +193,6 @@ class _Mail:
         return (b"\r\n" + lines).replace(b"\r\n.", b"\r\n")[2:]
 
 
-class _Door(asyncio.Protocol):
-    """Judges a connection before anything is made for it. Who may not come in is told so (RFC 5321 3.1, 3.8) and takes no place."""
-
-    def __init__(self, guests: Guests, within: Callable[[], TrackedSmtp]) -> None:
-        self._guests = guests
-        self._within = within
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        stream = cast(asyncio.Transport, transport)  # no loop but asyncio's own promises this class
-        address = stream.get_extra_info("peername")
-        if address is None:  # it is gone again
-            stream.abort()
-            return
-        peer, loop = str(address[0]), asyncio.get_running_loop()
-        refusal = self._guests.judge(peer)
-        if refusal is not None:
-            self._guests.refused(peer, refusal, loop.time())
-            say_goodbye(stream, _TURNED_AWAY[refusal], loop)
-            return
-        smtp = self._within()
-        self._guests.enter(smtp, peer)
-        stream.set_protocol(smtp)
-        smtp.connection_made(stream)
-
-
 _TURNED_AWAY = {
     Refusal.STRANGER: "554 5.7.1 Not from this address",
     Refusal.TOO_MANY: "421 4.3.2 Too many connections, try again later",
@@ -284,7 +252,7 @@ class SmtpServer:
         await asyncio.wait(dialogues, timeout=STOP_S)
 
     def _accept(self) -> asyncio.Protocol:
-        return _Door(self._guests, self._made)
+        return Door(self._guests, self._made, _TURNED_AWAY)
 
     def _made(self) -> TrackedSmtp:
         loop = asyncio.get_running_loop()

@@ -166,7 +166,9 @@ class VoiceChannel:
         await trunk.resolve()
         config = endpoint_config(self._settings)
         admit = Doorkeeper(self._settings, trunk)
-        endpoint = Endpoint(config, prompts=self._prompts, speech=self._speaker, admit=admit, incoming=self._incoming)
+        endpoint = Endpoint(
+            config, prompts=self._prompts, speech=self._speaker, admit=admit, knows=admit.knows, incoming=self._incoming
+        )
         await endpoint.open(trunk.hops[0])
         self._endpoint = endpoint
         try:

@@ -154,6 +154,7 @@ class UserAgent:
         self._alarm_n = 0
         self._out: deque[tuple[Hop, bytes]] = deque()
         self._notices: deque[Notice] = deque(maxlen=NOTICES_MAX)
+        self._refused_told = 0
 
     # --- driving -----------------------------------------------------------------------------------------------------
 
@@ -177,6 +178,9 @@ class UserAgent:
         """What was read with goodwill, refused or dropped since the last time: for the log."""
         found = list(self._notices)
         self._notices.clear()
+        if self._layer.refused > self._refused_told:
+            self._refused_told = self._layer.refused
+            found.append(Notice("sip_overloaded", "all", "no room for another request: 503"))
         return found
 
     def transport_failed(self, hop: Hop, now: float) -> None:

@@ -24,12 +24,25 @@ class FramingError:
 
 
 class StreamFramer:
-    """Cuts one connection's bytes into messages. After a FramingError it takes nothing more."""
+    """Cuts one connection's bytes into messages. After a FramingError it takes nothing more. What was looked at is not looked at
+    again, however small the pieces are."""
 
     def __init__(self, message_max: int) -> None:
         self._message_max = message_max
         self._buffer = bytearray()
         self._broken = False
+        self._begin()
+
+    def _begin(self) -> None:
+        """The next message."""
+        self._seen = 0
+        self._size = 0
+        self._may_be_bare = True
+
+    @property
+    def pending(self) -> bool:
+        """Whether a message has begun that is not whole. Line ends between messages are none."""
+        return self._seen > 0 and not self._broken
 
     def receive(self, data: bytes) -> list[bytes | Ping | FramingError]:
         """The messages that are whole now."""
@@ -47,38 +60,60 @@ class StreamFramer:
 
     def _next(self) -> bytes | Ping | FramingError | None:
         buffer = self._buffer
-        while buffer.startswith((b"\0", b"\n")):  # some keep their way open with these
-            del buffer[:1]
-        if buffer.startswith(b"\r\n\r\n"):
-            del buffer[:4]
-            return Ping()
-        if buffer.startswith(b"\r\n") and len(buffer) > 2 and buffer[2:3] != b"\r":
-            del buffer[:2]  # a pong, or a line end between messages (RFC 3261, 7.5)
-            return self._next()
-        if not buffer or bytes(buffer) in (b"\r", b"\r\n", b"\r\n\r"):
-            return None
-        if buffer.startswith(b"\r"):
-            return FramingError("a line end that is none")
-        self._mend_line_ends()
-        end = buffer.find(b"\r\n\r\n")
-        if end < 0:
-            return FramingError("a head that does not end") if len(buffer) > HEAD_BYTES_MAX else None
-        head = bytes(buffer[: end + 4])
-        lengths = {int(found) for found in _LENGTH.findall(head)}
-        if len(lengths) != 1:  # RFC 3261, 20.14: it must be there on a stream
-            return FramingError("Content-Length is missing, or there are two")
-        size = end + 4 + lengths.pop()
-        if size > self._message_max:
+        if not self._seen:
+            between = self._between()
+            if between is not None or not buffer or buffer.startswith(b"\r"):
+                return between
+        if not self._size:
+            head = self._head()
+            if not isinstance(head, bytes):
+                return head
+            lengths = {int(found) for found in _LENGTH.findall(head)}
+            if len(lengths) != 1:  # RFC 3261, 20.14: it must be there on a stream
+                return FramingError("Content-Length is missing, or there are two")
+            self._size = len(head) + lengths.pop()
+        if self._size > self._message_max:
             return FramingError(f"a message of more than {self._message_max} bytes")
-        if len(buffer) < size:
+        if len(buffer) < self._size:
             return None
-        message = bytes(buffer[:size])
-        del buffer[:size]
+        message = bytes(buffer[: self._size])
+        del buffer[: self._size]
+        self._begin()
         return message
 
-    def _mend_line_ends(self) -> None:
+    def _between(self) -> Ping | FramingError | None:
+        """What may stand between two messages."""
+        buffer = self._buffer
+        while True:
+            del buffer[: len(buffer) - len(buffer.lstrip(b"\0\n"))]  # some keep their way open with these
+            if buffer.startswith(b"\r\n\r\n"):
+                del buffer[:4]
+                return Ping()
+            if buffer.startswith(b"\r\n") and len(buffer) > 2 and buffer[2:3] != b"\r":
+                del buffer[:2]  # a pong, or a line end between messages (RFC 3261, 7.5)
+                continue
+            ends = bytes(buffer[:4]) in (b"\r", b"\r\n", b"\r\n\r")
+            return FramingError("a line end that is none") if buffer.startswith(b"\r") and not ends else None
+
+    def _head(self) -> bytes | FramingError | None:
+        """The head of the message, with its empty line; None where that has not come."""
+        buffer, seen = self._buffer, self._seen
+        self._mend_line_ends(seen)
+        end = buffer.find(b"\r\n\r\n", max(0, seen - 3))
+        self._seen = len(buffer)
+        if end >= 0:
+            return bytes(buffer[: end + 4])
+        return FramingError("a head that does not end") if len(buffer) > HEAD_BYTES_MAX else None
+
+    def _mend_line_ends(self, seen: int) -> None:
         """A head without any carriage return is of somebody who ends all lines with line feeds. In another head it ends nothing:
         whoever passes messages on writes line ends as they should be, and what is hidden in a line stays hidden."""
-        head, empty_line, rest = self._buffer.partition(b"\n\n")
-        if empty_line and b"\r" not in head:
-            self._buffer[:] = head.replace(b"\n", b"\r\n") + b"\r\n\r\n" + rest
+        buffer = self._buffer
+        if not self._may_be_bare:
+            return
+        end = buffer.find(b"\n\n", max(0, seen - 1))
+        if buffer.find(b"\r", seen, end if end >= 0 else len(buffer)) >= 0:
+            self._may_be_bare = False
+        elif end >= 0:
+            self._buffer[: end + 2] = buffer[:end].replace(b"\n", b"\r\n") + b"\r\n\r\n"
+            self._may_be_bare = False

@@ -15,6 +15,10 @@ MESSAGE_BYTES_MAX = 65_535
 """What a UDP datagram can carry (RFC 3261, 18.1.1)."""
 HEADER_LINES_MAX = 256
 """A message through a dozen proxies has fewer than a hundred; more is work that somebody wants us to do."""
+HEAD_BYTES_MAX = 32 * 1024
+"""Of a datagram's head, as of a stream's (`framing`): work that strangers may have done before anybody knows who they are."""
+FIELD_CHARS_MAX = 8_192
+"""Of one field, folded ones included; a certificate's signature (RFC 8224) takes one or two thousand."""
 START_LINE_CHARS_MAX = 4_096
 """Request-URIs end well below this."""
 NEEDED_ONCE = ("from", "to", "call-id", "cseq")
@@ -138,6 +142,8 @@ def parse(data: bytes, *, framed: bool = False) -> Request | Response | Malforme
     if not data.strip(b"\r\n\t \0"):  # some keep their NAT open with NULs
         return KeepAlive()
     head, rest = _framed(data) if framed else split(data)
+    if len(head) > HEAD_BYTES_MAX:
+        return Malformed(reason=f"a head of more than {HEAD_BYTES_MAX} bytes", status=513)
     start, *lines = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     pairs, flaws = fields(lines[:HEADER_LINES_MAX])
     headers = Headers(pairs)
@@ -196,14 +202,17 @@ def fields(lines: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
         if line[:1] in (" ", "\t"):
             if kept:
                 name, value = pairs[-1]
-                pairs[-1] = (name, f"{value} {line.strip()}".strip())
+                pairs[-1] = (name, f"{value} {line.strip()}".strip()[:FIELD_CHARS_MAX])
             elif line.strip():
                 flaws.append(f"line {n} is folded behind nothing")
             continue
         name, colon, value = line.partition(":")
         name = name.rstrip()
         kept = bool(colon) and _NAME.fullmatch(name) is not None
-        if kept:
+        if kept and len(value) > FIELD_CHARS_MAX:
+            kept = False
+            flaws.append(f"line {n} is longer than {FIELD_CHARS_MAX} characters: {_beginning(line)}")
+        elif kept:
             pairs.append((name, value.strip()))
         else:
             flaws.append(f"line {n} is no header field: {_beginning(line)}")

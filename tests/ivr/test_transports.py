@@ -27,12 +27,14 @@ WITHIN_S = 20.0
 class Side:
     """One side with its sockets, and what it was told."""
 
-    def __init__(self, tls: TlsContexts | None = None, transport: Transport | None = None) -> None:
+    def __init__(
+        self, tls: TlsContexts | None = None, transport: Transport | None = None, knows: module.Knows = module.nobody
+    ) -> None:
         self.received: asyncio.Queue[tuple[bytes, Hop]] = asyncio.Queue()
         self.failed: asyncio.Queue[Hop] = asyncio.Queue()
         self.transports = Transports(
             host=LOCAL, port=0, transport=transport or ("tls" if tls else "tcp"), tls=tls, failed=self.failed.put_nowait,
-            received=lambda data, hop: self.received.put_nowait((data, hop)),
+            received=lambda data, hop: self.received.put_nowait((data, hop)), knows=knows,
         )  # fmt: skip
 
     @property
@@ -48,8 +50,10 @@ async def opened() -> AsyncIterator[Opened]:
     """``side = await opened()``; it is closed with the test."""
     async with AsyncExitStack() as stack, asyncio.timeout(WITHIN_S):
 
-        async def start(tls: TlsContexts | None = None, transport: Transport | None = None) -> Side:
-            side = Side(tls, transport)
+        async def start(
+            tls: TlsContexts | None = None, transport: Transport | None = None, knows: module.Knows = module.nobody
+        ) -> Side:
+            side = Side(tls, transport, knows)
             await side.transports.open()
             stack.push_async_callback(side.transports.close)
             return side
@@ -79,7 +83,7 @@ class Stranger:
                 pass
 
 
-Connect = Callable[[int], Awaitable[Stranger]]
+Connect = Callable[..., Awaitable[Stranger]]
 
 
 @pytest.fixture
@@ -87,8 +91,8 @@ async def connect() -> AsyncIterator[Connect]:
     """``stranger = await connect(port)``; it is closed with the test."""
     connected: list[Stranger] = []
 
-    async def to(port: int) -> Stranger:
-        stranger = Stranger(*await asyncio.open_connection(LOCAL, port))
+    async def to(port: int, host: str = LOCAL) -> Stranger:
+        stranger = Stranger(*await asyncio.open_connection(LOCAL, port, local_addr=(host, 0)))
         connected.append(stranger)
         return stranger
 
@@ -290,3 +294,44 @@ async def test_a_connection_that_cannot_be_read_is_told_of_once_a_minute(opened:
     (line,) = [one for one in logs if one["event"] == "connection_broken"]
     assert LOCAL in line["hop"]
     assert "Content-Length" in line["reason"]
+
+
+async def test_strangers_take_no_place_from_who_is_known_by_the_address(
+    opened: Opened, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "INCOMING_MAX", 3)
+    side = await opened(knows=lambda hop: hop.host == "127.0.0.7")
+    with structlog.testing.capture_logs() as logs:
+        for host in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
+            await connect(side.port, host)
+        for _ in range(5):
+            await (await connect(side.port, "127.0.0.5")).closed()
+        for _ in range(3):
+            (await connect(side.port, "127.0.0.7")).say(OPTIONS)
+            assert (await side.received.get())[0] == OPTIONS
+        await (await connect(side.port, "127.0.0.7")).closed()
+    assert [one["reason"] for one in logs if one["event"] == "connection_refused"] == ["too many connections"] * 2
+
+
+async def test_a_message_that_does_not_end_ends_its_connection(
+    opened: Opened, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MESSAGE_S", 0.2)
+    side = await opened()
+    slow, steady = await connect(side.port), await connect(side.port)
+    for one in (slow, steady):
+        one.say(OPTIONS)
+        side.transports.admit((await side.received.get())[1])
+    steady.say(b"\r\n")  # the answer to a keep-alive is no message
+    slow.say(OPTIONS[:-2])
+    await slow.closed()
+    steady.say(OPTIONS)
+    assert (await side.received.get())[0] == OPTIONS
+
+
+@pytest.mark.parametrize("host", ["224.0.0.1", "255.255.255.255", "0.0.0.1"])
+async def test_no_message_is_sent_to_many(opened: Opened, host: str) -> None:
+    side = await opened(transport="udp")
+    hop = Hop("udp", host, 5060)
+    side.transports.send(hop, OPTIONS)
+    assert await side.failed.get() == hop

@@ -23,21 +23,27 @@ class Served:
 
     def __init__(self, server: Server, http: aiohttp.ClientSession) -> None:
         self.server = server
-        self.http = http
+        self._http = http
 
     async def alert(self, to: str | Sequence[str], text: str = "Pump 3 stopped", **more: Any) -> str:
         """Submits an alert and gives its id."""
         body = {"text": text, "recipients": [to] if isinstance(to, str) else list(to), **more}
-        async with self.http.post("/v1/alerts", json=body) as answer:
+        async with self._http.post("/v1/alerts", json=body) as answer:
             assert answer.status == 202, await answer.text()
             return str((await answer.json())["id"])
 
     async def shown(self, path: str) -> Json:
         """What the API answers to a GET."""
-        async with self.http.get(path) as answer:
+        async with self._http.get(path) as answer:
             assert answer.status == 200, await answer.text()
             found: Json = await answer.json()
             return found
+
+    async def metric(self, series: str) -> float:
+        """The value of one series of /metrics; 0 where it is not there."""
+        async with self._http.get("/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        return next((float(one.rpartition(" ")[2]) for one in lines if one.startswith(f"{series} ")), 0.0)
 
     async def deliveries(self, alert_id: str) -> list[Json]:
         """The alert's deliveries, oldest first."""

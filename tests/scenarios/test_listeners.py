@@ -10,7 +10,7 @@ from tests.channels.email.test_hostile_mails import HOSTILE
 from tests.peers.ports import free_port
 from tests.peers.smtp_script import scripted_smtp
 from tests.scenarios.installation import smtp
-from tests.scenarios.served import Served, serving
+from tests.scenarios.served import serving
 
 DUTY = "email:duty@test.example"
 STRANGE = "bounces+dlv_0@test.example"
@@ -24,13 +24,6 @@ async def said(reader: asyncio.StreamReader) -> str:
         return (await reader.read()).decode()
 
 
-async def metric(gateway: Served, line: str) -> float:
-    """The value of one series of /metrics; 0 where it is not there."""
-    async with gateway.http.get("/metrics") as answer:
-        lines = (await answer.text()).splitlines()
-    return next((float(one.rpartition(" ")[2]) for one in lines if one.startswith(f"{line} ")), 0.0)
-
-
 async def test_case_7_4_strangers_take_no_place_at_the_bounce_listener(tmp_path: Path) -> None:
     async with scripted_smtp(offers=["DSN"]) as (_, port), contextlib.AsyncExitStack() as stack:
         listen = free_port()
@@ -42,7 +35,7 @@ async def test_case_7_4_strangers_take_no_place_at_the_bounce_listener(tmp_path:
             stack.callback(writer.close)
             assert await said(reader) == "554 5.7.1 Not from this address\r\n"
         refused = 'tocsin_listener_refusals_total{listener="bounces",reason="stranger"}'
-        assert await metric(gateway, refused) == STRANGERS
+        assert await gateway.metric(refused) == STRANGERS
 
         alert = await gateway.alert(DUTY)
         delivery = await gateway.only(alert, "accepted")

@@ -23,6 +23,7 @@ from tests.ivr.rtp.presses import GATEWAYS, Gateway, Press
 from tests.peers.ports import LOOPBACK
 from tests.peers.rtp import RtpSocket
 from tests.peers.sipp import Sipp, answers_to, expects, invited, reply
+from tests.peers.waiting import eventually
 from tests.scenarios.installation import sip
 from tests.scenarios.served import Served, serving
 
@@ -144,3 +145,45 @@ async def test_case_3_7_keys_of_the_type_that_we_offered_are_heard_though_the_an
     async with called(tmp_path, events=False, people=PEOPLE) as (gateway, alert, phone, far), phone.talking(far):
         await phone.presses(PIN + "#", far)
         await acknowledges(gateway, alert, phone, far, Gateway())
+
+
+CALLS = 20
+BEHIND_NAT = "127.0.0.9"
+"""What a phone says of itself that sends from somewhere else."""
+
+
+@pytest.mark.parametrize("said", ["[media_ip]", BEHIND_NAT], ids=["as agreed", "behind a NAT"])
+async def test_case_7_1_a_spray_over_every_port_acknowledges_none_of_twenty_calls(tmp_path: Path, said: str) -> None:
+    with RtpSocket() as phone, RtpSocket(OTHER_HOST) as stranger:
+        answer = answers_to(phone.port).replace("c=IN IP4 [media_ip]", f"c=IN IP4 {said}")
+        steps = [invited(), reply("180 Ringing"), answer, expects("BYE"), reply("200 OK")]
+        with Sipp(tmp_path, *steps, calls=CALLS) as sipp:
+            trunk = sip("pbx", sipp.port)
+            first, last = map(int, trunk["rtp_ports"].split("-"))
+            async with serving(tmp_path, trunk) as gateway:
+                alerts = [
+                    await gateway.alert(f"voice:+336123456{n:02}", "Fire in hall three", **URGENT) for n in range(CALLS)
+                ]
+
+                async def answered() -> bool:
+                    return await gateway.metric("tocsin_calls_up") == CALLS
+
+                await eventually(answered, 60, what="twenty calls")
+                for press in range(SPRAYED):
+                    for one in Gateway().sends([Press(key="1")])[-4:]:
+                        sequence = one.packet.sequence + 50 * press & 0xFFFF
+                        event = written(replace(one.packet, timestamp=8_000 * press, sequence=sequence))
+                        for port in range(first, last, 2):
+                            stranger.send(event, (LOOPBACK, port))
+                    await asyncio.sleep(0.25)
+                statuses = [(await gateway.shown(f"/v1/alerts/{alert}"))["status"] for alert in alerts]
+                assert statuses == ["active"] * CALLS
+                assert stranger.hush() == 0
+                ports = [(LOOPBACK, port) for port in range(first, last, 2)]  # each of them may be a call's
+                done = [asyncio.create_task(gateway.became(alert, "acknowledged")) for alert in alerts]
+                while not all(one.done() for one in done):
+                    for far in ports:
+                        phone.send(phone.packet(b"\xff" * 160), far)
+                    await asyncio.gather(*(phone.presses("1", far) for far in ports))
+                    await asyncio.wait(done, timeout=AGAIN_S)
+                await asyncio.gather(*done)

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Generic, Literal, TypeVar
 
+from channels.door import Door
+from channels.guests import Guests
 from channels.sms.address import SHORT_CODE_DIGITS_MAX
 from channels.sms.concatenation import udh
 from channels.sms.encoding import Segmented, segment
@@ -31,6 +33,12 @@ from channels.sms.smpp.wire import (
 )
 from channels.stream import StreamDriver
 
+SESSIONS_MAX = 200
+"""Connections at once: more are closed, for SMPP has no word before a bind. One that does not bind is closed after `bind_s`."""
+SESSIONS_OF_ONE_MAX = 100
+"""Of these, from one network."""
+DELAYED_MAX = 100_000
+"""Answers or receipts that wait for their time: of more the oldest leaves early."""
 RECEIVED_MAX = 10_000
 """Messages kept for the tests to look at."""
 UNDELIVERED_MAX = 100_000
@@ -79,7 +87,9 @@ class SmscSimulator:
         self._handset = Handset(received_max=RECEIVED_MAX)
         self._server: asyncio.Server | None = None
         self._peers: set[_Peer] = set()
+        self._guests = Guests("smsc", most=SESSIONS_MAX, most_of_one=SESSIONS_OF_ONE_MAX)
         self._undelivered: dict[str, deque[DeliverSm]] = {}
+        self._waiting = 0
         self._answers = _DelayLine(_answer)
         self._receipts = _DelayLine(self._deliver)
         self._again = _DelayLine(self._deliver)
@@ -102,7 +112,9 @@ class SmscSimulator:
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None) -> int:
         """Listens; the port, chosen by the system where `port` is 0. Raises OSError."""
-        self._server = await asyncio.get_running_loop().create_server(lambda: _Peer(self).driver, host, port, ssl=tls)
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: Door(self._guests, lambda: _Peer(self).driver), host, port, ssl=tls
+        )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
@@ -209,6 +221,7 @@ class SmscSimulator:
     def on_closed(self, peer: _Peer, event: Closed) -> None:
         """A connection ended."""
         self._peers.discard(peer)
+        self._guests.leave(peer.driver)
         self.counters.unbinds += event.cause.value == "unbound_by_peer"
         self._notify()
 
@@ -230,15 +243,27 @@ class SmscSimulator:
             self.counters.deliveries += 1
             min(peers, key=lambda peer: peer.session.outstanding).deliver(pdu)
             return
-        waiting = self._undelivered.setdefault(system_id, deque(maxlen=UNDELIVERED_MAX))
-        waiting.append(pdu)
+        self._undelivered.setdefault(system_id, deque()).append(pdu)
+        self._waiting += 1
+        if self._waiting > UNDELIVERED_MAX:
+            self._give_up_oldest(max(self._undelivered, key=lambda one: len(self._undelivered[one])))
+
+    def _give_up_oldest(self, system_id: str) -> None:
+        waiting = self._undelivered[system_id]
+        waiting.popleft()
+        self._waiting -= 1
+        if not waiting:
+            del self._undelivered[system_id]
 
     def _deliver_waiting(self, peer: _Peer) -> None:
         for system_id in (peer.system_id, _ANYBODY):
             waiting = self._undelivered.get(system_id)
             while waiting and peer.receives:
                 self.counters.deliveries += 1
+                self._waiting -= 1
                 peer.deliver(waiting.popleft())
+            if waiting is not None and not waiting:
+                del self._undelivered[system_id]
 
     def _notify(self) -> None:
         for predicate, future in self._waiters:
@@ -320,6 +345,8 @@ class _DelayLine(Generic[T]):
             return
         loop = asyncio.get_running_loop()
         self._items.append((loop.time() + delay_s, item))
+        if len(self._items) > DELAYED_MAX:
+            self._act(self._items.popleft()[1])
         if self._timer is None:
             self._timer = loop.call_later(delay_s, self._on_timer)
 

@@ -11,7 +11,9 @@ import pytest
 from channels.channel import Message
 from channels.outcome import Accepted, Inbound, RetryLater
 from channels.sms.channel import SmsChannel
+from channels.sms.smpp import simulator
 from channels.sms.smpp.behaviour import Judge, SmscBehaviour
+from channels.sms.smpp.limits import Limits
 from tests.channels.sms.running import message, running, simulating, smpp
 
 
@@ -158,3 +160,33 @@ async def test_a_thousand_messages_over_a_link_that_keeps_dropping_all_arrive() 
         assert {received.text for received in smsc.received} == {f"message {n}" for n in range(1000)}
         assert smsc.counters.drops == 2
         assert len(smsc.received) - 1000 <= again <= smsc.counters.drops * 20
+
+
+async def test_connections_are_bounded_and_who_does_not_bind_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "SESSIONS_MAX", 3)
+    monkeypatch.setattr(simulator, "SESSIONS_OF_ONE_MAX", 2)
+    monkeypatch.setattr(simulator, "_LIMITS", Limits(bind_s=0.5))
+    async with simulating() as (_, port):
+        silent = [
+            await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
+            for host in ("127.0.0.2", "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.4")
+        ]
+        async with asyncio.timeout(30):
+            for at in (2, 4):  # the third of one host, and the fourth of all
+                assert await silent[at][0].read() == b""
+            assert not any(silent[at][0].at_eof() for at in (0, 1, 3))
+            for at in (0, 1, 3):
+                assert await silent[at][0].read() == b""
+        for _, writer in silent:
+            writer.close()
+        async with running(SmsChannel(smpp(port))) as reports:  # all places are free again
+            await reports.wait_for(0)
+
+
+async def test_receipts_that_nobody_fetches_are_bounded_over_all_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "UNDELIVERED_MAX", 5)
+    async with simulating() as (smsc, _):
+        for n in range(20):
+            smsc.send_mo("33612345678", "38000", "x", system_id=f"esme-{n}")
+        assert sum(map(len, smsc._undelivered.values())) == smsc._waiting == 5
+        assert len(smsc._undelivered) == 5

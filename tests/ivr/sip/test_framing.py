@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from ivr.sip.framing import FramingError, Ping, StreamFramer
@@ -41,3 +43,21 @@ def test_line_feeds_within_a_head_end_nothing(step: int) -> None:
     )
     assert isinstance(found, bytes)
     assert found.endswith(BODY)
+
+
+@pytest.mark.parametrize(
+    "begun", [b"INVITE sip:x@y SIP/2.0\r\n" + b"A: b\r\n" * 5_000, b"INVITE\n" * 4_000, b"A" * 32_000, b"\r\n" * 15_000]
+)
+def test_what_comes_in_single_bytes_is_looked_at_once(begun: bytes) -> None:
+    framer, began = StreamFramer(65_535), time.process_time()
+    for at in range(len(begun)):
+        framer.receive(begun[at : at + 1])
+    assert time.process_time() - began < 0.4  # 30 ms; a second where all is looked at again with each byte
+    assert framer.pending is not begun.startswith(b"\r\n")
+
+
+def test_a_long_body_in_single_bytes_is_one_message() -> None:
+    head = b"MESSAGE sip:x@y SIP/2.0\r\nContent-Length: 60000\r\n\r\n"
+    began = time.process_time()
+    assert framed(head + b"x" * 60_000, 1) == [head + b"x" * 60_000]
+    assert time.process_time() - began < 0.8
