@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -25,6 +26,19 @@ from tests.gateway.cli_desk import TOCSIN, Terminal, terminal_in
 pytestmark = pytest.mark.xdist_group("demo")
 
 LINES_MAX = 48
+PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "demo.svg"
+STAYS_UP = "The gateway stays up: http://127.0.0.1:8080, key tok_…"
+
+
+def told_by_picture() -> list[str]:
+    """The lines of the recorded run in the README."""
+    texts = ElementTree.parse(PICTURE).iter("{http://www.w3.org/2000/svg}text")
+    return ["".join(one.itertext()) for one in texts]
+
+
+def plain(line: str) -> str:
+    """Without times, ports and what the call lasted; blanks count once."""
+    return " ".join(re.sub(r"\d+\.\d{3} s |127\.0\.0\.1:\d+|\d+ s$", "", line).split())
 
 
 @pytest.fixture
@@ -57,6 +71,11 @@ def test_one_alert_goes_the_whole_way_and_again(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert "Anna pressed a key on the phone: acknowledged" in first.stdout
     assert "3 of 3 delivered, each charged once. Balance 50.00 - 0.146 = 49.854 EUR." in first.stdout
+    recorded = {plain(line) for line in told_by_picture()} - {"$ make run"}
+    assert recorded <= {plain(line) for line in first.stdout.splitlines()} | {plain(STAYS_UP)}, (
+        "run record_demo.py anew"
+    )
+    assert {plain(line) for line in first.stdout.splitlines()} - {""} <= recorded, "run deploy/dev/record_demo.py anew"
     key = (tmp_path / "demo" / "key").read_text()
     assert (tmp_path / "demo" / "key").stat().st_mode & 0o777 == 0o600
 
