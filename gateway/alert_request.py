@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from gateway.alert import Rule
 from gateway.durations import Turn
+from gateway.large_work import give_way
 
 RECIPIENTS_MAX = 100_000  # what a settings file can allow at the most
 ADDRESSES_MAX = 20  # of one recipient
@@ -32,6 +33,7 @@ class Section(BaseModel):
 
 
 def _recipient(value: Any) -> Any:
+    give_way()  # of a hundred thousand each is read by itself
     return {"addresses": [value]} if isinstance(value, str) else value
 
 
@@ -243,6 +245,18 @@ class AlertRequest(Section):
         default=False,
         description="only say who would be tried when, over what, at what price: nothing is written or sent",
     )
+
+    @property
+    def tries(self) -> int:
+        """How many deliveries it comes to, over all steps and repeats, at the most."""
+        own = sum(len(recipient.addresses) for recipient in self.recipients)
+        if not self.steps:
+            return own
+        return sum(
+            (1 + step.repeat)
+            * (own if step.recipients is None else sum(len(recipient.addresses) for recipient in step.recipients))
+            for step in self.steps
+        )
 
     @model_validator(mode="after")
     def _text_or_template(self) -> AlertRequest:

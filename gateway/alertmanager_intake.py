@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from gateway.alertmanager import (
 )
 from gateway.broker import Broker
 from gateway.intake import Shortfall
+from gateway.large_work import LARGE, give_way
 from gateway.last_resort import SOURCE as LAST_RESORT
 from gateway.progress import change_alert
 from gateway.rendering import render_alertmanager, shortened
@@ -30,7 +31,7 @@ from gateway.rules import NotTaken, reachable, request_of
 from gateway.settings import RuleSettings
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
-from gateway.submission import Submissions, Trouble
+from gateway.submission import Submission, Submissions, Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -311,22 +312,37 @@ class AlertmanagerIntake:
         self, request: AlertRequest, rule: RuleSettings, origin: Origin, troubles: Sequence[tuple[str, Values]]
     ) -> list[Concerned]:
         taken: list[Concerned] = []
+        urgently = request.priority == "emergency"
         for start in range(0, len(troubles), AT_ONCE):
-            work = [self._accept(request, rule, origin, *trouble) for trouble in troubles[start : start + AT_ONCE]]
-            taken += await asyncio.gather(*work)
+            some = troubles[start : start + AT_ONCE]
+            prepared = self._prepared(request, rule, origin, some)
+            if len(troubles) * request.tries > LARGE:
+                ready = await self._broker.large.do(lambda prepared=prepared: list(prepared), urgently=urgently)  # type: ignore[misc]
+            else:
+                ready = list(prepared)
+            taken += await asyncio.gather(*map(self._accept, ready))
         return taken
 
-    async def _accept(
+    def _prepared(
+        self, request: AlertRequest, rule: RuleSettings, origin: Origin, troubles: Sequence[tuple[str, Values]]
+    ) -> Iterator[Submission]:
+        for key, values in troubles:
+            give_way()
+            yield self._prepare(request, rule, origin, key, values)
+
+    def _prepare(
         self, request: AlertRequest, rule: RuleSettings, origin: Origin, key: str, values: Values
-    ) -> Concerned:
+    ) -> Submission:
         subject, text = _said(values, rule.language, self._broker.settings.alerts.text_max)
-        submission = self._submissions.prepare(
+        return self._submissions.prepare(
             request.model_copy(update={"subject": subject, "text": text}),
             account_id=rule.account,
             key_id=origin.key_id,
             source=SOURCE,
             trouble=origin.trouble(key),
         )
+
+    async def _accept(self, submission: Submission) -> Concerned:
         taken = await self._submissions.accept(submission, shortfall=Shortfall.TAKE)
         return Concerned(id=taken.alert_id, outcome="joined" if taken.joined else "accepted", join=taken.join)
 

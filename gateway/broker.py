@@ -28,6 +28,7 @@ from gateway.dispatcher import Dispatcher, Reservation
 from gateway.escalation import Recipient
 from gateway.escalator import Escalator
 from gateway.intake import ClaimedAtOnce
+from gateway.large_work import LargeWork
 from gateway.last_resort import LastResort
 from gateway.lifecycle import ended_among
 from gateway.outbound import OutboundClient, OutboundPolicy
@@ -102,6 +103,7 @@ class Broker:
             available=self._available,
             tried_by_urgent=self._tried_by_urgent,
         )
+        self.large = LargeWork()
         self.journal = Journal(store, clock, finish=self._finish, signalled=self._signalled)
         self.last_resort = LastResort(
             recipients=[self._last_recipient(recipient) for recipient in settings.last_resort.recipients]
@@ -113,6 +115,7 @@ class Broker:
             tariffs=self.tariffs,
             clock=clock,
             names=lambda: self.names,
+            large=self.large,
         )
         self.rescuer = Rescuer(
             store=store,
@@ -212,6 +215,7 @@ class Broker:
             await self._stop(links, drain_s)
             if drain_s:
                 await self.escalator.drain()
+            self.large.close()
             await self.outbound.__aexit__(None, None, None)
             await self.queue.close()
             await self._stop([journal], DRAIN_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,11 @@ OCCURRENCES_MAX = 500  # steps times repeats of one alert: a step a minute for a
 DELIVERIES_MAX = 200_000
 """Of one alert, over all steps and repeats: twice the most recipients, so that each can be tried again."""
 
+
+AT_ONCE = 500  # recipients that are written as JSON in one call
+READ_AT_ONCE_CHARS = 64 * 1024  # of JSON that is read in one call: a millisecond
+_BETWEEN = re.compile(r"[\s,]*")
+_read = json.JSONDecoder().raw_decode
 
 PLANS_REMEMBERED = 64  # as JSON: nearly all alerts have one of a few plans
 
@@ -126,7 +132,14 @@ def _recipient_json(recipient: Recipient) -> Any:
 
 def recipients_to_json(recipients: Sequence[Recipient]) -> str:
     """Recipients as the alert's row keeps them."""
-    return json.dumps([_recipient_json(recipient) for recipient in recipients], ensure_ascii=False)
+    return f"[{', '.join(_texts(recipients))}]"
+
+
+def _texts(recipients: Sequence[Recipient]) -> Iterator[str]:
+    """Piece by piece: what is written at once cannot be interrupted by anything urgent."""
+    for start in range(0, len(recipients), AT_ONCE):
+        some = [_recipient_json(recipient) for recipient in recipients[start : start + AT_ONCE]]
+        yield json.dumps(some, ensure_ascii=False)[1:-1]
 
 
 def _recipient(stored: Any) -> Recipient:
@@ -136,24 +149,45 @@ def _recipient(stored: Any) -> Recipient:
 
 def recipients_from_json(text: str) -> tuple[Recipient, ...]:
     """The inverse of `recipients_to_json`."""
-    return tuple(_recipient(stored) for stored in json.loads(text))
+    return tuple(_recipient(stored) for stored in _stored(text))
+
+
+def _stored(text: str) -> Iterator[Any]:
+    """The recipients in the text; of a long one each is read by itself, so that something urgent can come between."""
+    if len(text) <= READ_AT_ONCE_CHARS:
+        yield from json.loads(text)
+        return
+    at = text.index("[") + 1
+    while (at := _BETWEEN.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # it always matches
+        if text[at] == "]":
+            return
+        stored, at = _read(text, at)
+        yield stored
+
+
+def plan_to_json(plan: tuple[Occurrence, ...]) -> str:
+    """Occurrences as the alert's row keeps them."""
+    if any(o.recipients for o in plan):  # lists of people: long to compare with others, and too large to be remembered
+        return _plan_to_json(plan)
+    return _remembered(plan)
 
 
 @lru_cache(maxsize=PLANS_REMEMBERED)
-def plan_to_json(plan: tuple[Occurrence, ...]) -> str:
-    """Occurrences as the alert's row keeps them."""
-    return json.dumps(
-        [
-            {
-                "after_s": o.after_s,
-                "channels": o.channels,
-                "recipients": None if o.recipients is None else [_recipient_json(r) for r in o.recipients],
-                **({} if o.part is None else {"part": o.part}),
-            }
-            for o in plan
-        ],
-        ensure_ascii=False,
-    )
+def _remembered(plan: tuple[Occurrence, ...]) -> str:
+    return _plan_to_json(plan)
+
+
+def _plan_to_json(plan: tuple[Occurrence, ...]) -> str:
+    written: dict[int, str] = {}  # repeats share their list
+    found = []
+    for o in plan:
+        people = "null"
+        if o.recipients is not None:
+            people = written.get(id(o.recipients)) or recipients_to_json(o.recipients)
+            written[id(o.recipients)] = people
+        rest = json.dumps({"channels": o.channels, **({} if o.part is None else {"part": o.part})}, ensure_ascii=False)
+        found.append(f'{{"after_s": {json.dumps(o.after_s)}, "recipients": {people}, {rest[1:]}')
+    return f"[{', '.join(found)}]"
 
 
 def plan_from_json(text: str) -> tuple[Occurrence, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from gateway.alert import Alert
 from gateway.clock import rfc3339
 from gateway.destinations import DestinationPolicy
 from gateway.escalation import Occurrence, Recipient, targets
+from gateway.large_work import give_way
 from gateway.routing import Routes, next_provider
 
 
@@ -75,15 +76,18 @@ class Planner:
     def plan(self, occurrence: Occurrence, recipients: Sequence[Recipient], alert: Alert) -> list[PlannedDelivery]:
         """The deliveries of one occurrence of the alert, priced on the text that each will say. Addresses are canonical; one
         that no route takes any more is planned with no provider, and fails when it is written."""
+        return list(self.each(occurrence, recipients, alert))
+
+    def each(self, occurrence: Occurrence, recipients: Sequence[Recipient], alert: Alert) -> Iterator[PlannedDelivery]:
+        """As `plan`, one after the other; gives way to others where there are many."""
         units: dict[tuple[str, str], int] = {}
-        planned = []
         seen: set[str] = set()
         for n, recipient, address in targets(occurrence, recipients):
             if address in seen:
                 continue  # one call at one address is enough, whoever lists it twice
             seen.add(address)
-            planned.append(self._one(n, recipient, address, alert, units))
-        return planned
+            give_way()
+            yield self._one(n, recipient, address, alert, units)
 
     def refusal(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from gateway.escalation import (
 )
 from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
+from gateway.large_work import LARGE, give_way
 from gateway.namesakes import Namesakes
 from gateway.planning import PlannedDelivery
 from gateway.reach import gaps
@@ -43,7 +43,6 @@ from gateway.settings_location import written
 log = structlog.get_logger(__name__)
 
 SHOWN_MAX = 100  # deliveries that a dry run lists; the totals are of all
-IN_THREAD = 500  # recipients from which planning (10 µs each) leaves the event loop to others
 ATTACHMENT_BYTES_MAX = 5 * 1024 * 1024  # all attachments of an alert, decoded: most mail servers take 10 MB encoded
 AT_ONCE_MAX = 20  # deliveries of one alert that may be claimed in the commit that accepts it
 
@@ -91,6 +90,7 @@ class Submissions:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._settings = broker.settings
+        self._large = broker.large
 
     def prepare(
         self,
@@ -136,6 +136,7 @@ class Submissions:
     def _recipients(self, given: Sequence[RecipientIn], field: str) -> tuple[Recipient, ...]:
         found = []
         for n, recipient in enumerate(given):
+            give_way()
             addresses = []
             for m, raw in enumerate(recipient.addresses):
                 try:
@@ -208,7 +209,7 @@ class Submissions:
         request: AlertRequest,
         said: tuple[str, str],
         recipients: Sequence[Recipient],
-        plan: Sequence[Occurrence],
+        plan: tuple[Occurrence, ...],
         lasts_s: int,
         account_id: str,
         key_id: str,
@@ -298,10 +299,12 @@ class Submissions:
         return taken
 
     async def _planned(self, submission: Submission) -> list[PlannedDelivery]:
-        planner = self._broker.planner
-        if len(submission.recipients) < IN_THREAD:
-            return planner.plan(submission.plan[0], submission.recipients, submission.alert)
-        return await asyncio.to_thread(planner.plan, submission.plan[0], submission.recipients, submission.alert)
+        first, recipients, alert = submission.plan[0], submission.recipients, submission.alert
+        plan = self._broker.planner.plan
+        if len(first.chosen(recipients)) < LARGE:
+            return plan(first, recipients, alert)
+        urgently = alert.priority is Priority.EMERGENCY
+        return await self._large.do(lambda: plan(first, recipients, alert), urgently=urgently)
 
     def _reserve(self, planned: Sequence[PlannedDelivery]) -> Reservation | None:
         """Slots for all planned deliveries, or none: a few go out at once, many through the queue."""
@@ -318,7 +321,7 @@ class Submissions:
     def dry_run(self, submission: Submission) -> dict[str, Any]:
         """Who would be tried when, over what, at what price: the first of them, and totals of all. Nothing is written.
 
-        Takes 10 µs for each delivery: large ones are for a thread.
+        Takes 10 µs for each delivery: large ones are large work.
         """
         alert = submission.alert
         shown: list[dict[str, Any]] = []
@@ -326,7 +329,7 @@ class Submissions:
         for n, occurrence in enumerate(submission.plan):
             at = due_at(submission.plan, n, alert.start_at)
             assert at is not None
-            for planned in self._broker.planner.plan(occurrence, submission.recipients, alert):
+            for planned in self._broker.planner.each(occurrence, submission.recipients, alert):
                 total += planned.hold_micros
                 count += 1
                 if count <= SHOWN_MAX:

@@ -10,12 +10,13 @@ from pydantic import Field
 from gateway.alertmanager import Notification
 from gateway.alertmanager_intake import AlertmanagerIntake, Concerned, Verdict
 from gateway.api.context import ApiContext, allowed
-from gateway.api.documentation import documented
-from gateway.api.json_bodies import JsonRoute
+from gateway.api.documentation import body_of, documented
+from gateway.api.json_bodies import JsonRoute, not_json, parsed
 from gateway.api.problems import Problem, wrong_field
-from gateway.api.roles import Permission
+from gateway.api.roles import Caller, Permission
 from gateway.api.views import JoinView, View
 from gateway.joining import Fate
+from gateway.large_work import LARGE_BYTES, TooMuchUnderWayError
 from gateway.rules import NotTaken
 
 PATH: Final = "/v1/intake/alertmanager"
@@ -51,6 +52,16 @@ def router(context: ApiContext) -> APIRouter:
     """The route. A key that is bound to an account sees the rules of that account; one of the installation all rules."""
     routes = APIRouter(tags=["intake"], route_class=JsonRoute)
     intake = AlertmanagerIntake(context.broker, context.submissions)
+    large = context.broker.large
+
+    async def take(body: bytes, caller: Caller) -> Verdict:
+        notification = _read(body) if len(body) < LARGE_BYTES else await large.do(lambda: _read(body), urgently=True)
+        if notification.status == "firing":
+            context.storage.require_room()
+        try:
+            return await intake.take(notification, account_id=caller.account_id, key_id=caller.key_id)
+        except NotTaken as refusal:
+            raise _problem(refusal) from refusal
 
     @routes.post(
         PATH,
@@ -59,25 +70,38 @@ def router(context: ApiContext) -> APIRouter:
         summary="Take a notification of Alertmanager",
         response_description="The alerts are on disk, or what fires joined those that are open",
         dependencies=[Depends(context.requires(Permission.SUBMIT))],
+        openapi_extra=body_of("Notification"),
         responses={
             200: {"model": IntakeAnswer, "description": "The group is resolved; so is its alert, if there was one"},
             **documented("storage-full", body=True),
         },
     )
-    async def take_notification(notification: Notification, request: Request, response: Response) -> IntakeAnswer:
+    async def take_notification(request: Request, response: Response) -> IntakeAnswer:
         """One alert for a group (or for each member, as the rule says): still firing joins it, resolved ends it. Always
         202 for a group that fires and has a rule, whatever the credit: what cannot be paid fails, and says so."""
         caller = allowed(request.scope, Permission.SUBMIT)
-        if notification.status == "firing":
-            context.storage.require_room()
-        try:
-            verdict = await intake.take(notification, account_id=caller.account_id, key_id=caller.key_id)
-        except NotTaken as refusal:
-            raise _problem(refusal) from refusal
+        body = await request.body()
+        if len(body) < LARGE_BYTES:
+            verdict = await take(body, caller)
+        else:
+            try:
+                leave = large.admit(caller.key_id, urgently=True)
+            except TooMuchUnderWayError as error:  # Alertmanager tries again after a 503, and not after a 429
+                raise Problem("unavailable", str(error)) from error
+            try:
+                verdict = await take(body, caller)
+            finally:
+                leave()
         response.status_code = 202 if verdict.firing else 200
         return _answer(verdict)
 
     return routes
+
+
+def _read(body: bytes) -> Notification:
+    if not body:
+        raise not_json("expected a body of JSON")
+    return Notification.model_validate(parsed(body))
 
 
 def _problem(refusal: NotTaken) -> Problem:

@@ -138,7 +138,13 @@ def _add_submission(routes: APIRouter, submit: Submit) -> None:
         return await submit(request.scope, request.receive)
 
     problems = documented(
-        "insufficient-credit", "idempotency-conflict", "conflict", "invalid-header", "storage-full", body=True
+        "insufficient-credit",
+        "idempotency-conflict",
+        "conflict",
+        "invalid-header",
+        "too-much-under-way",
+        "storage-full",
+        body=True,
     )
     routes.add_api_route(
         "/v1/alerts",

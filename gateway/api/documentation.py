@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from gateway.administration import Role
 from gateway.alert_request import AlertRequest
+from gateway.alertmanager import Notification
 from gateway.api.examples import resolved
 from gateway.api.problems import KINDS, MEDIA_TYPE
 from gateway.api.roles import INSTALLATION, Permission, roles_that_may
@@ -25,6 +26,7 @@ HEADERS: Final = {
         "how to authenticate (RFC 6750)",
         {"type": "string", "examples": ['Bearer realm="tocsin"']},
     ),
+    429: ("Retry-After", "seconds to wait", {"type": "integer", "examples": [5]}),
     503: ("Retry-After", "seconds to wait", {"type": "integer", "examples": [5]}),
 }
 DESCRIPTION: Final = """Alerts in, people reached, acknowledgements and proof out.
@@ -185,12 +187,13 @@ SUMMARIES: Final[Mapping[str, str]] = {
 
 def alert_body() -> dict[str, Any]:
     """The request body of POST /v1/alerts, whose route reads it by itself."""
-    return {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/AlertRequest"}}},
-        }
-    }
+    return body_of("AlertRequest")
+
+
+def body_of(schema: str) -> dict[str, Any]:
+    """A request body that the route reads by itself, since a large one is read beside the event loop."""
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def openapi_of(app: FastAPI, url: str = "/") -> Callable[[], dict[str, Any]]:
@@ -214,9 +217,10 @@ def _document(app: FastAPI, url: str) -> dict[str, Any]:
         servers=[{"url": url, "description": "this gateway"}],
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    request = AlertRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(request.pop("$defs"))
-    schemas["AlertRequest"] = request
+    for model in (AlertRequest, Notification):
+        request = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(request.pop("$defs"))
+        schemas[model.__name__] = request
     schemas["Problem"] = PROBLEM
     document["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "An API key: `tocsin keys create` prints one."}

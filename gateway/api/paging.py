@@ -30,6 +30,10 @@ Cursor = Annotated[
     ),
 ]
 DEFAULT_LIMIT: Final = PAGE
+PAGE_CHARS_MAX: Final = 1_000_000
+"""Of the texts of one page: written as JSON in a few milliseconds. A page that would have more ends before, and its cursor goes on."""
+LONG: Final = ("text", "body")
+"""What may be long of an item: the text of an alert or of a message that came in, the body of a callback."""
 
 
 class Page(BaseModel, Generic[T]):
@@ -53,10 +57,20 @@ async def page_of(
 ) -> Page[Any]:
     """A page of at most `limit` items. `read` gives at most so many of them and is asked for one beyond: it says whether there is
     another page. `place` is where an item stands in the order."""
-    found = await store.read(lambda connection: read(connection, limit + 1))
-    items = found[:limit]
-    following = cursor_at(place(items[-1])) if len(found) > limit else None
+    found = await store.read_long(lambda connection: read(connection, limit + 1))
+    items = found[: _fitting(found[:limit])]
+    following = cursor_at(place(items[-1])) if len(found) > len(items) else None
     return Page[Any](items=[view(item) for item in items], next_cursor=following)
+
+
+def _fitting(found: Sequence[Any]) -> int:
+    """How many of the items are one page: all, unless their texts come to more than PAGE_CHARS_MAX, and at least one."""
+    left = PAGE_CHARS_MAX
+    for n, item in enumerate(found):
+        left -= sum(len(text) for name in LONG if isinstance(text := getattr(item, name, None), str))
+        if left < 0:
+            return max(1, n)
+    return len(found)
 
 
 def cursor_at(place: Sequence[Any]) -> str:

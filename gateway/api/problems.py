@@ -23,6 +23,7 @@ from gateway.administration import (
 )
 from gateway.alert import AlreadyEnded
 from gateway.intake import IdempotencyConflict
+from gateway.large_work import TooMuchUnderWayError
 from gateway.lifecycle import AlertNotFound
 from gateway.reversals import RefundConflict, ReversalConflict
 from gateway.store.errors import StoreConflict, StoreError
@@ -105,6 +106,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         title="Head too large",
         meaning="Request line and headers, or trailers and chunk extensions, are beyond 64 KiB or 200 fields.",
     ),
+    "too-much-under-way": Kind(
+        status=429,
+        title="Too much under way",
+        meaning="Large requests are bounded; `detail` names the bound. Nothing was taken: try again after `Retry-After`.",
+    ),
     "internal-error": Kind(
         status=500, title="Internal error", meaning="A fault of the gateway's; the request id finds it in its log."
     ),
@@ -150,7 +156,7 @@ class Problem(HTTPException):
         if errors:
             self.body["errors"] = list(errors)
         sent = dict(headers or {})
-        if self.kind.status == 503:
+        if self.kind.status in (429, 503):
             sent.setdefault("Retry-After", str(RETRY_AFTER_S))
         elif self.kind.status == 401:
             sent.setdefault("WWW-Authenticate", CHALLENGE)
@@ -182,7 +188,7 @@ def _insufficient(error: InsufficientCredit) -> Problem:
 
 KNOWN_ERRORS: Final = (
     FieldError, InsufficientCredit, IdempotencyConflict, AlertNotFound, AlreadyEnded, StoreError, AdministrationError,
-    AmountError, CurrencyError, TariffError,
+    AmountError, CurrencyError, TariffError, TooMuchUnderWayError,
 )  # fmt: skip
 """Errors of the broker's that have an answer of their own."""
 
@@ -198,6 +204,8 @@ def problem_of(error: Exception) -> Problem | None:
             return _insufficient(error)
         case IdempotencyConflict():
             return Problem("idempotency-conflict", "this Idempotency-Key came before with another body")
+        case TooMuchUnderWayError():
+            return Problem("too-much-under-way", str(error))
         case AlertNotFound():
             return not_found("alert")
         case AlreadyEnded():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, func, literal, select, tuple_
 
 from gateway.alert import Alert
 from gateway.api.parameters import ALWAYS, Period
@@ -40,6 +40,19 @@ def _within(span: Period, at: ColumnElement[int], ident: ColumnElement[str], pre
     return wanted
 
 
+UNSHOWN: Final = frozenset({"recipients", "steps"})
+"""Of an alert: megabytes each, where it has a hundred thousand recipients."""
+
+
+def _shown() -> list[ColumnElement[Any]]:
+    """The columns of an alert, in the order of its mapper, without what no page shows."""
+    alerts = rows.alerts
+    return [
+        literal("[]").label(name) if name in UNSHOWN else column
+        for name, column in zip(alerts.names, alerts.columns, strict=True)
+    ]
+
+
 def account_of_alert(connection: Connection, alert_id: str) -> str | None:
     """Whose alert it is, or None where there is none."""
     found: str | None = connection.scalar(select(tables.alerts.c.account_id).where(tables.alerts.c.id == alert_id))
@@ -65,14 +78,14 @@ def alerts_page(
     ] + _within(span, t.created_at, t.id, "alt")
     if before is not None:
         wanted.append(t.id < before)
-    statement = select(*rows.alerts.columns).where(*wanted).order_by(t.id.desc()).limit(limit)
+    statement = select(*_shown()).where(*wanted).order_by(t.id.desc()).limit(limit)
     return [rows.alerts.from_row(row) for row in connection.execute(statement)]
 
 
 def read_alert(connection: Connection, alert_id: str, account_id: str | None) -> AlertView | None:
     """The alert as shown, if it is the account's (None: any account's)."""
     t = tables.alerts.c
-    row = connection.execute(select(*rows.alerts.columns).where(t.id == alert_id)).first()
+    row = connection.execute(select(*_shown()).where(t.id == alert_id)).first()
     if row is None or account_id not in (None, row.account_id):
         return None
     a, d = tables.acknowledgements.c, tables.deliveries.c

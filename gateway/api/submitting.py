@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 from pydantic import ValidationError
 from starlette.responses import Response
@@ -16,12 +16,13 @@ from gateway.api.idempotency import REPLAYED, header_of, idempotency_key
 from gateway.api.parameters import pairs_of, require_known
 from gateway.api.problems import Problem, invalid
 from gateway.api.roles import Caller, Permission
+from gateway.intake import IdempotencyKey, Taken
+from gateway.large_work import LARGE, LARGE_BYTES, urgent
 from gateway.submission import Submission, Trouble
 
 ROUTE: Final = "POST /v1/alerts"
-LARGE_BYTES: Final = 64 * 1024
-"""A body from here on is read and planned in a thread: a hundred thousand numbers take seconds, in which an emergency
-must not wait."""
+EMERGENCY: Final = b'"emergency"'
+"""In the bytes of a body: it is looked for before anything is parsed."""
 JSON: Final = "application/json"
 
 
@@ -39,26 +40,79 @@ class Submit:
         api.storage.require_room()
         account_id = await api.account_for(caller, _account(scope["query_string"]))
         body = await _body(receive)
-        if len(body) < LARGE_BYTES:
-            submission, dry = self._prepare(body, caller, account_id)
-        else:
-            submission, dry = await asyncio.to_thread(self._prepare, body, caller, account_id)
-        if dry:
-            foreseen = await asyncio.to_thread(api.submissions.dry_run, submission)
-            return Response(json.dumps(foreseen, ensure_ascii=False), media_type=JSON)
-        key = idempotency_key(scope["headers"], account_id=account_id, route=ROUTE, body=body)
-        taken = await api.accept(submission, idempotency=key)
-        return Response(taken.answer, 202, REPLAYED if taken.replayed else None, JSON)
+        asked = _Asked(body, caller, account_id, scope)
+        if EMERGENCY not in body:
+            return await self._answer(asked)
+        with urgent:  # it may only speak of one; then it stands before large work too
+            return await self._answer(asked)
 
-    def _prepare(self, body: bytes, caller: Caller, account_id: str) -> tuple[Submission, bool]:
+    async def _answer(self, asked: _Asked) -> Response:
+        if len(asked.body) >= LARGE_BYTES:
+            return await self._large(asked, None)
+        request = _read(asked.body)
+        if request.tries > LARGE:
+            return await self._large(asked, request)
+        submission = self._prepare(request, asked)
+        if request.dry_run:
+            return _foreseen(self._api.submissions.dry_run(submission))
+        return _taken(await self._api.accept(submission, idempotency=_idempotency(asked)))
+
+    async def _large(self, asked: _Asked, request: AlertRequest | None) -> Response:
+        """As `_answer`, piece by piece beside the loop. It is under way until its last delivery is written."""
+        large, submissions = self._api.broker.large, self._api.submissions
+        emergency = EMERGENCY in asked.body
+        leave = large.admit(asked.caller.key_id, urgently=emergency)
+        writing = None
         try:
-            request = AlertRequest.model_validate_json(body)
-        except ValidationError as error:
-            raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from error
-        submission = self._api.submissions.prepare(
-            request, account_id=account_id, key_id=caller.key_id, trouble=Trouble(sender=caller.sender)
+            found = await large.do(lambda: request or _read(asked.body), urgently=emergency)
+            emergency = found.priority == "emergency" and not found.dry_run
+            submission = await large.do(lambda: self._prepare(found, asked), urgently=emergency)
+            if found.dry_run:
+                return _foreseen(await large.do(lambda: submissions.dry_run(submission)))
+            key = await large.do(lambda: _idempotency(asked), urgently=emergency)
+            taken = await self._api.accept(submission, idempotency=key)
+            writing = self._api.broker.escalator.writing(taken.alert_id)
+            return _taken(taken)
+        finally:
+            if writing is None:
+                leave()
+            else:
+                writing.add_done_callback(lambda _: leave())
+
+    def _prepare(self, request: AlertRequest, asked: _Asked) -> Submission:
+        caller = asked.caller
+        return self._api.submissions.prepare(
+            request, account_id=asked.account_id, key_id=caller.key_id, trouble=Trouble(sender=caller.sender)
         )
-        return submission, request.dry_run
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as it came: its body, and who pays for it."""
+
+    body: bytes
+    caller: Caller
+    account_id: str
+    scope: Scope
+
+
+def _read(body: bytes) -> AlertRequest:
+    try:
+        return AlertRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from error
+
+
+def _idempotency(asked: _Asked) -> IdempotencyKey | None:
+    return idempotency_key(asked.scope["headers"], account_id=asked.account_id, route=ROUTE, body=asked.body)
+
+
+def _taken(taken: Taken) -> Response:
+    return Response(taken.answer, 202, REPLAYED if taken.replayed else None, JSON)
+
+
+def _foreseen(document: dict[str, Any]) -> Response:
+    return Response(json.dumps(document, ensure_ascii=False), media_type=JSON)
 
 
 async def _body(receive: Receive) -> bytes:

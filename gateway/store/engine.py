@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 SCHEMA_VERSION = "0007"  # the newest migration; a test holds it and the folder together
 READERS = 4  # threads that read SQLite beside the writer: more would only contend for two cores
+LONG_READERS = 2  # of reads that may take seconds, at once: lists of a large alert
 CHECKPOINT_BYTES = 16 * 1024 * 1024  # the write-ahead log is folded back beyond this, between two batches
 CHECKPOINT_WAIT_MS = 50  # how long a batch may wait for readers before the log is folded back another time
 BUSY_MS = 10_000  # how long SQLite waits for another process's lock before it gives up
@@ -44,6 +45,10 @@ class Store(Protocol):
     """Only this process writes the database."""
 
     async def read(self, work: Callable[[Connection], T]) -> T: ...
+
+    async def read_long(self, work: Callable[[Connection], T]) -> T:
+        """As `read`, for what may take seconds: many of these at once leave the way free for the others."""
+        ...
 
     async def write(self, work: Callable[[Connection], T]) -> T: ...
 
@@ -78,7 +83,11 @@ class SqliteStore:
         url = f"sqlite:///{self.path}"
         self._writer_engine = create_engine(url, poolclass=NullPool, connect_args={"check_same_thread": False})
         self._reader_engine = create_engine(
-            url, poolclass=QueuePool, pool_size=READERS, max_overflow=0, connect_args={"check_same_thread": False}
+            url,
+            poolclass=QueuePool,
+            pool_size=READERS + LONG_READERS,
+            max_overflow=0,
+            connect_args={"check_same_thread": False},
         )
         event.listen(self._writer_engine, "connect", functools.partial(_prepare_sqlite, query_only=False))
         event.listen(self._reader_engine, "connect", functools.partial(_prepare_sqlite, query_only=True))
@@ -87,6 +96,7 @@ class SqliteStore:
         self.dialect = self._writer_engine.dialect
         self._writer = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
+        self._long_readers = ThreadPoolExecutor(LONG_READERS, "store-long-reader")
         self._connection: Connection | None = None
 
     def lock(self) -> None:
@@ -94,11 +104,14 @@ class SqliteStore:
         self._lock.take()
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        def run() -> T:
-            with _translating(), self._reader_engine.connect() as connection:
-                return work(connection)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, run)
+    async def read_long(self, work: Callable[[Connection], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._long_readers, self._read, work)
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with _translating(), self._reader_engine.connect() as connection:
+            return work(connection)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, work)
@@ -142,6 +155,7 @@ class SqliteStore:
         await asyncio.get_running_loop().run_in_executor(self._writer, self._drop)
         self._writer.shutdown()
         self._readers.shutdown()
+        self._long_readers.shutdown()
         self._reader_engine.dispose()
         self._writer_engine.dispose()
         self._lock.give_back()
@@ -184,12 +198,17 @@ class PostgresStore:
         rules["connect_args"] = {"timeout": 10, "command_timeout": 60}
         self._engine = create_async_engine(self._url, pool_size=pool_size, **rules)
         self._writer = create_async_engine(self._url, pool_size=PG_WRITERS, **rules)
+        self._long = asyncio.Semaphore(max(1, pool_size // 2))
         self.dialect = self._engine.dialect
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         with _translating():
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
+
+    async def read_long(self, work: Callable[[Connection], T]) -> T:
+        async with self._long:
+            return await self.read(work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         with _translating():

@@ -16,6 +16,7 @@ from prometheus_client import Counter, Histogram
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from gateway import large_work
 from gateway.clock import Clock
 from gateway.store.cache import OpenRows
 from gateway.store.engine import UNFIT, Store, translated
@@ -95,7 +96,10 @@ class Journal:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         (self._urgent if urgent else self._waiting).append(_Pending(command, future))
         self._wake.set()
-        return await future
+        if not urgent:
+            return await future
+        with large_work.urgent:
+            return await future
 
     @property
     def pending(self) -> int:

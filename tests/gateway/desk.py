@@ -302,7 +302,7 @@ class Desk:
             priority=priority,
             people=len(set(names)),
             recipients=recipients_to_json(recipients),
-            steps=plan_to_json(plan),
+            steps=plan_to_json(tuple(plan)),
             created_at=now,
             start_at=start_at,
             expires_at=start_at + timedelta(seconds=expires_s),
@@ -311,7 +311,7 @@ class Desk:
         )
 
     def plan(self, alert: Alert, step: int = 0) -> list[PlannedDelivery]:
-        return self.escalator._plan(alert, step)  # what the escalator itself will plan
+        return self.escalator.planned(alert, step)  # what the escalator itself will plan
 
     def accepting(
         self, alert: Alert, *, idempotency: IdempotencyKey | None = None, shortfall: Shortfall = Shortfall.REFUSE
