@@ -169,7 +169,7 @@ class Receipt:
                             providers name a message in hexadecimal when they take it and in decimal in the receipt.
     `spelling`              how far each of them may differ from the id that the message was taken under.
     `address`               the recipient's address as the provider wrote it, for telling re-used ids apart; "" unknown.
-    `code`                  stable and lower case: ``delivrd``, ``undeliv``, ``5.1.1``.
+    `code`                  stable and lower case: ``delivered``, ``undeliverable``, ``5.1.1``.
     `raw`                   the receipt's own text, at most 500 characters, kept as evidence.
     `otherwise`             nothing marks it as a receipt: unless it names a message of ours to that address, it is this one.
     """

@@ -30,6 +30,8 @@ PAGE: Final = 50
 PAGE_MAX: Final = 200
 """Rows of one page: a page is read and answered in a few milliseconds. Whoever asks is bound by it; what is read here is what was
 asked for, since the row beyond a page says whether there is another."""
+APART_MICROS: Final = 3_600_000_000
+"""How far the clocks of two processes that write entries may be apart, for ids to be in the order of time."""
 NAME_CHARS_MAX: Final = 200
 REFERENCE_CHARS_MAX: Final = 200
 KEY_BYTES: Final = 32  # 256 random bits: a plain digest is then as good as a slow hash, nothing can be guessed
@@ -239,19 +241,49 @@ def top_up(connection: Connection, now: datetime, *, account_id: str, amount_mic
 
 
 def list_entries(
-    connection: Connection, account_id: str, *, cursor: int | None = None, limit: int = PAGE
+    connection: Connection,
+    account_id: str,
+    *,
+    cursor: int | None = None,
+    limit: int = PAGE,
+    first: int | None = None,
+    before: int | None = None,
 ) -> list[StoredEntry]:
-    """At most `limit` entries of the account, the latest first, those before the entry `cursor`."""
+    """At most `limit` entries of the account, the latest first, those before the entry `cursor`; with `first` and `before`
+    (microseconds since 1970) those written from the one on and before the other."""
     t = tables.entries.c
     statement = (
         select(t.id, t.kind, t.cause_type, t.cause_id, t.debit, t.credit, t.amount_micros, t.reverses, t.at)
         .where(t.account_id == account_id)
         .order_by(t.id.desc())
-        .limit(limit)
+        .limit(min(limit, PAGE_MAX))
     )
     if cursor is not None:
         statement = statement.where(t.id < cursor)
+    if first is not None:
+        least = _entry_at(connection, account_id, first - APART_MICROS)
+        statement = statement.where(t.at >= first, t.id >= least)
+    if before is not None:
+        least = _entry_at(connection, account_id, before + APART_MICROS)
+        statement = statement.where(t.at < before, t.id < least)
     return [StoredEntry(**{**row._mapping, "at": from_micros(row.at)}) for row in connection.execute(statement)]
+
+
+def _entry_at(connection: Connection, account_id: str, micros: int) -> int:
+    """An id below which the account has no entry of this time or later. Ids are in the order of time, so that halving finds it with
+    some twenty looks into the index that there is: one more would cost each message."""
+    t = tables.entries.c
+    mine = select(t.id, t.at).where(t.account_id == account_id)
+    last = connection.execute(mine.order_by(t.id.desc()).limit(1)).first()
+    low, high = 0, 1 if last is None else last.id + 1
+    while low < high:
+        middle = (low + high) // 2
+        next_one = connection.execute(mine.where(t.id >= middle).order_by(t.id).limit(1)).first()
+        if next_one is not None and next_one.at < micros:
+            low = next_one.id + 1
+        else:
+            high = middle
+    return low
 
 
 def locked_balance(connection: Connection, account_id: str) -> Balance:

@@ -21,7 +21,7 @@ from gateway.delivery import ANNOUNCED_AGAIN, Delivery, State
 from gateway.escalation import Occurrence, due_at, plan_from_json
 from gateway.frozen import replace
 from gateway.ids import new_id
-from gateway.joining import How, Join, Request, Tried, best, join
+from gateway.joining import How, Join, Request, Tried, best, join, notice
 from gateway.planning import PlannedDelivery
 from gateway.policy import RetryPolicy
 from gateway.progress import RAISED, Announced, Tariffs, change_alert, change_delivery
@@ -223,6 +223,7 @@ class AcceptAlert:
         }
         if joined is not None:
             answer["joined"] = True
+            answer["notice"] = notice(joined)
             answer["join"] = join_of(joined)
         text = json.dumps(answer, ensure_ascii=False, separators=(",", ":"))
         key = self.idempotency

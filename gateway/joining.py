@@ -275,3 +275,17 @@ def _fate(name: str, fate: Fate, before: Alert, after: Alert, asked: Alert) -> F
 
 def _value(name: str, alert: Alert) -> tuple[object, ...]:
     return tuple(getattr(alert, column) for column in _COLUMNS.get(name, (name,)))
+
+
+_HOW_TOLD: Final[Mapping[How, str]] = {
+    How.RAISED: "it took over, and everybody is asked anew",
+    How.WIDENED: "the people whom it names are added, and its text goes to nobody else",
+    How.REPEATED: "nobody is told anything because of it, and its text is a line on the timeline",
+}
+
+
+def notice(joined: Join) -> str:
+    """What whoever sent the request has to know, in one sentence: it made no alert of its own."""
+    unused = [name for name, fate in joined.fields.items() if fate in (Fate.KEPT, Fate.DROPPED)]
+    also = f"; not used of it: {', '.join(unused)}" if unused else ""
+    return f"no new alert was made: the request joined {joined.alert.id}, which is open; {_HOW_TOLD[joined.how]}{also}"

@@ -19,7 +19,7 @@ from gateway.api.documentation import documented
 from gateway.api.idempotency import REPLAYED, answered, idempotency_key, keep
 from gateway.api.json_bodies import JsonRoute
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of, place_at
-from gateway.api.parameters import KNOWN
+from gateway.api.parameters import KNOWN, Within
 from gateway.api.problems import not_found
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import Amount, Time, View, time_of
@@ -259,6 +259,7 @@ def _add_entries(routes: APIRouter, api: ApiContext) -> None:
         *,
         caller: Caller = may_read_entries,
         account_id: Id,
+        span: Within,
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
     ) -> Page[EntryView]:
@@ -268,7 +269,9 @@ def _add_entries(routes: APIRouter, api: ApiContext) -> None:
         cursor_id = None if before is None else before[0]
         return await page_of(
             api.store,
-            lambda c, most: admin.list_entries(c, account_id, cursor=cursor_id, limit=most),
+            lambda c, most: admin.list_entries(
+                c, account_id, cursor=cursor_id, limit=most, first=span.first, before=span.before
+            ),
             limit,
             lambda entry: [entry.id],
             entry_view,

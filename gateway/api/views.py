@@ -105,6 +105,11 @@ class TakenAlert(View):
         default=False, description="true where an alert of the same trouble is open: this request made no new one"
     )
     join: JoinView | None = Field(default=None, description="with joined: what became of the request")
+    notice: str | None = Field(
+        default=None,
+        description="with joined: the same in one sentence, for people",
+        examples=["no new alert was made: the request joined alt_06h2qfjfshgp71rjcun5ijgspg, which is open"],
+    )
 
 
 class PlannedTry(View):
@@ -301,18 +306,6 @@ class AlertView(AlertSummary):
     links: Links = Field(description="where to look next")
 
 
-class InboundView(View):
-    """A message that somebody sent to the gateway."""
-
-    id: str = Field(description="the message", examples=["inb_06h2qfjfto8r9bh8fqhltqm7hk"])
-    provider: str = Field(description="over which provider it came", examples=["carrier-a"])
-    channel: str = Field(description="over which channel", examples=["sms"])
-    source: str = Field(description="who sent it, as the provider says", examples=["+33612345678"])
-    destination: str = Field(description="the number of ours that it was sent to", examples=["38080"])
-    text: str = Field(description="what it says", examples=["OK, on my way"])
-    at: Time = Field(description="when it was complete")
-
-
 class CallbackView(View):
     """One numbered notice to an alert's callback_url."""
 
@@ -468,11 +461,6 @@ def _part(part: Part) -> PartView:
         sent_at=rfc3339(part.sent_at),
         at=time_of(part.at),
     )
-
-
-def inbound_view(row: Row[Any]) -> InboundView:
-    """From a row of inbound_messages."""
-    return InboundView(**{**row._mapping, "at": rfc3339(from_micros(row.at))})
 
 
 def callback_view(row: Row[Any]) -> CallbackView:

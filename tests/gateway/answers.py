@@ -33,11 +33,11 @@ def throttled(*names: str) -> RetryLater:
 
 
 def delivered(*names: str, address: str = "") -> Receipt:
-    return Receipt(provider_message_ids=names, result=ReceiptDelivered(), code="delivrd", address=address)
+    return Receipt(provider_message_ids=names, result=ReceiptDelivered(), code="delivered", address=address)
 
 
 def undelivered(*names: str, address: str = "") -> Receipt:
-    return Receipt(provider_message_ids=names, result=ReceiptFailed(), code="undeliv", address=address)
+    return Receipt(provider_message_ids=names, result=ReceiptFailed(), code="undeliverable", address=address)
 
 
 def enroute(*names: str) -> Receipt:

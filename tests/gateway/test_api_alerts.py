@@ -49,7 +49,7 @@ async def test_an_alert_goes_the_whole_way_and_everything_is_told(desk: ApiDesk)
     attempt = delivery["attempts"][0]
     assert attempt["provider"] == "carrier-a"
     assert attempt["at"]
-    assert attempt["parts"][0]["code"] == "delivrd"
+    assert attempt["parts"][0]["code"] == "delivered"
 
     lines = (await client.get(f"/v1/alerts/{taken['id']}/timeline")).json()["items"]
     kinds = [line["kind"] for line in lines]

@@ -160,7 +160,7 @@ def test_a_provider_is_tried_with_one_real_message(terminal: Terminal, smsc: int
     document = terminal.json("providers", "test", "carrier", "--to", PHONE, "--text", "Grüße €")
     assert (document["ok"], document["outcome"], document["address"]) == (True, "accepted", PHONE)
     assert [one["result"] for one in document["receipts"]] == ["delivered"]
-    assert "receipt: delivered (delivrd)" in terminal.run("providers", "test", "carrier", "--to", "+33612345678").out
+    assert "receipt: delivered (delivered)" in terminal.run("providers", "test", "carrier", "--to", "+33612345678").out
     long = terminal.json("providers", "test", "carrier", "--to", PHONE, "--text", "x" * 400)
     assert (len(long["provider_message_ids"]), len(long["receipts"])) == (3, 3)
 
@@ -184,7 +184,7 @@ def test_a_provider_is_tried_over_the_running_server(terminal: Terminal, server:
     ("options", "told"),
     [
         (("--reject-per-mille", "1000", "--reject-status", "0x0b"), "carrier did not deliver: failed"),
-        (("--undelivered-per-mille", "1000"), "carrier did not deliver: accepted (undeliv)"),
+        (("--undelivered-per-mille", "1000"), "carrier did not deliver: accepted (undeliverable)"),
         (("--password", "other"), "carrier did not deliver: retry_later (link_down)"),
     ],
 )

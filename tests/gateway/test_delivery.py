@@ -194,8 +194,8 @@ def test_accepted_without_receipts_is_settled_and_what_follows_moves_no_money() 
     assert (accepted.state, accepted.settled_at, effects) == (State.ACCEPTED, NOW, (Settle(),))
     later = NOW + timedelta(minutes=5)
     for follow in (
-        machine.Disproved(epoch=EPOCH, code="undeliv", decision=NextAttempt(at=NOW, provider="b")),
-        machine.Proved(code="delivrd"),
+        machine.Disproved(epoch=EPOCH, code="undeliverable", decision=NextAttempt(at=NOW, provider="b")),
+        machine.Proved(code="delivered"),
     ):
         ended, effects = advance(accepted, follow, later)
         assert ended.state in (State.FAILED, State.DELIVERED)
@@ -205,8 +205,8 @@ def test_accepted_without_receipts_is_settled_and_what_follows_moves_no_money() 
 @pytest.mark.parametrize("state", sorted(ENDED - {State.DELIVERED}))
 def test_late_proof_changes_the_state_and_moves_no_money(state: State) -> None:
     before = a_delivery(state, captured_micros=7, hold_micros=9)
-    after, effects = advance(before, machine.Proved(code="delivrd"), NOW)
-    assert (after.state, after.code, effects) == (State.DELIVERED, "delivrd", ())
+    after, effects = advance(before, machine.Proved(code="delivered"), NOW)
+    assert (after.state, after.code, effects) == (State.DELIVERED, "delivered", ())
     assert (after.settled_at, after.captured_micros) == (before.settled_at, 7)
 
 

@@ -150,12 +150,12 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @rule()
     def proved(self) -> None:
-        self.tell(machine.Proved(code="delivrd"))
+        self.tell(machine.Proved(code="delivered"))
 
     @rule()
     def disproved(self) -> None:
         decision = self.policy.refused(self.delivery, self.now)
-        self.tell(machine.Disproved(epoch=self.delivery.epoch, code="undeliv", decision=decision))
+        self.tell(machine.Disproved(epoch=self.delivery.epoch, code="undeliverable", decision=decision))
 
     @rule(last=st.booleans())
     def noted(self, last: bool) -> None:

@@ -45,7 +45,7 @@ async def test_what_providers_write_is_stored_whatever_it_contains(desk: Desk) -
     await desk.record(claim, accepted("id-1"))
     receipt = delivered("id-1")
     odd = type(receipt)(
-        provider_message_ids=receipt.provider_message_ids, result=receipt.result, code="delivrd", raw="stat:\0DELIVRD"
+        provider_message_ids=receipt.provider_message_ids, result=receipt.result, code="delivered", raw="stat:\0DELIVRD"
     )
     await desk.report(odd, Inbound(source="+33611", destination="38000", text="ok\0"))
     assert await desk.state(one) == State.DELIVERED

@@ -73,7 +73,7 @@ class Simulated:
     def take(self, message: Message) -> Accepted:
         self.took.setdefault(message.text, asyncio.get_running_loop().time())
         name = f"{self.provider}-{self.sends}-{message.attempt}-{message.reference}"
-        self.receipts.put_nowait(Receipt(provider_message_ids=(name,), result=ReceiptDelivered(), code="delivrd"))
+        self.receipts.put_nowait(Receipt(provider_message_ids=(name,), result=ReceiptDelivered(), code="delivered"))
         return Accepted(parts=(SentPart(n=1, provider_message_id=name),))
 
     async def run(self, report: ReportSink) -> None:

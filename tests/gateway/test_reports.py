@@ -32,7 +32,7 @@ async def test_delivered_after_the_answer(desk: Desk) -> None:
     assert await desk.spent() == (1, 0)
     await desk.report(delivered("id-1"))
     settled = await desk.delivery(one)
-    assert (settled.state, settled.code, settled.captured_micros) == (State.DELIVERED, "delivrd", desks.PRICE_MICROS)
+    assert (settled.state, settled.code, settled.captured_micros) == (State.DELIVERED, "delivered", desks.PRICE_MICROS)
     assert await desk.spent() == (0, 1)
     assert (await desk.alert_row(settled.alert_id)).status is Status.COMPLETED
 
@@ -130,7 +130,7 @@ async def test_undelivered_by_the_only_provider_fails(desk: Desk) -> None:
     await desk.sent(one, "id-1")
     await desk.report(undelivered("id-1"))
     failed = await desk.delivery(one)
-    assert (failed.state, failed.code) == (State.FAILED, "undeliv")
+    assert (failed.state, failed.code) == (State.FAILED, "undeliverable")
     assert await desk.spent() == (0, 1)  # charged when accepted
     assert (await desk.alert_row(failed.alert_id)).status is Status.FAILED
 

@@ -73,7 +73,7 @@ async def test_undelivered_everywhere_fails_with_the_carriers_word(start_smsc: S
     desk = await desk_with(smpp("carrier-a", smsc.port))
     alert = await desk.alert("Pump 3 stopped", to=ANNA)
     delivery = await alert.only("failed")
-    assert delivery.code == "undeliv"
+    assert delivery.code == "undeliverable"
     await alert.became("failed")
     await desk.ledger_adds_up(spent="0.045")  # charged on accepted, as the tariff says
 

@@ -72,6 +72,14 @@ _STATES = {
     8: _State(stat="REJECTD", result=_FAILED),
     9: _State(stat="SKIPPED", result=_FAILED),
 }
+# What of a stat is told outside of this package: SMPP's own spelling, seven letters long, is nobody's word but SMPP's.
+_CODES = {
+    "delivrd": "delivered",
+    "undeliv": "undeliverable",
+    "acceptd": "accepted",
+    "rejectd": "rejected",
+    "enroute": "en_route",
+}
 # A stat means what its beginning means; a bare DELIV would take DELIVERY FAILED for a proof.
 _RESULTS_BY_PREFIX: tuple[tuple[str, ReceiptResult], ...] = (
     ("DELIVRD", _DELIVERED),
@@ -202,11 +210,13 @@ def _verdict(state: _State | None, stat: str) -> tuple[str, ReceiptResult, str]:
     """Code, result and remark of a receipt from what its TLV and its text say; a remark only where they disagree."""
     said = next((result for prefix, result in _RESULTS_BY_PREFIX if stat.upper().startswith(prefix)), None)
     code = re.sub(r"[^a-z0-9_]+", "_", stat.lower())[:CODE_MAX].strip("_")
+    code = _CODES.get(code, code)
     if state is None:
         return code, said or _INTERMEDIATE, ""
     if said == state.result:
         return code, said, ""
-    return state.stat.lower(), state.result, f"stat:{stat[:CODE_MAX]}" if stat else ""
+    word = state.stat.lower()
+    return _CODES.get(word, word), state.result, f"stat:{stat[:CODE_MAX]}" if stat else ""
 
 
 def _error(fields: Mapping[str, str], tlvs: Mapping[int, bytes]) -> str:

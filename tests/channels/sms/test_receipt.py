@@ -30,7 +30,7 @@ def test_the_form_of_appendix_b() -> None:
     assert read() == Receipt(
         provider_message_ids=("0123456789",),
         result=DELIVERED,
-        code="delivrd",
+        code="delivered",
         detail="err:000",
         address="33612345678",
         raw=STANDARD,
@@ -40,30 +40,30 @@ def test_the_form_of_appendix_b() -> None:
 
 
 STATES = [
-    (0, "SCHEDULED", INTERMEDIATE),
-    (1, "ENROUTE", INTERMEDIATE),
-    (2, "DELIVRD", DELIVERED),
-    (3, "EXPIRED", FAILED),
-    (4, "DELETED", FAILED),
-    (5, "UNDELIV", FAILED),
-    (6, "ACCEPTD", INTERMEDIATE),
-    (7, "UNKNOWN", INTERMEDIATE),
-    (8, "REJECTD", FAILED),
-    (9, "SKIPPED", FAILED),
+    (0, "SCHEDULED", "scheduled", INTERMEDIATE),
+    (1, "ENROUTE", "en_route", INTERMEDIATE),
+    (2, "DELIVRD", "delivered", DELIVERED),
+    (3, "EXPIRED", "expired", FAILED),
+    (4, "DELETED", "deleted", FAILED),
+    (5, "UNDELIV", "undeliverable", FAILED),
+    (6, "ACCEPTD", "accepted", INTERMEDIATE),
+    (7, "UNKNOWN", "unknown", INTERMEDIATE),
+    (8, "REJECTD", "rejected", FAILED),
+    (9, "SKIPPED", "skipped", FAILED),
 ]
 
 
-@pytest.mark.parametrize(("value", "stat", "result"), STATES)
+@pytest.mark.parametrize(("value", "stat", "word", "result"), STATES)
 def test_every_state_by_tlv_and_by_text(
-    value: int, stat: str, result: ReceiptDelivered | ReceiptFailed | ReceiptIntermediate
+    value: int, stat: str, word: str, result: ReceiptDelivered | ReceiptFailed | ReceiptIntermediate
 ) -> None:
     by_tlv = read("", {ID: b"7\x00", STATE: bytes((value,))})
     for text in (stat, stat.lower(), stat.title()):
         by_text = read(f"id:7 stat:{text} err:0")
         assert by_text.result == by_tlv.result == result
-        assert by_text.code == by_tlv.code == stat.lower()
+        assert by_text.code == by_tlv.code == word
     both = read(f"id:7 stat:{stat}", {ID: b"7", STATE: bytes((value,))})
-    assert (both.result, both.code, both.detail) == (result, stat.lower(), "")
+    assert (both.result, both.code, both.detail) == (result, word, "")
 
 
 def test_unknown_states_decide_nothing() -> None:
@@ -96,37 +96,42 @@ def test_states_seen_besides(stat: str, result: ReceiptDelivered | ReceiptFailed
 
 def test_the_tlv_wins_over_a_text_that_disagrees() -> None:
     receipt = read("id:7 stat:UNDELIV err:001", {ID: b"7", STATE: b"\x02"})
-    assert (receipt.result, receipt.code, receipt.detail) == (DELIVERED, "delivrd", "err:001 stat:UNDELIV")
+    assert (receipt.result, receipt.code, receipt.detail) == (DELIVERED, "delivered", "err:001 stat:UNDELIV")
 
 
 @pytest.mark.parametrize(
     ("text", "id_", "code", "detail"),
     [
-        ("id:7 submit date:240301120000 done date:240301120130 stat:DELIVRD err:0", "7", "delivrd", "err:0"),
-        ("id:7 submitdate:0000000000 donedate:0000000000 stat:UNDELIV err:0", "7", "undeliv", "err:0"),
-        ("id:7 stat:DELIVRD err: text:", "7", "delivrd", ""),
-        ("id:7 stat:DELIVRD err:", "7", "delivrd", ""),
-        ("id:7 stat:DELIVRD err:E1A text:x", "7", "delivrd", "err:E1A"),
-        ("id:7 stat:UNDELIV err:0011", "7", "undeliv", "err:0011"),
-        ("id:7 stat:DELIVRD", "7", "delivrd", ""),
-        ("id:7 stat:DELIVRD text:hello", "7", "delivrd", ""),
+        ("id:7 submit date:240301120000 done date:240301120130 stat:DELIVRD err:0", "7", "delivered", "err:0"),
+        ("id:7 submitdate:0000000000 donedate:0000000000 stat:UNDELIV err:0", "7", "undeliverable", "err:0"),
+        ("id:7 stat:DELIVRD err: text:", "7", "delivered", ""),
+        ("id:7 stat:DELIVRD err:", "7", "delivered", ""),
+        ("id:7 stat:DELIVRD err:E1A text:x", "7", "delivered", "err:E1A"),
+        ("id:7 stat:UNDELIV err:0011", "7", "undeliverable", "err:0011"),
+        ("id:7 stat:DELIVRD", "7", "delivered", ""),
+        ("id:7 stat:DELIVRD text:hello", "7", "delivered", ""),
         (
             "ID:7 SUB:001 DLVRD:001 SUBMIT DATE:2403011200 DONE DATE:2403011201 STAT:EXPIRED ERR:9 TEXT:x",
             "7",
             "expired",
             "err:9",
         ),
-        ("id:7 stat:DELIVRD err:000 Text:id:8 stat:UNDELIV err:5", "7", "delivrd", "err:000"),
-        ("id:7 stat:DELIVRD Text:12:30 err:5", "7", "delivrd", ""),
-        ("id:7 text:hello stat:REJECTD err:2", "7", "rejectd", "err:2"),
-        ("id:1c0e0e5c-6f0a-4b52-8a1f-9b2f6ad4a001 stat:DELIVRD", "1c0e0e5c-6f0a-4b52-8a1f-9b2f6ad4a001", "delivrd", ""),
-        ("id:0000000042 stat:DELIVRD", "0000000042", "delivrd", ""),
-        ("id: 7 sub: 001 stat: DELIVRD err: 000", "7", "delivrd", "err:000"),
-        ("id:7, stat:DELIVRD, err:000, text:", "7", "delivrd", "err:000"),
-        ("id:7\r\nstat:DELIVRD\r\nerr:000", "7", "delivrd", "err:000"),
-        ("stat:DELIVRD err:000 id:7", "7", "delivrd", "err:000"),
-        ("guid:9 id:7 laststat:UNDELIV stat:DELIVRD", "7", "delivrd", ""),
-        ("id:7 stat:DELIVRD err:000\x00", "7", "delivrd", "err:000"),
+        ("id:7 stat:DELIVRD err:000 Text:id:8 stat:UNDELIV err:5", "7", "delivered", "err:000"),
+        ("id:7 stat:DELIVRD Text:12:30 err:5", "7", "delivered", ""),
+        ("id:7 text:hello stat:REJECTD err:2", "7", "rejected", "err:2"),
+        (
+            "id:1c0e0e5c-6f0a-4b52-8a1f-9b2f6ad4a001 stat:DELIVRD",
+            "1c0e0e5c-6f0a-4b52-8a1f-9b2f6ad4a001",
+            "delivered",
+            "",
+        ),
+        ("id:0000000042 stat:DELIVRD", "0000000042", "delivered", ""),
+        ("id: 7 sub: 001 stat: DELIVRD err: 000", "7", "delivered", "err:000"),
+        ("id:7, stat:DELIVRD, err:000, text:", "7", "delivered", "err:000"),
+        ("id:7\r\nstat:DELIVRD\r\nerr:000", "7", "delivered", "err:000"),
+        ("stat:DELIVRD err:000 id:7", "7", "delivered", "err:000"),
+        ("guid:9 id:7 laststat:UNDELIV stat:DELIVRD", "7", "delivered", ""),
+        ("id:7 stat:DELIVRD err:000\x00", "7", "delivered", "err:000"),
     ],
 )
 def test_texts_seen_in_the_field(text: str, id_: str, code: str, detail: str) -> None:
@@ -143,7 +148,7 @@ def test_a_receipt_in_the_payload_tlv() -> None:
 
 def test_a_receipt_of_tlvs_alone_needs_both() -> None:
     receipt = read(b"", {ID: b"abc\x00", STATE: b"\x05"}, esm_class=0)
-    assert (receipt.provider_message_ids, receipt.result, receipt.code) == (("abc",), FAILED, "undeliv")
+    assert (receipt.provider_message_ids, receipt.result, receipt.code) == (("abc",), FAILED, "undeliverable")
     for tlvs in ({}, {ID: b"abc\x00"}, {STATE: b"\x02"}, {ID: b"\x00", STATE: b"\x02"}, {ID: b"abc", STATE: b"\x63"}):
         assert parse_receipt(esm_class=0, text="hi", tlvs=tlvs, source="1", id_rule=IdRule.ANY) is None
 
@@ -161,7 +166,7 @@ def test_every_esm_class() -> None:
             assert receipt.result == DELIVERED
         elif kind in (0b1000, 0b1001, 0b0010, 0b0100):
             assert receipt is not None
-            assert (receipt.result, receipt.code) == (INTERMEDIATE, "delivrd")
+            assert (receipt.result, receipt.code) == (INTERMEDIATE, "delivered")
         else:
             assert receipt is None
 
