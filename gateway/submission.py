@@ -344,7 +344,7 @@ def _quorum(quorum: int, people: int, source: str) -> int:
     if quorum <= most:
         return quorum
     if source == SOURCE:
-        told = "each human counts once, whatever their addresses, and so does an address that several share"
+        told = "each person counts once, whatever their addresses, and so does an address that several share"
         raise FieldError("acknowledgement.quorum", "too_many", f"expected at most {most} people: {told}")
     log.error("quorum_lowered", source=source, quorum=quorum, people=most)
     return most

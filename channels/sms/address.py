@@ -21,7 +21,7 @@ _SHORT_CODE = re.compile(rf"[0-9]{{1,{SHORT_CODE_DIGITS_MAX}}}")
 _SENDER_DIGITS_MAX = 20  # source_addr has 21 octets with its NUL (SMPP 3.4 section 5.2.8)
 _NUMERIC_SENDER = re.compile(rf"[0-9]{{{SHORT_CODE_DIGITS_MAX + 1},{_SENDER_DIGITS_MAX}}}")
 _SEPARATORS = re.compile(r"[\s().\-/]")
-_EXPECTED = "expected a number as +<country code><number>, a short code of at most 6 digits"
+_EXPECTED = "expected a number as +<country code><number>, or a short code of at most 6 digits"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +81,7 @@ def _parse_number(written: str, default_region: str | None) -> str:
         raise InvalidAddressError(f"{_shown(written)}: expected a number without extension")
     e164 = stored(number)
     if e164 is None:
-        raise InvalidAddressError(f"{_shown(written)}: it has a length that no number of its country has")
+        raise InvalidAddressError(f"{_shown(written)}: no number of its country has this length")
     return e164
 
 

@@ -78,7 +78,7 @@ def _number(raw: str, written: str, default_region: str | None) -> str:
         raise InvalidAddressError(f"{_shown(raw)}: expected ;ext={number.extension} for an extension")
     e164 = stored(number)
     if e164 is None:
-        raise InvalidAddressError(f"{_shown(raw)}: it has a length that no number of its country has")
+        raise InvalidAddressError(f"{_shown(raw)}: no number of its country has this length")
     return e164
 
 

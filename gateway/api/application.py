@@ -74,7 +74,7 @@ async def _answer(request: Request, error: Exception) -> Response:
     problem = problem_of(error) or Problem("internal-error", UNEXPECTED)
     if problem.status_code == 405:
         allow = ", ".join(sorted(_methods(request.scope)))
-        problem = Problem("method-not-allowed", f"expected one of {allow}", headers={"Allow": allow})
+        problem = Problem("method-not-allowed", f"expected {allow.replace(', ', ' or ')}", headers={"Allow": allow})
     elif type(error) is HTTPException and problem.status_code == 404:
         problem = Problem("not-found", "there is nothing at this path")
     return problem.response()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -74,10 +74,19 @@ class Invocation:
     def show(self, document: dict[str, Any], text: str | Sequence[str]) -> None:
         """Prints the document as JSON or, for people, the text, a line each. What others wrote into it moves no cursor."""
         if self.json:
-            print_json(document)
+            print_json(listed(document))
             return
         for line in [text] if isinstance(text, str) else text:
             click.echo(visible(line))
+
+
+LISTS: Final = frozenset({"accounts", "alerts", "entries", "keys", "providers", "tariffs"})
+
+
+def listed(document: dict[str, Any]) -> dict[str, Any]:
+    """The document; a list has its `items`, as that of the API. By its old name it is there for one more version."""
+    name = next(iter(document), "")
+    return {"items": document[name], **document} if name in LISTS else document
 
 
 def print_json(document: dict[str, Any]) -> None:

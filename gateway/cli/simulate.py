@@ -36,7 +36,7 @@ SMSC_OPTIONS = {
     "reject_per_mille": "So many are rejected, with --reject-status.",
     "reject_status": "The SMPP status of a rejection.",
     "undelivered_per_mille": "So many are taken, and later reported as undelivered.",
-    "drop_every": "The link is cut at every so manieth submit; 0 never.",
+    "drop_every": "After how many submits the link is cut, again and again; 0 never.",
     "id_format": "How ids are written in answer and receipt.",
     "system_id": "The only name that may bind; default any.",
     "password": "And its password; default any.",

@@ -15,6 +15,7 @@ from jsonschema_rs import Draft202012Validator
 import gateway
 from gateway.alert import Status
 from gateway.api.timeline_lines import EVENTS, SHAPES, line_of, shown
+from gateway.cli.invocation import LISTS, listed
 from tests.gateway.api_desk import ApiDesk, alert, problem, running
 from tests.gateway.api_document import DOCUMENT
 
@@ -245,3 +246,16 @@ def test_every_event_that_is_written_is_described() -> None:
     written = written_kinds()
     assert len(written) > 15
     assert written - {"receipt"} == set(EVENTS) - {"event"}
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(LISTS))
+def test_the_command_line_lists_as_the_api_does(name: str) -> None:
+    assert listed({name: [1], "next_cursor": None}) == {"items": [1], name: [1], "next_cursor": None}
+
+
+def test_what_is_no_list_is_left_alone() -> None:
+    for document in ({}, {"ready": True, "providers": ["a"]}, {"id": "acme"}):
+        assert listed(document) == document

@@ -47,6 +47,7 @@ async def test_the_pages_are_shown_on_every_screen(tmp_path: Path) -> None:
                 for dark in (False, True):
                     await opened(browser, served.server.url, path, width=width, dark=dark)
         await goes_where_it_says(browser, served)
+        await what_is_no_page_is_a_problem(served)
         await nothing_is_told_to_strangers(browser, served)
 
 
@@ -63,6 +64,20 @@ async def goes_where_it_says(browser: Chromium, served: Served) -> None:
                 if "html" in answer.headers["Content-Type"]:
                     assert policy.startswith("default-src 'none'; style-src 'self'"), link
                     assert "unsafe" not in policy
+
+
+async def what_is_no_page_is_a_problem(served: Served) -> None:
+    """Paths beside those of the pages."""
+    async with served.server.client() as http:
+        for path in ("/docs/nothing", "/docs/..%2Frouter.py", "/docs/router.py", "/problems/nothing", "/problems/"):
+            async with http.get(path, headers={"Accept": "text/html"}) as answer:
+                assert (answer.status, answer.content_type) == (404, "application/problem+json"), path
+        async with http.get("/docs/", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (308, "../docs")
+        async with http.get("/problems/forbidden", headers={"Accept": "application/json"}) as answer:
+            assert (await answer.json())["status"] == 403
+        async with http.head("/docs") as answer:
+            assert (answer.status, await answer.read()) == (200, b"")
 
 
 async def nothing_is_told_to_strangers(browser: Chromium, served: Served) -> None:

@@ -47,7 +47,7 @@ class SmscBehaviour:
     undelivered_per_mille: int = 0
     """Accepted, and then reported as UNDELIV."""
     drop_every: int = 0
-    """Cuts the connection at every so manieth submit, with answers outstanding; 0 never."""
+    """After how many submits the connection is cut, with answers outstanding, again and again; 0 never."""
     id_format: Literal["dec", "hex", "hexdec"] = "dec"
     """How ids are written; hexdec: hexadecimal in the answer, decimal in the receipt."""
     system_id: str = ""

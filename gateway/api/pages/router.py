@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -74,7 +75,8 @@ def router(version: str, url: str, ready: Callable[[], Awaitable[bool]], documen
 
     @routes.get("/docs")
     async def docs() -> Response:
-        return Response(docs_page(), media_type=HTML, headers=SECURITY)
+        # made once, in a tenth of a second or three that alerts do not wait for
+        return Response(await asyncio.to_thread(docs_page), media_type=HTML, headers=SECURITY)
 
     @routes.get("/docs/")
     async def slash() -> Response:
@@ -98,7 +100,7 @@ def router(version: str, url: str, ready: Callable[[], Awaitable[bool]], documen
             )
         operations = [
             one
-            for tag in told()["tags"]
+            for tag in (await asyncio.to_thread(told))["tags"]
             for one in tag["operations"]
             if any(row["name"] == name for row in one["problems"])
         ]
