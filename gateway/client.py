@@ -31,13 +31,18 @@ class ApiError(Exception):
 
     def _sentence(self) -> str:
         text = str(self.problem.get("detail") or self.problem.get("title") or f"refused with status {self.status}")
+        told = [f"{field}: {detail}" if field else detail for field, detail in self.fields]
+        return ("; ".join(told) or text)[: 4 * DETAIL_CHARS_MAX]  # the detail is the first of them
+
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        """The fields that are wrong, at most ten: the name of each, and what was expected."""
         errors = self.problem.get("errors")
-        for error in errors[:10] if isinstance(errors, list) else []:
-            if isinstance(error, Mapping):
-                place = error.get("field") or error.get("pointer") or ""
-                reason = error.get("detail") or error.get("message") or error.get("code") or ""
-                text += f"; {place}: {reason}" if place else f"; {reason}"
-        return text[: 4 * DETAIL_CHARS_MAX]
+        return [
+            (str(error.get("field") or ""), str(error.get("detail") or error.get("code") or ""))
+            for error in (errors[:10] if isinstance(errors, list) else [])
+            if isinstance(error, Mapping)
+        ]
 
 
 class ApiClient:

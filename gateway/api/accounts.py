@@ -247,7 +247,7 @@ def _add_accounts(routes: APIRouter, api: ApiContext) -> None:
         _require_seen(caller, account_id)
         secret = await api.store.read(lambda connection: admin.callback_secret(connection, account_id))
         if secret is None:
-            raise not_found("account")
+            raise not_found("account", account_id)
         return CallbackSecret(account=account_id, callback_secret=secret)
 
 
@@ -358,12 +358,12 @@ def _top_up(
 
 def _require_seen(caller: Caller, account_id: str) -> None:
     if not caller.sees(account_id):
-        raise not_found("account")
+        raise not_found("account", account_id)
 
 
 async def _account(api: ApiContext, caller: Caller, account_id: str) -> AccountView:
     _require_seen(caller, account_id)
     found = await api.store.read(lambda connection: admin.get_account(connection, account_id))
     if found is None:
-        raise not_found("account")
+        raise not_found("account", account_id)
     return account_view(found)

@@ -182,7 +182,7 @@ def _add_reading(routes: APIRouter, api: ApiContext) -> None:
     ) -> Page[AlertSummary]:
         """Alerts, the latest first."""
         if account is not None and not caller.sees(account):
-            raise not_found("account")
+            raise not_found("account", account)
         before = id_at(cursor)
         return await page_of(
             api.store,

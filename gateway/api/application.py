@@ -90,9 +90,12 @@ def _methods(scope: Scope) -> set[str]:
     return found | {"HEAD"} if "GET" in found else found
 
 
-async def _answer_invalid(_request: Request, error: Exception) -> Response:
+async def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return invalid(error.errors(), located=True).response()
+    route = request.scope.get("route")
+    models = [field.field_info.annotation for field in route.dependant.body_params] if route is not None else []
+    model = models[0] if models else None
+    return invalid(error.errors(), body=error.body, model=model, located=True).response()
 
 
 async def _answer_unexpected(_request: Request, _error: Exception) -> Response:

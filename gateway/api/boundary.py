@@ -18,6 +18,7 @@ from gateway.api.large_bodies import READ_IN_PART, read_in_part
 from gateway.api.problems import Problem, problem_of
 from gateway.api.roles import Permission
 from gateway.ids import new_id
+from gateway.masking import masked
 
 log = structlog.get_logger(__name__)
 
@@ -63,12 +64,12 @@ class Boundary:
         except Exception as error:  # the last stop: whatever it is, the sender gets an answer
             problem = problem_of(error)
             if problem is None:
-                log.exception("request_failed", method=scope["method"], path=scope["path"])
+                log.exception("request_failed", method=scope["method"], path=masked(scope["path"]))
                 problem = Problem("internal-error", f"the log knows more of request {exchange.request_id}")
             if exchange.status == 0:
                 await problem.response()(scope, receive, exchange.send)
         if _ROOT.isEnabledFor(logging.DEBUG):  # the log would find out by itself, ten times slower
-            log.debug("request_answered", method=scope["method"], path=scope["path"], status=exchange.status)
+            log.debug("request_answered", method=scope["method"], path=masked(scope["path"]), status=exchange.status)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]

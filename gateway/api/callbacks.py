@@ -83,7 +83,7 @@ def router(api: ApiContext) -> APIRouter:
     ) -> Page[CallbackView]:
         """Callbacks, by default those that were given up after the last try; those of the latest alerts first."""
         if account is not None and not caller.sees(account):
-            raise not_found("account")
+            raise not_found("account", account)
         before = place_at(cursor, str, int)
         return await page_of(
             api.store,

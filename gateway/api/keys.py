@@ -90,7 +90,7 @@ def router(api: ApiContext) -> APIRouter:
     ) -> Page[KeyView]:
         """The keys that the asking key sees, in the order they were made, revoked ones too."""
         if account is not None and not caller.sees(account):
-            raise not_found("account")
+            raise not_found("account", account)
         after = id_at(cursor)
         return await page_of(
             api.store,

@@ -22,15 +22,18 @@ from gateway.administration import (
     TopUpConflict,
 )
 from gateway.alert import AlreadyEnded
+from gateway.api.wording import wrong_fields
 from gateway.intake import IdempotencyConflict
 from gateway.large_work import TooMuchUnderWayError
 from gateway.lifecycle import AlertNotFound
+from gateway.masking import masked_in
 from gateway.reversals import RefundConflict, ReversalConflict
 from gateway.store.errors import StoreConflict, StoreError
 from gateway.submission import FieldError
 
 MEDIA_TYPE: Final = "application/problem+json"
 ERRORS_MAX: Final = 20  # wrong fields that one answer names: who corrects them sends it again anyway
+LOOKED_AT_MAX: Final = 4 * ERRORS_MAX  # of pydantic's: a value that may have several forms has an error for each
 LOC_CHARS_MAX: Final = 200  # a member's name comes from the sender and is quoted no longer than this
 RETRY_AFTER_S: Final = 5  # what a caller is told to wait while the store is busy or full
 CHALLENGE: Final = 'Bearer realm="tocsin"'
@@ -164,7 +167,9 @@ class Problem(HTTPException):
 
     def response(self) -> Response:
         """The answer. Escaped to ASCII: a quoted name may hold what UTF-8 cannot (a lone surrogate)."""
-        return Response(json.dumps(self.body, separators=(",", ":")), self.status_code, self.headers, MEDIA_TYPE)
+        return Response(
+            json.dumps(masked_in(self.body), separators=(",", ":")), self.status_code, self.headers, MEDIA_TYPE
+        )
 
 
 def wrong_field(field: str, code: str, detail: str) -> Problem:
@@ -172,9 +177,9 @@ def wrong_field(field: str, code: str, detail: str) -> Problem:
     return Problem("invalid-request", f"{field}: {detail}", errors=[{"field": field, "code": code, "detail": detail}])
 
 
-def not_found(what: str) -> Problem:
+def not_found(what: str, name: str = "") -> Problem:
     """404; the same whether it does not exist or is another account's."""
-    return Problem("not-found", f"there is no such {what}")
+    return Problem("not-found", f"there is no {what} {name}" if name else f"there is no such {what}")
 
 
 def _insufficient(error: InsufficientCredit) -> Problem:
@@ -217,7 +222,7 @@ def problem_of(error: Exception) -> Problem | None:
         case StoreError():
             return Problem("unavailable", "the store does not take anything at the moment")
         case ValidationError():
-            return invalid(error.errors(include_url=False, include_context=False, include_input=False))
+            return invalid(error.errors(include_url=False, include_input=False))
         case HTTPException():
             return Problem(_BY_STATUS.get(error.status_code, "bad-request"), str(error.detail), headers=error.headers)
     return None
@@ -244,22 +249,30 @@ def _administrative(error: Exception) -> Problem:
     return wrong_field("amount", "invalid", str(error))
 
 
-def invalid(errors: Iterable[Mapping[str, Any]], *, located: bool = False) -> Problem:
-    """What pydantic found, as one problem: 400 for what is not JSON, else 422 with each field.
+def invalid(
+    errors: Iterable[Mapping[str, Any]], *, body: Any = None, model: Any = None, located: bool = False
+) -> Problem:
+    """What pydantic found, as one problem: 400 for what is not JSON, else 422 with each field, named as it is written in `body`.
 
-    `located` says that the places begin with where the value is (body, query, path), as FastAPI's do.
+    `model` is what the body was to be. `located` says that the places begin with where the value is (body, query, path), as
+    FastAPI's do.
     """
     found = list(errors)
     for error in found:
         if error["type"] == "json_invalid":
             return Problem("invalid-json", str(error["msg"])[:LOC_CHARS_MAX])
-    listed = []
-    for error in found[:ERRORS_MAX]:
-        place = error["loc"][1:] if located else error["loc"]
-        detail = str(error["msg"]).removeprefix("Value error, ")
-        listed.append({"field": path_of(place), "code": str(error["type"]), "detail": detail})
+    looked_at = found[:LOOKED_AT_MAX]
+    elsewhere = [error for error in looked_at if located and error["loc"][:1] != ("body",)]
+    of_body = [error for error in looked_at if not located or error["loc"][:1] == ("body",)]
+    wrong = wrong_fields(_inside(error, located) for error in elsewhere)
+    wrong += wrong_fields((_inside(error, located) for error in of_body), body, model)
+    listed = [{"field": path_of(one.place), "code": one.code, "detail": one.detail} for one in wrong[:ERRORS_MAX]]
     first = listed[0]
     return Problem("invalid-request", f"{first['field'] or 'the body'}: {first['detail']}", errors=listed)
+
+
+def _inside(error: Mapping[str, Any], located: bool) -> Mapping[str, Any]:
+    return {**error, "loc": error["loc"][1:]} if located else error
 
 
 def path_of(place: Sequence[object]) -> str:

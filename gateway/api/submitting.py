@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope
 
@@ -14,11 +15,12 @@ from gateway.alert_request import AlertRequest
 from gateway.api.context import ApiContext, allowed
 from gateway.api.idempotency import REPLAYED, header_of, idempotency_key
 from gateway.api.parameters import pairs_of, require_known
-from gateway.api.problems import Problem, invalid
+from gateway.api.problems import Problem, invalid, path_of, wrong_field
 from gateway.api.roles import Caller, Permission
+from gateway.api.wording import as_written, place_of
 from gateway.intake import IdempotencyKey, Taken
 from gateway.large_work import LARGE, LARGE_BYTES, urgent
-from gateway.submission import Submission, Trouble
+from gateway.submission import FieldError, Submission, Trouble
 
 ROUTE: Final = "POST /v1/alerts"
 EMERGENCY: Final = b'"emergency"'
@@ -81,9 +83,13 @@ class Submit:
 
     def _prepare(self, request: AlertRequest, asked: _Asked) -> Submission:
         caller = asked.caller
-        return self._api.submissions.prepare(
-            request, account_id=asked.account_id, key_id=caller.key_id, trouble=Trouble(sender=caller.sender)
-        )
+        try:
+            return self._api.submissions.prepare(
+                request, account_id=asked.account_id, key_id=caller.key_id, trouble=Trouble(sender=caller.sender)
+            )
+        except FieldError as error:
+            field = path_of(as_written(place_of(error.field), _written(asked.body), missing=True))
+            raise wrong_field(field or error.field, error.code, str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,8 @@ def _read(body: bytes) -> AlertRequest:
     try:
         return AlertRequest.model_validate_json(body)
     except ValidationError as error:
-        raise invalid(error.errors(include_url=False, include_context=False, include_input=False)) from error
+        found = error.errors(include_url=False, include_input=False)
+        raise invalid(found, body=_written(body), model=AlertRequest) from error
 
 
 def _idempotency(asked: _Asked) -> IdempotencyKey | None:
@@ -113,6 +120,14 @@ def _taken(taken: Taken) -> Response:
 
 def _foreseen(document: dict[str, Any]) -> Response:
     return Response(json.dumps(document, ensure_ascii=False), media_type=JSON)
+
+
+def _written(body: bytes) -> Any:
+    """The body as its sender wrote it, to name places in it; None where it cannot be read."""
+    try:
+        return from_json(body)
+    except ValueError:
+        return None
 
 
 async def _body(receive: Receive) -> bytes:

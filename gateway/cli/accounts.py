@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gateway.cli.access import access_options
-from gateway.cli.groups import Group
+from gateway.cli.groups import Group, stands_for
 from gateway.cli.installation import installation
 from gateway.cli.invocation import common_options, table, this_invocation
 
@@ -28,6 +28,7 @@ def accounts() -> None:
 @click.option("--name", default="", help="What people call it; default: its ID.")
 @access_options
 @common_options
+@stands_for(id="account_id")
 def create(account_id: str, currency: str, name: str) -> None:
     """Create the account ID, with nothing on it."""
     invocation = this_invocation()

@@ -1,12 +1,70 @@
-"""Groups of commands: their help says each command's whole first sentence, however long it is."""
+"""Commands and their groups: help that is whole, and errors in the words of the options that were typed."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
 import click
+
+from gateway.cli.failures import Refused
+
+F = TypeVar("F", bound=Callable[..., Any])
+_NAME = re.compile(r"[A-Za-z_-]+")
+_NUMBERS = re.compile(r"\[([0-9]+)\]")
+
+
+def stands_for(**options: str) -> Callable[[F], F]:
+    """Says which parameter of a command a field of the request is given by, where the names differ: ``recipients="to"``."""
+
+    def mark(command: F) -> F:
+        command.__dict__["stands_for"] = options
+        return command
+
+    return mark
+
+
+class Command(click.Command):
+    """Says what is wrong with a request in the words of the command line: `--to` and ID, not `recipients[0]` and `id`."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command. Raises Refused instead of an ApiError that names fields."""
+        from gateway.client import ApiError
+
+        try:
+            return super().invoke(ctx)
+        except ApiError as error:
+            if not error.fields:
+                raise
+            raise Refused(self._told(ctx, error.fields), status=error.status, problem=error.problem) from error
+
+    def _told(self, ctx: click.Context, fields: Iterable[tuple[str, str]]) -> str:
+        told = [f"{self._option(ctx, field)}: {detail}" if field else detail for field, detail in fields]
+        return "; ".join(dict.fromkeys(told))
+
+    def _option(self, ctx: click.Context, field: str) -> str:
+        """The option or argument that the field was given by; the field itself where there is none."""
+        name = _NAME.match(field)
+        if name is None:
+            return field
+        names: dict[str, str] = getattr(self.callback, "stands_for", {})
+        asked = name[0].lower().replace("-", "_")
+        parameter = {one.name: one for one in self.params}.get(names.get(asked, asked))
+        if parameter is None:
+            return field
+        called = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)
+        given = ctx.params.get(parameter.name or "")
+        numbers = _NUMBERS.findall(field)
+        if isinstance(given, tuple) and numbers and int(numbers[-1]) < len(given):
+            return f"{called} {given[int(numbers[-1])]}"
+        return called
 
 
 class Group(click.Group):
     """Like click's own, which cuts sentences off to fit one line."""
+
+    command_class = Command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Every command with what it is for; the terminal's width wraps it."""

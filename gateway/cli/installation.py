@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,8 +11,9 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from billing.money import parse_amount
-from billing.tariff import ChargedOn, UnknownEnd
+from billing.ledger import InsufficientCredit
+from billing.money import AmountError, CurrencyError, parse_amount
+from billing.tariff import ChargedOn, TariffError, UnknownEnd
 from gateway import administration as books
 from gateway import local_access, loop, reversals
 from gateway.cli import shown
@@ -19,7 +21,7 @@ from gateway.cli.access import own_access, without_key
 from gateway.cli.failures import Refused
 from gateway.cli.invocation import Invocation
 from gateway.cli.shown import Json
-from gateway.client import ApiClient
+from gateway.client import ApiClient, ApiError
 from gateway.clock import SystemClock
 from gateway.opening import opened
 from gateway.settings import Settings
@@ -29,6 +31,8 @@ from gateway.store.errors import StoreLocked
 LOCK_WAIT_S = 5.0  # another command has the database for a fraction of a second, a server says at once where it is
 LOCK_AGAIN_S = 0.1
 TARIFFS_MAX = 100_000  # listed at once: a price for each prefix of each country is a tenth of it
+
+_ORDINARY = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 T = TypeVar("T")
 
@@ -89,15 +93,30 @@ def installation(invocation: Invocation) -> Iterator[Installation]:
                     raise Refused(f"{error}, and that one does not answer; try again in a moment") from error
                 time.sleep(LOCK_AGAIN_S)
         open_things.callback(lambda: runner.run(store.close()))
-        yield OnStore(store, runner)
+        try:
+            yield OnStore(store, runner)
+        except (books.AdministrationError, InsufficientCredit, AmountError, CurrencyError, TariffError) as error:
+            raise _as_the_api_says(error) from error
+
+
+def key_with_text(invocation: Invocation, text: str) -> str:
+    """The id of the key in force with this text, which only the store can tell from it. A running server is not disturbed. Raises
+    StoreError, and Refused where there is none, or the store is not here."""
+    if invocation.url is not None or invocation.key is not None:
+        raise Refused("that is the key itself: say its id, which `tocsin keys list` shows")
+    key = loop.run(_read_beside(invocation.settings(), lambda c: books.authenticate(c, books.digest_of(text))))
+    if key is None:
+        raise Refused("no key in force has this text; `tocsin keys list --all` shows the ids of all")
+    return key.id
 
 
 def ledger_problems(settings: Settings) -> list[str]:
     """What is wrong with the books, in sentences. A running server is not disturbed. Raises StoreError."""
-    return loop.run(_ledger_problems(settings))
+    return loop.run(_read_beside(settings, books.verify_ledger))
 
 
-async def _ledger_problems(settings: Settings) -> list[str]:
+async def _read_beside(settings: Settings, work: Callable[[Connection], T]) -> T:
+    """What the work reads, also while a server runs."""
     url = settings.store.url.get_secret_value()
     database = local_access.database_of(url)
     store: Store
@@ -106,9 +125,39 @@ async def _ledger_problems(settings: Settings) -> list[str]:
     else:
         store = await opened(settings.store)
     try:
-        return await store.read(books.verify_ledger)
+        return await store.read(work)
     finally:
         await store.close()
+
+
+def _as_the_api_says(error: Exception) -> ApiError:
+    """The error as a running server would have answered it, so that it is told in the same words."""
+    from gateway.api.problems import problem_of  # the API's own modules are loaded where something is wrong or changed
+
+    problem = problem_of(error)
+    assert problem is not None, "it answers to each of these"
+    return ApiError(problem.status_code, problem.body)
+
+
+def _examine(model: str, body: Json) -> None:
+    """Looks at what is asked for as the running server would, which has it as a body of this model. Raises ApiError."""
+    from pydantic import ValidationError
+
+    from gateway.api.requests import MODELS
+
+    try:
+        MODELS[model].model_validate(body)
+    except ValidationError as error:
+        from gateway.api.problems import invalid
+
+        found = invalid(error.errors(include_url=False, include_input=False), body=body, model=MODELS[model])
+        raise ApiError(found.status_code, found.body) from error
+
+
+def _examine_id(model: str, **id_: str) -> None:
+    """The same for an id in the path; one that is in order is not worth loading the API's modules."""
+    if not all(_ORDINARY.fullmatch(value) for value in id_.values()):
+        _examine(model, id_)
 
 
 class OverApi:
@@ -166,6 +215,7 @@ class OnStore:
         self._now = SystemClock().now()
 
     def create_account(self, account_id: str, *, name: str, currency: str) -> Json:
+        _examine("account", {"id": account_id, "name": name, "currency": currency})
         return shown.account(
             self._write(
                 lambda connection: books.create_account(
@@ -175,6 +225,7 @@ class OnStore:
         )
 
     def account(self, account_id: str) -> Json:
+        _examine_id("of_account", account_id=account_id)
         found = self._read(lambda connection: books.get_account(connection, account_id))
         if found is None:
             raise books.NotFoundError(f"there is no account {account_id}")
@@ -188,6 +239,8 @@ class OnStore:
         return [shown.account(one) for one in _paged(page, limit)]
 
     def top_up(self, account_id: str, *, amount: str, reference: str) -> Json:
+        _examine_id("of_account", account_id=account_id)
+        _examine("topup", {"amount": amount, "reference": reference})
         micros = parse_amount(amount)
         return shown.account(
             self._write(
@@ -198,6 +251,8 @@ class OnStore:
         )
 
     def reverse(self, account_id: str, *, entry: int, reason: str, allow_debt: bool) -> Json:
+        _examine_id("of_account", account_id=account_id)
+        _examine("reversal", {"entry": entry, "reason": reason, "allow_debt": allow_debt})
         return shown.account(
             self._write(
                 lambda connection: reversals.reverse(
@@ -220,6 +275,7 @@ class OnStore:
         return [shown.entry(one) for one in _paged(page, limit)]
 
     def create_key(self, *, account_id: str | None, role: str, label: str) -> Json:
+        _examine("key", {"account": account_id, "role": role, "label": label})
         key, text = self._write(
             lambda connection: books.create_key(connection, self._now, account_id=account_id, role=role, label=label)
         )
@@ -233,11 +289,14 @@ class OnStore:
         return [shown.key(one) for one in _paged(page, limit)]
 
     def revoke_key(self, key_id: str) -> Json:
+        _examine_id("of_key", key_id=key_id)
         return shown.key(self._write(lambda connection: books.revoke_key(connection, self._now, key_id)))
 
     def set_tariff(
         self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd | None
     ) -> Json:
+        terms = {"price": price, "charged_on": charged_on, "unknown_end": unknown_end}
+        _examine("tariff", {"channel": channel, "prefix": prefix, **terms})
         micros = parse_amount(price)
         return shown.tariff(
             self._write(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from gateway.cli.access import access_options
-from gateway.cli.groups import Group
-from gateway.cli.installation import installation
+from gateway.cli.groups import Group, stands_for
+from gateway.cli.installation import installation, key_with_text
 from gateway.cli.invocation import common_options, table, this_invocation
 
 ROLES = ("submitter", "operator", "account_admin", "administrator", "auditor")
 KEYS_MAX = 100_000
+TEXT = "tok_"
+"""What the text of every key begins with."""
 
 
 @click.group(cls=Group)
@@ -25,6 +27,7 @@ def keys() -> None:
 @click.option("--label", default="", help="What it is for, to tell keys apart.")
 @access_options
 @common_options
+@stands_for(account="account_id")
 def create(account_id: str | None, role: str, label: str) -> None:
     """Create a key. It is shown this once, and stored hashed."""
     invocation = this_invocation()
@@ -60,8 +63,10 @@ def list_(account_id: str | None, every: bool) -> None:
 @access_options
 @common_options
 def revoke(key_id: str) -> None:
-    """Revoke the key ID (not its text; `tocsin keys list` shows ids)."""
+    """Revoke the key ID, as `tocsin keys list` shows it; on the server's machine its text does as well."""
     invocation = this_invocation()
+    if key_id.startswith(TEXT):
+        key_id = key_with_text(invocation, key_id)
     with installation(invocation) as there:
         document = there.revoke_key(key_id)
     invocation.show(document, f"{key_id} revoked")

@@ -7,12 +7,13 @@ from typing import Any
 import click
 
 from gateway.cli.access import access_options, api_access
+from gateway.cli.groups import Command
 from gateway.cli.invocation import common_options, table, this_invocation
 from gateway.cli.moments import shown_time
 from gateway.settings import Settings
 
 
-@click.command()
+@click.command(cls=Command)
 @access_options
 @common_options
 def status() -> None:
@@ -25,7 +26,7 @@ def status() -> None:
     invocation.show({"providers": found}, table(rows, headings) if found else "no [[providers]]: nothing can be sent")
 
 
-@click.command(name="list")
+@click.command(name="list", cls=Command)
 @common_options
 def list_() -> None:
     """List the providers of the settings and what is routed to them. No server is asked."""

@@ -15,6 +15,7 @@ import click
 from channels.printable import visible
 from gateway.cli.failures import Failure, failure_of
 from gateway.cli.invocation import common_options, print_json
+from gateway.masking import masked, masked_in
 
 STATUS_USAGE = 2
 STATUS_INTERRUPTED = 130  # 128 and SIGINT, as shells count
@@ -95,9 +96,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 def _tell(failure: Failure, words: Sequence[str]) -> NoReturn:
     """One clear line on stderr, the same as JSON on stdout for machines, and the end."""
     if "--json" in words:
-        print_json({"error": failure.text, **failure.facts})
+        print_json(masked_in({"error": failure.text, **failure.facts}))
     for line in failure.lines:
-        click.echo(visible(f"tocsin: {line}"), err=True)
+        click.echo(visible(f"tocsin: {masked(line)}"), err=True)
     if failure.hint:
         click.echo(failure.hint, err=True)
     sys.exit(failure.status)

@@ -10,13 +10,14 @@ import click
 from gateway.cli.access import access_options, api_access
 from gateway.cli.failures import Refused
 from gateway.cli.following import Following, wait_options
+from gateway.cli.groups import Command, stands_for
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.ids import new_id
 
 PRIORITIES = ("emergency", "high", "normal", "bulk")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--to", required=True, multiple=True, metavar="ADDRESS", help="sms:+33612345678, email:ann@example.org …")
 @click.option("--text", required=True, help="What the alert says.")
 @click.option("--subject", default="", help="Its subject, where a channel shows one.")
@@ -32,6 +33,7 @@ PRIORITIES = ("emergency", "high", "normal", "bulk")
 @wait_options("--wait")
 @access_options
 @common_options
+@stands_for(recipients="to")
 def send(
     to: tuple[str, ...],
     text: str,

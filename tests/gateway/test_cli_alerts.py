@@ -291,3 +291,93 @@ def test_a_watch_goes_on_over_a_restart_of_the_server(terminal: Terminal, instal
         terminal.json("alerts", "acknowledge", alert_id, "--by", "Anna")
         assert process.wait(60) == 0
         assert process.output.splitlines()[-1].startswith("acknowledged by Anna")
+
+
+# --- what is wrong is told in the words that were typed, the same with and without a server ---------------------------
+
+WRONG = (
+    (("accounts", "create", "Acme Foods"), "ID: expected 1 to 64 letters, digits, dots, dashes or underscores"),
+    (("accounts", "create", "b", "--currency", "euro"), "--currency: expected three upper-case letters such as EUR"),
+    (("accounts", "create", "b", "--name", "a\nb"), "--name: expected text on one line"),
+    (("accounts", "create", "b", "--name", "x" * 201), "--name: expected at most 200 characters"),
+    (("accounts", "create", "acme"), "there is an account acme already"),
+    (
+        ("accounts", "topup", "acme", "50,00", "--reference", "INV-2"),
+        "AMOUNT: expected a decimal number without a sign",
+    ),
+    (("accounts", "topup", "acme", "1e3", "--reference", "INV-2"), "AMOUNT: expected"),
+    (("accounts", "topup", "acme", "0", "--reference", "INV-2"), "AMOUNT: "),
+    (("accounts", "topup", "acme", "999999999999", "--reference", "INV-2"), "AMOUNT: "),
+    (("accounts", "topup", "acme", "5", "--reference", ""), "--reference: expected at least 1 character"),
+    (("accounts", "topup", "acme", "60.00", "--reference", "INV-1"), "INV-1 was a top-up of 50.00"),
+    (("accounts", "topup", "nobody", "5", "--reference", "R"), "there is no account nobody"),
+    (("accounts", "topup", "no body", "5", "--reference", "R"), "ID: expected 1 to 64"),
+    (("accounts", "show", "nobody"), "there is no account nobody"),
+    (("accounts", "show", "no body"), "ID: expected 1 to 64"),
+    (("accounts", "entries", "nobody"), "there is no account nobody"),
+    (("accounts", "reverse", "acme", "999", "--reason", "x"), "ENTRY: "),
+    (("keys", "create", "--role", "submitter"), "--account: expected the account of a key with the role submitter"),
+    (("keys", "create", "--role", "submitter", "--account", "a b"), "--account: expected 1 to 64"),
+    (("keys", "create", "--role", "auditor", "--label", "x" * 201), "--label: expected at most 200 characters"),
+    (("keys", "revoke", "key_1"), "there is no key key_1"),
+    (("keys", "revoke", "key 1"), "ID: expected 1 to 64"),
+    (("tariffs", "set", "--channel", "sms", "--price", "x"), "--price: expected a decimal number"),
+    (("tariffs", "set", "--channel", "s ms", "--price", "1"), "--channel: expected 1 to 64"),
+)
+OF_THE_SERVER = (
+    (("send", "--to", "+33612345678"), "--to +33612345678: expected channel:value, such as sms:+33612345678"),
+    (("send", "--to", PHONE, "--to", "sms:112"), "--to sms:112: "),
+    (("send", "--to", PHONE, "--reference", "x" * 201), "--reference: expected at most 200 characters"),
+    (("send", "--to", PHONE, "--account", "a b"), "--account: "),
+    (("send", "--to", PHONE, "--idempotency-key", "é"), "--idempotency-key: expected"),
+    (("alerts", "list", "--account", "a b"), "--account: expected 1 to 64"),
+    (("alerts", "list", "--cursor", "!"), "--cursor: expected next_cursor of a page of this list"),
+    (("alerts", "list", "--account", "nobody"), ""),
+)
+
+
+def test_what_is_wrong_is_told_in_the_words_typed_with_and_without_a_server(
+    terminal: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[list[Answer]] = []
+    with terminal_in(tmp_path, capsys) as alone:
+        alone.json("accounts", "create", "acme")
+        alone.json("accounts", "topup", "acme", "50.00", "--reference", "INV-1")
+        for one in (terminal, alone):
+            told.append([one.run(*words) for words, _ in WRONG])
+    for (words, start), served, stored in zip(WRONG, *told, strict=True):
+        assert (served.status, served.err) == (stored.status, stored.err), words
+        assert served.status == 1, words
+        assert served.err.startswith(f"tocsin: {start}"), served.err
+        assert served.err.count("\n") == 1
+        assert "^" not in served.err
+    for words, start in OF_THE_SERVER:
+        text = ("--text", "x") if words[0] == "send" else ()
+        answer = terminal.run(*words, *text)
+        assert answer.err.startswith(f"tocsin: {start}" if start else ""), answer.err
+        assert answer.err.count("\n") <= 1
+        assert answer.err.count(start) <= 1 or not start
+
+
+def test_a_key_in_the_place_of_an_id_is_found_and_never_printed(
+    terminal: Terminal, installed: Installed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = terminal.json("keys", "create", "--role", "auditor")
+    elsewhere = ("--url", installed.url, "--key", made["key"])
+    for words in (
+        ("keys", "revoke", "tok_" + "x" * 43),
+        ("keys", "revoke", made["key"], *elsewhere),
+        ("accounts", "show", made["key"]),
+        ("alerts", "show", made["key"]),
+        ("alerts", "list", "--account", made["key"]),
+        ("send", "--to", made["key"], "--text", "x"),
+        (made["key"],),
+    ):
+        for more in ((), ("--json",)):
+            answer = terminal.run(*words, *more)
+            assert made["key"][4:] not in answer.out + answer.err
+            assert "x" * 43 not in answer.out + answer.err
+    assert terminal.run("keys", "revoke", made["key"]).out == f"{made['id']} revoked\n"
+    with terminal_in(tmp_path, capsys) as alone:
+        made = alone.json("keys", "create", "--role", "auditor")
+        assert alone.run("keys", "revoke", made["key"]).out == f"{made['id']} revoked\n"

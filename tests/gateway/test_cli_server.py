@@ -84,12 +84,12 @@ def read_access(terminal: Terminal) -> LocalAccess:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("accounts", "show", "nobody"), "there is no such account"),
+        (("accounts", "show", "nobody"), "there is no account nobody"),
         (("accounts", "topup", "nobody", "5.00", "--reference", "R"), "there is no"),
-        (("accounts", "create", "a b"), "id: "),
-        (("tariffs", "set", "--channel", "sms", "--price", "x"), "price: "),
+        (("accounts", "create", "a b"), "ID: expected"),
+        (("tariffs", "set", "--channel", "sms", "--price", "x"), "--price: expected"),
         (("send", "--to", PHONE, "--text", "Hi"), "there is no account yet"),
-        (("send", "--to", PHONE, "--text", "Hi", "--account", "nobody"), "account: there is no such account"),
+        (("send", "--to", PHONE, "--text", "Hi", "--account", "nobody"), "--account: there is no such account"),
         (("providers", "test", "carrier", "--to", "+33899123456"), "--to: "),
     ],
 )

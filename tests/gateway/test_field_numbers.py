@@ -50,7 +50,7 @@ def _verdict(status: int, answer: Mapping[str, Any]) -> str:
         return str(delivery["address"])
     assert status == 422
     (error,) = answer["errors"]
-    assert error["field"] == "recipients[0].addresses[0]"
+    assert error["field"] == "recipients[0]"
     return str(error["code"])
 
 
