@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -62,13 +63,19 @@ class Following:
         self._quiet = False
 
     def until_ended(self, timeout_s: float | None) -> int:
-        """The exit status that says how it ended. Ctrl-C ends the watching alone. Raises ApiError, UnreachableError."""
+        """The exit status that says how it ended. Ctrl-C and SIGTERM end the watching alone. Raises ApiError, UnreachableError."""
+        before = {
+            number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             return self._until_ended(timeout_s)
         except KeyboardInterrupt:
             click.echo("", err=True)
             self._say(f"stopped watching; the alert {self._id} goes on", event="stopped")
             return STATUS_INTERRUPTED
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _until_ended(self, timeout_s: float | None) -> int:
         started = time.monotonic()

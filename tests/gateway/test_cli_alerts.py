@@ -259,7 +259,7 @@ def test_send_wait_is_a_stream_of_documents_for_machines(terminal: Terminal, ins
     assert (documents[-1]["event"], documents[-1]["status"]) == ("ended", "cancelled")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_watch_leaves_the_alert_alive_and_says_so(
     terminal: Terminal, installed: Installed, number: signal.Signals
 ) -> None:
