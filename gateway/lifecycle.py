@@ -17,7 +17,7 @@ from gateway.progress import Announced, Tariffs, change_alert, change_delivery
 from gateway.queue.port import Urgency
 from gateway.store import tables
 from gateway.store.unit import Unit, Wants
-from gateway.words import Word, ask_anew, hear, person_of
+from gateway.words import Speaker, Word, ask_anew, hear, person_of
 
 CANCEL_CHUNK = 500  # deliveries stopped by one command; a broadcast takes several
 
@@ -62,6 +62,8 @@ class Acknowledge:
     key_id: str
     taken: bool = False
     names: Mapping[str, str] = field(default_factory=dict)
+    known: Speaker | None = None
+    """Who it is, where that was found out before: among many people it takes the writer too long."""
     weight: int = 3
 
     def prefetch(self, wants: Wants) -> None:
@@ -69,7 +71,8 @@ class Acknowledge:
 
     def apply(self, unit: Unit) -> Alert:
         alert = _mine(unit, self.alert_id, self.account_id)
-        person = person_of(alert, self.by, self.names)
+        known = self.known
+        person = known.person if known is not None and known.among(alert) else person_of(alert, self.by, self.names)
         word = Word(by=self.by, person=person, taken=self.taken, via=self.via, comment=self.comment, key_id=self.key_id)
         return hear(unit, alert, word)
 

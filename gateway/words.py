@@ -89,6 +89,24 @@ def person_of(alert: Alert, by: str, names: Mapping[str, str]) -> Person:
     return claimed(by, names, (*everybody(plan, recipients), *told))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speaker:
+    """Whom an alert takes somebody for, and the people among whom that was found out: others may join the alert meanwhile."""
+
+    person: Person
+    recipients: str
+    steps: str
+
+    @classmethod
+    def of(cls, alert: Alert, by: str, names: Mapping[str, str]) -> Speaker:
+        """As `person_of`."""
+        return cls(person=person_of(alert, by, names), recipients=alert.recipients, steps=alert.steps)
+
+    def among(self, alert: Alert) -> bool:
+        """Whether the alert has the same people still."""
+        return (self.recipients, self.steps) == (alert.recipients, alert.steps)
+
+
 def _words(people: Mapping[str, bool]) -> Words:
     return Words(people=len(people), taken=any(people.values()))
 

@@ -18,7 +18,7 @@ from gateway.api.json_bodies import JsonRoute
 from gateway.api.paging import DEFAULT_LIMIT, Cursor, Limit, Page, id_at, page_of, place_at
 from gateway.api.parameters import KNOWN, Within
 from gateway.api.problems import not_found
-from gateway.api.reading import account_of_alert, alerts_page, deliveries_page, read_alert, read_delivery
+from gateway.api.reading import account_of_alert, alert_of_many, alerts_page, deliveries_page, read_alert, read_delivery
 from gateway.api.roles import Caller, Permission
 from gateway.api.submitting import JSON, Submit
 from gateway.api.timeline import timeline
@@ -41,6 +41,7 @@ from gateway.once import Once
 from gateway.store.errors import StoreConflict
 from gateway.store.journal import Command
 from gateway.store.unit import Unit
+from gateway.words import Speaker
 
 ID_PATTERN: Final = r"^[A-Za-z0-9._-]{1,64}$"
 Id = Annotated[str, Path(pattern=ID_PATTERN, description="the id of what is meant")]
@@ -277,6 +278,7 @@ def _add_verbs(routes: APIRouter, api: ApiContext) -> None:
             via="api",
             key_id=caller.key_id,
             names=api.broker.names,
+            known=await _speaker(api, caller, alert_id, body.by),
         )
         return await _once(api, caller, alert_id, "acknowledge", command, request)
 
@@ -296,6 +298,15 @@ def _add_verbs(routes: APIRouter, api: ApiContext) -> None:
     add("release", release, "Hands an acknowledged alert back: its next step begins now, or its last one once more.")
     add("resolve", resolve, "The trouble is over: nothing more goes out.")
     add("cancel", cancel, "Calls an active alert off: what is queued is cancelled, what left goes on to its receipt.")
+
+
+async def _speaker(api: ApiContext, caller: Caller, alert_id: str, by: str) -> Speaker | None:
+    """Who says it, found out beside the loop and the writer where the alert has many people; None where it has few."""
+    alert = await api.store.read(lambda c: alert_of_many(c, alert_id, caller.account_id))
+    if alert is None:
+        return None
+    names = api.broker.names
+    return await api.broker.large.do(lambda: Speaker.of(alert, by, names), urgently=True)
 
 
 async def _once(

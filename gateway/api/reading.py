@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, func, literal, select, tuple_
 
-from gateway.alert import Alert
+from gateway.alert import Alert, Rule
 from gateway.api.parameters import ALWAYS, Period
 from gateway.api.views import (
     DELIVERIES_SHOWN,
@@ -18,6 +18,7 @@ from gateway.api.views import (
 )
 from gateway.delivery import Delivery
 from gateway.ids import first_id
+from gateway.large_work import LARGE
 from gateway.store import rows, tables
 
 ACKNOWLEDGEMENTS_MAX = 1_000  # shown of one alert: more people than a quorum can count
@@ -57,6 +58,16 @@ def account_of_alert(connection: Connection, alert_id: str) -> str | None:
     """Whose alert it is, or None where there is none."""
     found: str | None = connection.scalar(select(tables.alerts.c.account_id).where(tables.alerts.c.id == alert_id))
     return found
+
+
+def alert_of_many(connection: Connection, alert_id: str, account_id: str | None) -> Alert | None:
+    """The whole alert, if it is the account's and asks several of so many people that to look for one of them is large work."""
+    t = tables.alerts.c
+    several = t.rule.in_((Rule.ALL.value, Rule.QUORUM.value))
+    mine = [] if account_id is None else [t.account_id == account_id]
+    statement = select(*rows.alerts.columns).where(t.id == alert_id, several, t.people >= LARGE, *mine)
+    row = connection.execute(statement).first()
+    return None if row is None else rows.alerts.from_row(row)
 
 
 def alerts_page(
