@@ -24,6 +24,8 @@ from ivr.phone import Behaviour, PhoneSimulator
 
 COMPLETE_S = 60.0
 """From the start to the end of the alert; it takes two seconds, a machine under heavy load gets thirty times that."""
+HEADLINE = "Tocsin demo: the real gateway on simulated providers. Simulated: nothing leaves this machine."
+"""Told at once: until the gateway is up, a loaded machine takes some seconds."""
 BEHAVIOUR = SmscBehaviour(response_delay_s=0.05, receipt_delay_s=0.4, system_id="demo", password="demo")  # noqa: S106
 """As quick as a good carrier, slow enough to watch."""
 EXAMPLE = "deploy/tocsin.example.toml"
@@ -43,6 +45,7 @@ async def run_demo(directory: Path, show: Show, *, program: str, leave: bool) ->
     if running is not None:
         raise DemoFailedError(f"a demo runs in {directory} already, at {running.url}; --directory takes another folder")
     folder.make()
+    show({"event": "starting", "simulated": True, "directory": str(folder.path)}, [HEADLINE])
     async with AsyncExitStack() as open_things:
         logs.configure("info", to=open_things.enter_context(files.append(folder.log)))
         ports, taken = await _start_simulators(open_things)
@@ -136,7 +139,6 @@ class _Run:
     def _introduce(self, url: str) -> None:
         ports, folder = self._ports, self._folder
         lines = [
-            "Tocsin demo: the real gateway on simulated providers. Simulated: nothing leaves this machine.",
             "",
             f"  gateway      {url}, its files and log in {folder.path}/",
             f"  SMSC         {HOST}:{ports.smsc}, simulated (SMPP 3.4)",

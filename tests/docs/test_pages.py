@@ -45,6 +45,12 @@ def test_the_tutorial_says_what_to_do_where_the_demo_is_still_up(tmp_path: Path)
     assert "--- so the demo is stopped" in happened
 
 
+def test_the_readme_shows_no_command_that_nobody_runs() -> None:
+    """`steps_of` refuses commands without a word on them; those of the README are other pages' first ones."""
+    assert [step.verb for step in steps_of(ROOT / "README.md")] == ["not run"]
+    assert any("make run" in step.text for step in steps_of(DOCS / "tutorial" / "first-alert.md"))
+
+
 def test_what_is_shown_is_compared_without_what_differs_each_time() -> None:
     compare("alt_06gv…  active\n…\n3 of 3", "first\nalt_8a7s  active\nmore\n3 of 3\n")
     for shown in ("another line", "alt_06gv…  failed", "3 of 3\nalt_06gv…  active"):

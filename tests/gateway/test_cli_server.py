@@ -124,6 +124,33 @@ def test_a_port_in_use_is_told(terminal: Terminal) -> None:
     assert answer.err.endswith(f"(process {os.getpid()}); end that, or take another port\n")
 
 
+@pytest.mark.parametrize(("what", "kind"), [("smsc", "STREAM"), ("mail", "STREAM"), ("phone", "DGRAM")])
+def test_a_simulator_whose_port_is_taken_says_by_whom_and_what_to_do(terminal: Terminal, what: str, kind: str) -> None:
+    with socket.socket(socket.AF_INET, getattr(socket, f"SOCK_{kind}")) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == "STREAM":
+            taken.listen()
+        port = taken.getsockname()[1]
+        answer = terminal.run("simulate", what, "--port", str(port), config=False)
+    assert answer.status == 1
+    assert answer.err.startswith(f"tocsin: cannot listen at 127.0.0.1:{port}: taken by ")
+    assert f"(process {os.getpid()}). End that, or take another port with --port" in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [("nowhere/call.wav", "there is no folder nowhere"), ("call.wav", "call.wav is there, and is no file")],
+)
+def test_a_recording_that_could_not_be_written_is_refused_at_once(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, where: str, told: str
+) -> None:
+    monkeypatch.chdir(terminal.folder)
+    (terminal.folder / "call-2.wav").mkdir()
+    answer = terminal.run("simulate", "phone", "--port", "0", "--record", where, config=False)
+    assert (answer.status, answer.err) == (1, f"tocsin: --record: {told.replace('call.wav', 'call-2.wav')}\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_server_that_is_told_to_stop_ends_in_order(terminal: Terminal, smsc: int, number: signal.Signals) -> None:
     terminal.write_settings(smsc=smsc, port=free_port())

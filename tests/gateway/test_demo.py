@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from gateway import demo
 from gateway.app import load_settings
 from gateway.demo_folder import PREFERRED, DemoFolder
 from tests.gateway.cli_desk import TOCSIN, Terminal, terminal_in
+from tests.peers.ports import free_port
 
 # one after the other: all of them want the customary ports
 pytestmark = pytest.mark.xdist_group("demo")
@@ -159,5 +163,23 @@ def test_two_at_once_stay_out_of_each_others_way(tmp_path: Path) -> None:
             left.callback(process.kill)
         outputs = [process.communicate(timeout=90)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    urls = {json.loads(output.splitlines()[0])["url"] for output in outputs}
+    urls = {
+        next(event["url"] for event in map(json.loads, output.splitlines()) if "url" in event) for output in outputs
+    }
     assert len(urls) == 2
+
+
+async def test_a_customary_port_that_is_taken_is_told_with_who_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = replace(PREFERRED, **{name: free_port() for name in ("http", "smsc", "mail", "bounces", "sip", "phone")})
+    monkeypatch.setattr(demo, "PREFERRED", ports)
+    monkeypatch.setattr(demo, "only_demo", lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    async with AsyncExitStack() as open_things:
+        open_things.enter_context(socket.create_server(("127.0.0.1", ports.http)))
+        udp = open_things.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        udp.bind(("127.0.0.1", ports.phone))
+        chosen, notes = await demo._start_simulators(open_things)
+        assert (chosen.smsc, chosen.mail, chosen.sip) == (ports.smsc, ports.mail, ports.sip)
+        for taken, taken_instead in ((ports.phone, chosen.phone), (ports.http, chosen.http)):
+            told = f"port {taken} is taken by .* \\(process {os.getpid()}\\): this demo takes {taken_instead} instead"
+            assert any(re.fullmatch(told, note) for note in notes), notes
+        assert len(notes) == 2
