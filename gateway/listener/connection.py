@@ -49,6 +49,10 @@ class Reading(Enum):
     OVER = "nothing more is read, but to be thrown away"
 
 
+_BETWEEN, _HEAD, _BODY, _OVER = Reading
+_LINE_BYTES: Final = 4  # ": " and the end of the line
+
+
 class _Stop(Exception):  # noqa: N818 - ends the parser's work from within; what for is in `_ending`
     pass
 
@@ -69,18 +73,18 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.crowd = crowd
-        self.known = False
-        """Whether a key was good on it."""
-        self._reading = Reading.BETWEEN
+        self.known = False  # whether a key was good on it
+        self.queue = crowd.strangers  # of those that may go
+        self._reading = _BETWEEN
         self._since = self.loop.time()
         self._first = True  # what is being read began in this piece, or before it
         self._answered = False
         self._running: RequestResponseCycle | None = None
-        self.url = b""
+        self.url, self.headers = b"", []
         self._ending: End | None = None
         self._why = ""
-        self._head = self._fields = self._framing = 0
-        self._hosts = self._codings = 0
+        self._framing = self._hosts = self._codings = 0
+        self._counted = False
         self._body = self._body_before = self._discarded = 0
         self._unsent = 0
         self._unsent_since = self._closed_at = self._since
@@ -96,7 +100,7 @@ class Connection(HttpToolsProtocol):
 
     @property
     def _is_over(self) -> bool:
-        return self._reading is Reading.OVER
+        return self._reading is _OVER
 
     @property
     def _peer(self) -> str:
@@ -110,18 +114,18 @@ class Connection(HttpToolsProtocol):
             self.end(End.TOO_MANY_CONNECTIONS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._reading = Reading.OVER
+        self._reading = _OVER
         self.crowd.leave(self)
         self.pipeline.clear()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's drops what is pending
         """The sender says no more. What it has asked for is still answered."""
-        if self._reading is Reading.BETWEEN:
+        if self._reading is _BETWEEN:
             if self.pending:
                 self.cycle.keep_alive = False
             return self.pending
-        if self._reading is not Reading.OVER:
+        if self._reading is not _OVER:
             self.end(End.UNREADABLE, "the request ended in the middle")
         return True
 
@@ -148,25 +152,37 @@ class Connection(HttpToolsProtocol):
             self._since = self.loop.time()
             self._discard(len(data))
             return
-        if self._reading is Reading.BETWEEN:
+        if self._reading is _BETWEEN:
             self._begin()
         self._framing += len(data)
         self._first = True
         try:
             self.parser.feed_data(data)
-        except (
-            httptools.HttpParserUpgrade
-        ):  # nothing here speaks anything else: the request is answered, and that is all
-            self._last_request()
+        except httptools.HttpParserUpgrade:
+            self._last_request()  # nothing here speaks anything else: the request is answered, and that is all
         except httptools.HttpParserError as error:
             if not self._is_over:
                 self._refuse(error, data)
         else:
-            self._framing = max(self._framing, 0)
             if self._framing > HEAD_BYTES_MAX:
-                self.end(End.HEAD_TOO_LARGE)
-            elif self._reading is Reading.HEAD:
-                self.crowd.head(self, self._framing)
+                self.end(End.HEAD_TOO_LARGE if self._reading is _BODY else self._too_large())
+            elif self._reading is not _BETWEEN and len(self.headers) > FIELDS_MAX:
+                self.end(End.TOO_MANY_FIELDS)
+            elif self._reading is _HEAD:
+                self._count(self._framing)
+            elif self._framing < 0:
+                self._framing = 0
+
+    def _count(self, size: int) -> None:
+        self._counted = size > 0
+        self.crowd.head(self, size)
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + _LINE_BYTES for name, value in self.headers)
+
+    def _too_large(self) -> End:
+        """What of a head that is too large it is."""
+        return End.TARGET_TOO_LONG if len(self.url) > HEAD_BYTES_MAX // 2 else End.HEAD_TOO_LARGE
 
     def _refuse(self, error: httptools.HttpParserError, data: bytes) -> None:
         if self._ending is not None:
@@ -186,34 +202,20 @@ class Connection(HttpToolsProtocol):
         raise _Stop
 
     def _begin(self) -> None:
-        self._reading = Reading.HEAD
+        self._reading = _HEAD
         self._since = self.loop.time()
 
     def on_message_begin(self) -> None:
-        if self.pending and len(self.pipeline) >= PIPELINED_MAX:
+        if len(self.pipeline) >= PIPELINED_MAX:
             self.crowd.ended(End.TOO_MANY_PIPELINED, self._peer)
             self._last_request()
             raise _Stop
         super().on_message_begin()
-        if self._reading is not Reading.HEAD:
+        if self._reading is _BETWEEN:  # the second one of what was read at once
             self._begin()
-        self._head = self._fields = self._hosts = self._codings = 0
-
-    def on_url(self, url: bytes) -> None:
-        self._head += len(url)
-        if self._head >= HEAD_BYTES_MAX:
-            self._stop(End.TARGET_TOO_LONG)
-        self.url += url
+        self._hosts = self._codings = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += 1
-        self._head += len(name) + len(value) + 4
-        if self._head > HEAD_BYTES_MAX:
-            self._stop(End.HEAD_TOO_LARGE)
-        if self._fields > FIELDS_MAX:
-            self._stop(End.TOO_MANY_FIELDS)
-        if self._reading is Reading.BODY:
-            return  # a trailer: nothing here is told by one, least of all who is asking
         name = name.lower()
         if name in _WATCHED:
             self._watch(name, value)
@@ -230,6 +232,10 @@ class Connection(HttpToolsProtocol):
                 self._stop(End.UNREADABLE, "expected no Transfer-Encoding but chunked")
 
     def on_headers_complete(self) -> None:
+        if len(self.headers) > FIELDS_MAX:
+            self._stop(End.TOO_MANY_FIELDS)
+        if self._framing > HEAD_BYTES_MAX and self._head_bytes() > HEAD_BYTES_MAX:
+            self._stop(self._too_large())
         version = self.parser.get_http_version()
         if version == "1.0":
             self.expect_100_continue = False  # RFC 9110 10.1.1
@@ -241,7 +247,8 @@ class Connection(HttpToolsProtocol):
             self._stop(End.UNREADABLE, "expected one header Host")
         if self._hosts > 1:
             self._stop(End.UNREADABLE, "expected one header Host")
-        self.url = _origin_form(self.url)
+        if not self.url.startswith(b"/"):
+            self.url = _origin_form(self.url)
         was_pending = self.pending
         super().on_headers_complete()
         if not was_pending:
@@ -252,9 +259,10 @@ class Connection(HttpToolsProtocol):
             self.expect_100_continue
         ):  # should the body never be asked for, then the next bytes may be it or a new request
             self.cycle.keep_alive = False
-        self._reading = Reading.BODY
+        self.headers = []  # for trailers: nothing here is told by one, least of all who is asking
+        self._reading = _BODY
         self._since = self.loop.time()
-        self._body = self._body_before = self._discarded = self._head = self._fields = 0
+        self._body = self._body_before = self._discarded = 0
 
     def on_chunk_header(self) -> None:
         """A part of a body follows."""
@@ -273,8 +281,9 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._framing = 0
         self._first = False
-        self._reading = Reading.BETWEEN
-        self._since = self.loop.time()
+        self._reading = _BETWEEN
+        if self.cycle.response_complete:
+            self._since = self.loop.time()
         if self.expect_100_continue and not self.cycle.response_started:
             self.cycle.keep_alive = self.parser.should_keep_alive()
         super().on_message_complete()
@@ -304,20 +313,22 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(self._running, app)
             return
         self.flow.resume_reading()
-        self.cycle.body = bytearray()  # what nobody asked for
+        if self.cycle.body:
+            self.cycle.body = bytearray()  # what nobody asked for
         self._answered = True
-        self.known = self.known or CALLER in self.cycle.scope
+        if not self.known and CALLER in self.cycle.scope:
+            self.crowd.know(self)
         self._since = self.loop.time()
         self.crowd.release(self)
         if self._ending is not None:
             self._last_words(self._ending, self._why)
-        elif self._reading is Reading.BODY and self._codings:
+        elif self._reading is _BODY and self._codings:
             self.wire.close()  # chunks cost work to find their end, and who was refused may send any number
 
     def end(self, end: End, why: str = "") -> None:
         """Refuses what is being read, in its turn, and reads no more."""
         self.crowd.ended(end, self._peer)
-        in_body = self._reading is Reading.BODY
+        in_body = self._reading is _BODY
         self._over()
         self._ending, self._why = end, why
         if not self.pending:
@@ -342,10 +353,10 @@ class Connection(HttpToolsProtocol):
             self._last_words(end, why)
 
     def _over(self) -> None:
-        self._reading = Reading.OVER
+        self._reading = _OVER
         self._since = self.loop.time()
         self._discarded = 0
-        self.crowd.head(self, 0)
+        self._count(0)
 
     def _last_words(self, end: End, why: str = "") -> None:
         if end.value.problem:
@@ -372,7 +383,7 @@ class Connection(HttpToolsProtocol):
 
     def unread(self) -> bool:
         """Whether the sender may still be sending what we answered."""
-        return self._reading is not Reading.BETWEEN
+        return self._reading is not _BETWEEN
 
     def closing(self) -> None:
         """We have said our last words."""
@@ -385,7 +396,7 @@ class Connection(HttpToolsProtocol):
     def push_out(self) -> None:
         """Makes room for somebody else. What is read of a half request is said; who takes no answer gets no more."""
         self.crowd.ended(End.PUSHED_OUT, self._peer)
-        if self._reading is Reading.HEAD and not self.pending:
+        if self._reading is _HEAD and not self.pending:
             self.transport.write(self._answer(Problem(End.PUSHED_OUT.value.problem, End.PUSHED_OUT.value.detail)))
         if self.wire.unsent():
             self.wire.abort()
@@ -408,10 +419,10 @@ class Connection(HttpToolsProtocol):
                 self.wire.abort()
         elif self.flow.read_paused:
             self._since = now  # it is we who wait
-        elif self._reading is Reading.HEAD:
+        elif self._reading is _HEAD:
             if waited_s > self.crowd.wait_s:
                 self.end(End.HEAD_TOO_SLOW)
-        elif self._reading is Reading.BODY:
+        elif self._reading is _BODY:
             if waited_s > self.crowd.wait_s:
                 self._look_at_body(now)
         elif not self.pending:

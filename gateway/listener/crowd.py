@@ -37,8 +37,8 @@ class Crowd:
         self.wait_s = wait_s
         self.idle_s = idle_s
         self._all: set[Connection] = set()
-        self._strangers: dict[Connection, None] = {}
-        self._known: dict[Connection, None] = {}
+        self.strangers: dict[Connection, None] = {}
+        self.known: dict[Connection, None] = {}
         self._heads: dict[Connection, int] = {}
         self._heads_bytes = 0
         self._notices = Notices()
@@ -48,7 +48,7 @@ class Crowd:
         room = len(self._all) < self.connections_max or self._make_room()
         self._all.add(connection)
         OPEN.inc()
-        self._strangers[connection] = None
+        connection.queue[connection] = None
         return room
 
     def leave(self, connection: Connection) -> None:
@@ -61,13 +61,17 @@ class Crowd:
 
     def engage(self, connection: Connection) -> None:
         """Somebody works for it: it stays."""
-        self._strangers.pop(connection, None)
-        self._known.pop(connection, None)
+        connection.queue.pop(connection, None)
 
     def release(self, connection: Connection) -> None:
         """Nobody works for it: it may go, as the last of those that may."""
-        self.engage(connection)
-        (self._known if connection.known else self._strangers)[connection] = None
+        connection.queue.pop(connection, None)
+        connection.queue[connection] = None
+
+    def know(self, connection: Connection) -> None:
+        """A key was good on it."""
+        connection.queue.pop(connection, None)
+        connection.known, connection.queue = True, self.known
 
     def head(self, connection: Connection, size: int) -> None:
         """So much of its next head is here and waits for the rest; 0: none is."""
@@ -93,7 +97,7 @@ class Crowd:
             log.warning("http_ended", reason=end.name.lower(), peer=peer, left_out=left_out, open=len(self._all))
 
     def _make_room(self) -> bool:
-        for candidates in (self._strangers, self._known):
+        for candidates in (self.strangers, self.known):
             for connection in candidates:
                 connection.push_out()
                 self.engage(connection)

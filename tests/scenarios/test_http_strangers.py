@@ -200,8 +200,9 @@ async def test_case_7_10_every_answer_is_a_problem_whoever_gives_it(tmp_path: Pa
     async with served(tmp_path) as (server, port):
         key = f"Authorization: Bearer {server.key}\r\n".encode()
         known = tuple((POST + key + rest, status, problem, closes) for rest, status, problem, closes in WITH_KEY)
-        for request, status, problem, closes in TABLE + known:
-            answer, closed = await ask(port, request)
+        table = TABLE + known
+        told = await asyncio.gather(*(ask(port, request) for request, *_ in table))
+        for (request, status, problem, closes), (answer, closed) in zip(table, told, strict=True):
             assert answer is not None, request[:200]
             assert (answer.status, answer.problem) == (status, problem), (request[:200], answer)
             assert closed == closes, (request[:200], answer)
