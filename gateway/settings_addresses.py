@@ -32,7 +32,7 @@ def check_addresses(
 ) -> None:
     """Adds every address at which nobody could be reached, and people who share one. `providers` are the right ones of `tables`."""
     written = [(path, address) for path, address in addresses_in(raw) if examination.well_formed(*path)]
-    served = {provider.channel for provider in providers.values()}
+    served = {table.get("channel") for table in tables}
     judged = [channel for channel in sorted({_channel(address) for _, address in written}) if channel in served]
     wanting = [channel for channel in judged if not _rests_on_right(examination, raw, tables, channel)]
     if wanting:
@@ -48,7 +48,8 @@ def check_addresses(
         try:
             stored = canonical(address)
         except AddressRefused as refused:
-            examination.add(path, f"{address}: {refused}")
+            told = str(refused)
+            examination.add(path, told if _value(address) in told else f"{address}: {told}")
             continue
         if path[0] == "people":
             _check_owner(examination, raw, owners, path, address, stored)
@@ -135,6 +136,10 @@ def _rests_on_right(
         and all(examination.right("providers", n) for n, one in enumerate(tables) if one.get("channel") == channel)
         and all(examination.right(*path) for path, route in tables_in(raw, "routes") if route.get("channel") == channel)
     )
+
+
+def _value(address: str) -> str:
+    return address.partition(":")[2]
 
 
 def _channel(address: str) -> str:

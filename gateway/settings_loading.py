@@ -87,11 +87,13 @@ def load_part(
     text, raw = settings_file.read(path)
     raw = {key: value for key, value in raw.items() if key in sections or key not in Settings.model_fields}
 
+    tables = raw.get("providers")
+
     def needed(at: KeyPath) -> bool:
         if at[0] != "providers":
             return True
-        table = raw["providers"][at[1]]
-        return bool(table.get("name") == secrets_of)
+        n = at[1]
+        return isinstance(tables, list) and isinstance(n, int) and bool(tables[n].get("name") == secrets_of)
 
     lines = lines_of(text)
     examination = Examination(lines=lines, folder=path.parent, environ=environ, needs=needed)

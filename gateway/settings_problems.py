@@ -121,8 +121,11 @@ class Examination:
         return Problem(key=written(path), line=nearest_line(self._lines, path), text=text)
 
     def validated(self, model: type[_Model], table: dict[str, Any], at: KeyPath) -> _Model | None:
-        """The table, which stands at `at`, as `model`; None when it has problems (they are added)."""
-        before = len(self.problems)
+        """The table, which stands at `at`, as `model`; None when it has problems (they are added).
+
+        A secret that is not where it is said to be is a problem of its own, and no reason not to judge the rest.
+        """
+        before = len(self._wrong)
         prepared = self._prepared_table(model, table, at)
         value: _Model | None = None
         try:
@@ -131,7 +134,7 @@ class Examination:
         except ValidationError as refusal:
             self._add_refusal(refusal, prepared, at)
         self._malformed += self._wrong[before:]
-        return value if len(self.problems) == before else None
+        return value if len(self._wrong) == before else None
 
     # Before validation: unknown keys are named and left out, references to secrets are resolved.
 
@@ -184,7 +187,7 @@ class Examination:
         try:
             return _resolved_secret(reference, folder=self._folder, environ=self._environ)
         except _UnresolvedError as failure:
-            self.add(at, str(failure))
+            self.problems.append(self._problem(at, str(failure)))  # what else stands there can be judged all the same
             self._unresolved.add(at)
             return _UNRESOLVED
 

@@ -31,7 +31,7 @@ def status() -> None:
 def list_() -> None:
     """List the providers of the settings and what is routed to them. No server is asked."""
     invocation = this_invocation()
-    settings = invocation.settings("providers", "routes")
+    settings = invocation.settings("providers", "routes", "destinations")
     found = [
         {"name": one.name, "channel": one.channel, "kind": one.kind, "routes": _routes(settings, one.name, one.channel)}
         for one in settings.providers

@@ -109,7 +109,7 @@ def test_check_and_the_start_refuse_alike_or_both_run(forked: SimpleQueue[ForkSe
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('"email:duty@example.org"', '"sms:112"', "last_resort.recipients[0]: sms:112: 112 reaches emergency services"),
+        ('"email:duty@example.org"', '"sms:112"', "last_resort.recipients[0]: 112 reaches emergency services"),
         ('prefix = "+33"', 'prefix = "0033"', 'routes[0].prefix: expected "+" and a country code, say "+33"'),
         ('{env = "CARRIER_PASSWORD"}', '{env = "NOT_SET"}', "the environment variable NOT_SET is not set"),
     ],
@@ -133,3 +133,80 @@ def test_the_program_itself_tells_file_line_and_key(tmp_path: Path, old: str, ne
     assert answers[0] == answers[1]
     assert answers[0].startswith(f"tocsin: {path.name}:{mistake.line}: ")
     assert told in answers[0]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("accounts", "list"),
+        ("keys", "list"),
+        ("tariffs", "list"),
+        ("ledger", "verify"),
+        ("migrate",),
+        ("providers", "list"),
+        ("say", "--words", "1"),
+    ],
+)
+def test_a_command_reads_no_secret_that_it_has_no_use_for(
+    forked: SimpleQueue[ForkServer], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    mistake = Mistake(old='{env = "CARRIER_PASSWORD"}', new='{env = "NOT_SET"}', key="")
+    path = mistake.write(tmp_path)
+    (tmp_path / "secret").unlink()
+    server = forked.get()
+    answers = [server.run(*words, "--config", str(path), folder=tmp_path)]
+    path.write_text(path.read_text() + "[loog]\n")  # may be a misspelt [store] as well: another database than is meant
+    answers.append(server.run(*words, "--config", str(path), folder=tmp_path))
+    forked.put(server)
+    assert [(answer.status, answer.err) for answer in answers[:1]] == [(0, "")]
+    assert answers[1].status == 3
+    assert 'loog: unknown key, did you mean "log"?' in answers[1].err
+
+
+def test_trying_a_provider_reads_its_own_secret_alone(forked: SimpleQueue[ForkServer], tmp_path: Path) -> None:
+    path = Mistake(old="", new="", key=None).write(tmp_path)
+    (tmp_path / "secret").unlink()
+    server = forked.get()
+    trial = ("providers", "test", "--config", str(path), "--wait", "0")
+    carrier = server.run(*trial, "carrier", "--to", "+33612345678", folder=tmp_path)
+    pbx = server.run(*trial, "pbx", "--to", "+33612345678", folder=tmp_path)
+    forked.put(server)
+    assert (carrier.status, "Traceback" in carrier.err, "secret" in carrier.err) == (1, False, False)
+    assert pbx.status == 3
+    assert "providers[2].password: the file" in pbx.err
+
+
+def test_everything_wrong_is_told_at_once_and_what_cannot_be_judged_is_named(
+    forked: SimpleQueue[ForkServer], tmp_path: Path
+) -> None:
+    wrong = '"sms:0", "sms:112", "email:nobody", "sms:+336", "pager:1"'
+    mistake = Mistake(old='"email:duty@example.org"', new=wrong, key="")
+    path = mistake.write(tmp_path)
+    path.write_text(path.read_text().replace("CARRIER_PASSWORD", "NOT_SET"))
+    server = forked.get()
+    keys = [key for _, key, _ in places(server.run("check", folder=tmp_path))]
+    path.write_text(path.read_text().replace('default_region = "FR"', 'default_region = "XX"'))
+    answer = server.run("check", folder=tmp_path)
+    forked.put(server)
+    assert keys == ["providers[0].password", *(f"last_resort.recipients[{n}]" for n in (4, 0, 1, 2, 3))]
+    told = "not examined yet: addresses of the channel sms: first put right their [[providers]], [[routes]] and [destinations]"
+    assert answer.err.splitlines()[-1] == f"tocsin: {told}"
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ((), "tocsin.toml: there is no such file here"),
+        (("--config", "absent.toml"), "absent.toml: cannot be read: No such file"),
+        (("--config", "."), ".: expected a settings file; this is a folder"),
+    ],
+)
+@pytest.mark.parametrize("command", [("check",), ("serve",), ("accounts", "list"), ("migrate",), ("providers", "list")])
+def test_a_file_that_is_none_is_status_3(
+    forked: SimpleQueue[ForkServer], tmp_path: Path, command: tuple[str, ...], config: tuple[str, ...], told: str
+) -> None:
+    server = forked.get()
+    answer = server.run(*command, *config, folder=tmp_path)
+    forked.put(server)
+    assert answer.status == 3
+    assert answer.err.startswith(f"tocsin: {told}")

@@ -55,7 +55,7 @@ backoff_first_s = 400
     ) == [
         f'tocsin.toml:2: http.listen: {LISTEN}, got "127.0.0.1"',
         'tocsin.toml:3: http.max_body_bytes: expected an integer from 1024 to 67108864, got "10"',
-        "tocsin.toml:4: http.prot: unknown key, expected one of listen, max_body_bytes, public_url",
+        "tocsin.toml:4: http.prot: unknown key, expected one of connections_max, idle_s, listen, max_body_bytes, public_url, wait_s",
         "tocsin.toml:12: providers[0].port: expected an integer from 1 to 65535, got 99999",
         'tocsin.toml:13: providers[0].pasword: unknown key, did you mean "password"?',
         "tocsin.toml:15: providers[1].name: providers[0] is called carrier-a already",
