@@ -333,7 +333,8 @@ class AlertmanagerIntake:
     def _prepare(
         self, request: AlertRequest, rule: RuleSettings, origin: Origin, key: str, values: Values
     ) -> Submission:
-        subject, text = _said(values, rule.language, self._broker.settings.alerts.text_max)
+        settings = self._broker.settings
+        subject, text = _said(values, rule.language or settings.messages.language, settings.alerts.text_max)
         return self._submissions.prepare(
             request.model_copy(update={"subject": subject, "text": text}),
             account_id=rule.account,

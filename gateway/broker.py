@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Literal
 
 import structlog
@@ -91,7 +92,7 @@ class Broker:
             routes=settings.routing,
             destinations=settings.destination_policies,
             available=self._available,
-            text_for=text_for,
+            text_for=partial(text_for, zone=settings.messages.zone),
         )
         self.policy = RetryPolicy(
             routes=self.planner.addresses.routes,
@@ -352,7 +353,7 @@ class Broker:
     async def _render(self, claim: Claim) -> Message:
         delivery, alert = claim.delivery, claim.alert
         channel, _, value = delivery.address.partition(":")
-        subject, text = rendered(claim, channel)
+        subject, text = rendered(claim, channel, self.settings.messages.zone)
         # files would tell what a sensitive alert does not say
         files = alert.files and channel in CARRIES_FILES and not alert.sensitive
         attachments = await self.store.read(attachments_of(alert.id)) if files else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Protocol
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,6 +58,17 @@ def to_micros(at: datetime) -> int:
 def from_micros(micros: int) -> datetime:
     """The inverse of `to_micros`."""
     return EPOCH + timedelta(microseconds=micros)
+
+
+def local_time(at: datetime, zone: tzinfo, *, seconds: bool = False) -> str:
+    """A time for people in their zone, which its abbreviation and its offset name: ``2026-11-30 17:27 CET (UTC+01:00)``."""
+    local = at.astimezone(zone)
+    form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    offset = f"{local:%z}"
+    name, utc = local.tzname() or "", f"UTC{offset[:3]}:{offset[3:5]}"
+    if not name.isalpha():  # many zones have no abbreviation but their offset
+        return f"{local:{form}} {utc}"
+    return f"{local:{form}} {name}" if name == "UTC" else f"{local:{form}} {name} ({utc})"
 
 
 def rfc3339(at: datetime) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from functools import lru_cache
 
 from gateway.alert import Alert
 from gateway.attempts import Claim
+from gateway.clock import local_time
 from templates.catalog import SUBJECT, TEXT, Catalog
 from templates.limits import NUMBER_MAX, VARIABLE_CHARS_MAX, VARIABLES_MAX
 from templates.render import Template, TemplateError
@@ -39,7 +41,7 @@ _CATALOG = Catalog()
 # --- an alert on a channel -------------------------------------------------------------------------------------------
 
 
-def rendered(claim: Claim, channel: str) -> Rendering:
+def rendered(claim: Claim, channel: str, zone: tzinfo = UTC) -> Rendering:
     """(subject, text) of one attempt's message, in the language of its delivery. Raises TemplateError.
 
     An alert changes what it says only when others join it, so what took work is kept. Called from one thread only, the event loop's.
@@ -48,11 +50,11 @@ def rendered(claim: Claim, channel: str) -> Rendering:
     language = claim.delivery.language or alert.language
     if _verbatim(alert, channel, language):
         return alert.subject, alert.text
-    return _KEPT.get(alert, channel, language)
+    return _KEPT.get(alert, channel, language, zone)
 
 
-def text_for(alert: Alert, channel: str, language: str) -> Rendering:
-    """(subject, text) that the alert says on a channel in a language; pure, so that what is priced is what is sent.
+def text_for(alert: Alert, channel: str, language: str, zone: tzinfo = UTC) -> Rendering:
+    """(subject, text) that the alert says on a channel in a language, times in a zone; pure, so that what is priced is what is sent.
 
     An exercise says so first, a sensitive alert only asks to call in. Raises TemplateError.
     """
@@ -68,7 +70,7 @@ def text_for(alert: Alert, channel: str, language: str) -> Rendering:
         "reference": alert.reference or "",
         "priority": alert.priority.name.lower(),
         "source": alert.source,
-        "time": alert.created_at.strftime("%Y-%m-%d %H:%M"),
+        "time": local_time(alert.created_at, zone),
     }
     template, subject = _alert_templates(channel, language)
     return subject.render(values), template.render(values)
@@ -113,13 +115,13 @@ class _Kept:
         self._renderings: OrderedDict[tuple[str, ...], Rendering] = OrderedDict()
         self._chars = 0
 
-    def get(self, alert: Alert, channel: str, language: str) -> Rendering:
+    def get(self, alert: Alert, channel: str, language: str, zone: tzinfo) -> Rendering:
         key = (alert.id, str(alert.retold_at), channel, language)
         kept = self._renderings.get(key)
         if kept is not None:
             self._renderings.move_to_end(key)
             return kept
-        rendering = text_for(alert, channel, language)
+        rendering = text_for(alert, channel, language, zone)
         self._renderings[key] = rendering
         self._chars += _chars(key, rendering)
         while self._chars > KEPT_CHARS_MAX:

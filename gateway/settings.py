@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, tzinfo
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -24,6 +26,7 @@ from gateway.settings_formats import (
     QueueUrl,
     ShortCode,
     StoreUrl,
+    TimeZone,
 )
 from gateway.settings_http import HttpSettings
 from gateway.settings_speech import SpeechSettings
@@ -161,6 +164,20 @@ class AlertSettings(Section):
 
     recipients_max: int = Field(default=10_000, ge=1, le=100_000, description="recipients of one alert")
     text_max: int = Field(default=10_000, ge=1, le=100_000, description="characters of its text")
+
+
+class MessageSettings(Section):
+    """[messages]: in which language and time people are told, where nothing nearer says it."""
+
+    language: Language = Field(
+        default="", description="the language of alerts, calls and mails that name none, say fr; by default English"
+    )
+    time_zone: TimeZone = Field(default="UTC", description="the zone in which people are told times, say Europe/Paris")
+
+    @property
+    def zone(self) -> tzinfo:
+        """The time zone."""
+        return UTC if self.time_zone == "UTC" else ZoneInfo(self.time_zone)
 
 
 class RecipientSettings(Section):
@@ -327,6 +344,7 @@ class Settings(Section):
     callbacks: CallbackSettings = CallbackSettings()
     delivery: DeliverySettings = DeliverySettings()
     alerts: AlertSettings = AlertSettings()
+    messages: MessageSettings = MessageSettings()
     rules: tuple[RuleSettings, ...] = Field(default=(), max_length=1_000)
     last_resort: LastResortSettings = LastResortSettings()
     people: tuple[PersonSettings, ...] = Field(default=(), max_length=1_000)

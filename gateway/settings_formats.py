@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, Field, PlainValidator, SecretStr
 
@@ -86,6 +88,18 @@ def _number_prefix(value: str) -> str:
     return value
 
 
+def _time_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        close = get_close_matches(value, available_timezones(), 1, 0.5)
+        meant = f", did you mean {json.dumps(close[0])}?" if close else ""
+        raise ValueError(
+            f'expected a time zone such as "Europe/Paris" or "UTC", got {json.dumps(value)}{meant}'
+        ) from None
+    return value
+
+
 def _pin_hash(value: SecretStr) -> SecretStr:
     if value.get_secret_value():
         check_form(value.get_secret_value())
@@ -102,4 +116,5 @@ WebUrl = Annotated[str, Field(max_length=2_048), AfterValidator(_web_url)]
 Listen = Annotated[str, AfterValidator(_listen)]
 StoreUrl = Annotated[SecretStr, AfterValidator(_store_url)]
 QueueUrl = Annotated[SecretStr, AfterValidator(_queue_url)]
+TimeZone = Annotated[str, Field(max_length=100), AfterValidator(_time_zone)]
 PinHash = Annotated[SecretStr, AfterValidator(_pin_hash)]

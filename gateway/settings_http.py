@@ -30,7 +30,10 @@ class HttpSettings(BaseModel):
         le=100_000,
         description="connections at once; beyond it those that ask for nothing go first",
     )
-    public_url: WebUrl | None = Field(default=None, description="how others reach the API, for links in messages")
+    public_url: WebUrl | None = Field(
+        default=None,
+        description="how others reach the API: the command line asks the server there, and the pages name it",
+    )
 
     @property
     def host(self) -> str:

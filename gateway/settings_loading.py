@@ -6,6 +6,7 @@ What only the machine knows (ports, folders) is `gateway.surroundings`'s, what o
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from gateway.settings_problems import Examination, Problem, SettingsError, sugge
 from gateway.settings_references import check_references
 from gateway.settings_rules import check_rules
 
+SPOKEN = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+"""A language that providers can be told to speak."""
 ProviderKinds = Mapping[tuple[str, str], type[BaseModel]]
 """(channel, kind) -> the model of that kind's own keys; name, channel and kind are among them where it wants them."""
 
@@ -112,7 +115,7 @@ def _examined(
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         examination.add(("providers",), "expected a list of tables, written [[providers]]")
         tables = []
-    providers = _providers(examination, tables, provider_kinds)
+    providers = _providers(examination, _spoken_as_told(tables, raw, provider_kinds), provider_kinds)
     settings = examination.validated(Settings, raw, ())
     api = None if settings is None else listening_at("listen", "tcp", settings.http.host, settings.http.port)
     check_neighbours(examination, {n: provider.settings for n, provider in providers.items()}, api)
@@ -130,6 +133,23 @@ def _examined(
         plain_secrets=frozenset(examination.plain_secrets),
         warnings=tuple(caution.told(str(path)) for caution in examination.cautions),
     )
+
+
+def _spoken_as_told(
+    tables: list[dict[str, Any]], raw: Mapping[str, Any], provider_kinds: ProviderKinds
+) -> list[dict[str, Any]]:
+    """The tables of providers; those that could name a language and do not have that of [messages]."""
+    messages = raw.get("messages")
+    language = messages.get("language") if isinstance(messages, dict) else None
+    if not isinstance(language, str) or not SPOKEN.fullmatch(language):
+        return tables  # what is wrong with it is said where it stands
+
+    def speaks(table: Mapping[str, Any]) -> bool:
+        kind = (table.get("channel"), table.get("kind"))
+        model = provider_kinds.get(kind) if all(isinstance(one, str) for one in kind) else None  # type: ignore[arg-type] # looked at
+        return model is not None and "language" in model.model_fields
+
+    return [{"language": language, **table} if speaks(table) else table for table in tables]
 
 
 def _providers(

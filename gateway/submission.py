@@ -104,7 +104,7 @@ class Submissions:
         """Checks what needs the settings and makes the alert. `trouble` says which one it is, beside the reference; by default it is
         told by the key. Raises FieldError."""
         limits = self._settings.alerts
-        subject, text = _said(request)
+        subject, text = _said(request, self._settings.messages.language)
         written_in = "text" if request.template is None else "template"
         if source == SOURCE:
             _readable(request, written_in, text)
@@ -229,7 +229,7 @@ class Submissions:
             subject=said[0],
             text=said[1],
             files=len(request.attachments),
-            language=request.language,
+            language=request.language or self._settings.messages.language,
             reference=request.reference,
             source=source,
             group_key=trouble.key,
@@ -358,13 +358,13 @@ SHORTFALLS = {
 }
 
 
-def _said(request: AlertRequest) -> tuple[str, str]:
+def _said(request: AlertRequest, language: str) -> tuple[str, str]:
     """(subject, text) of the request: its own, or those of the template it names. Raises FieldError."""
     if request.text is not None:
         return request.subject, request.text
     assert request.template is not None
     try:
-        return render_named(request.template, request.variables, request.language)
+        return render_named(request.template, request.variables, request.language or language)
     except TemplateError as error:
         raise FieldError(error.field, "invalid_template", error.detail) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import tzinfo
 from typing import Any, TypeVar
 
 import click
@@ -15,7 +15,7 @@ from gateway.cli.finding import find_alert, required
 from gateway.cli.following import Following, wait_options
 from gateway.cli.groups import Group
 from gateway.cli.invocation import common_options, table, this_invocation
-from gateway.cli.moments import Moment, shown_time
+from gateway.cli.moments import read_moment, shown_time, zone_here
 from gateway.client import ApiError
 from gateway.rendering import headline, shortened
 from gateway.telling import Telling
@@ -41,8 +41,10 @@ def alerts() -> None:
 @click.option("--status", type=click.Choice([str(one) for one in Status]), help="Only those that stand so.")
 @click.option("--account", metavar="ID", help="Only those of this account.")
 @click.option("--reference", metavar="TEXT", help="Only those with this reference.")
-@click.option("--from", "since", type=Moment(), help="Made then or later: 2h, 3d, 14:30, 2026-11-30, 2026-11-30T14:30.")
-@click.option("--to", "until", type=Moment(whole_day=True), help="Made before then, in the same forms, or on that day.")
+@click.option(
+    "--from", "since", metavar="TIME", help="Made then or later: 2h, 3d, 14:30, 2026-11-30, 2026-11-30T14:30."
+)
+@click.option("--to", "until", metavar="TIME", help="Made before then, in the same forms, or on that day.")
 @click.option("--limit", type=click.IntRange(1, LISTED_MAX), default=LISTED, show_default=True, help="The most listed.")
 @click.option("--cursor", metavar="CURSOR", help="Goes on where a list ended, as its last line says.")
 @access_options
@@ -51,26 +53,27 @@ def list_(
     status: str | None,
     account: str | None,
     reference: str | None,
-    since: datetime | None,
-    until: datetime | None,
+    since: str | None,
+    until: str | None,
     limit: int,
     cursor: str | None,
 ) -> None:
     """List alerts, the latest first."""
-    invocation = this_invocation()
+    invocation, zone = this_invocation(), zone_here()
+    first, last = read_moment("--from", since, zone), read_moment("--to", until, zone, whole_day=True)
     wanted = {
         "status": status,
         "account": account,
         "reference": reference,
-        "from": None if since is None else since.isoformat(),
-        "to": None if until is None else until.isoformat(),
+        "from": None if first is None else first.isoformat(),
+        "to": None if last is None else last.isoformat(),
     }
     with api_access(invocation) as api:
         found, following = api.listed("v1", "alerts", limit=limit, cursor=cursor, **wanted)
     rows = [
         [
             one["id"],
-            shown_time(one["created_at"]),
+            shown_time(one["created_at"], zone),
             one["status"],
             one["priority"],
             one["reference"] or "-",
@@ -103,7 +106,7 @@ def show(word: str, limit: int) -> None:
         total = alert["deliveries_total"]
         if limit != DELIVERIES_LISTED:
             alert["deliveries"] = list(api.pages("v1", "alerts", alert["id"], "deliveries", limit=limit))
-    lines = [f"{what:<12} {value}" for what, value in _facts(alert)]
+    lines = [f"{what:<12} {value}" for what, value in _facts(alert, zone_here())]
     lines += ["", *_deliveries(alert["deliveries"])]
     if len(alert["deliveries"]) < total:
         lines.append(f"and {total - len(alert['deliveries'])} more: --limit {total}")
@@ -238,30 +241,30 @@ def _headline(alert: dict[str, Any]) -> str:
 def _time_left(alert: dict[str, Any]) -> str:
     if alert["confirm_by_at"] is None:
         return ""
-    return f"; somebody has to take it in charge (--taken) until {shown_time(alert['confirm_by_at'])}"
+    return f"; somebody has to take it in charge (--taken) until {shown_time(alert['confirm_by_at'], zone_here())}"
 
 
-def _facts(alert: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(alert: dict[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
     facts = [("alert", alert["id"]), ("status", alert["status"]), ("priority", alert["priority"])]
     facts += [("account", alert["account"]), ("reference", alert["reference"] or "-")]
     facts += [("subject", headline(alert["subject"]))] if alert["subject"] else []
     text = alert["text"].splitlines() or [""]
     facts += [("text" if n == 0 else "", line) for n, line in enumerate(text)]
     facts += [("exercise", "yes")] if alert["exercise"] else []
-    facts += [("made", shown_time(alert["created_at"])), ("by", alert["source"])]
-    facts += [("starts", shown_time(alert["start_at"]))] if alert["start_at"] != alert["created_at"] else []
+    facts += [("made", shown_time(alert["created_at"], zone)), ("by", alert["source"])]
+    facts += [("starts", shown_time(alert["start_at"], zone))] if alert["start_at"] != alert["created_at"] else []
     facts += (
-        [("ended", shown_time(alert["ended_at"]))]
+        [("ended", shown_time(alert["ended_at"], zone))]
         if alert["ended_at"]
-        else [("expires", shown_time(alert["expires_at"]))]
+        else [("expires", shown_time(alert["expires_at"], zone))]
     )
     facts += [("asks for", "no acknowledgement" if alert["rule"] == "none" else f"acknowledgement by {alert['rule']}")]
-    facts += [("take by", shown_time(alert["confirm_by_at"]))] if alert["confirm_by_at"] else []
+    facts += [("take by", shown_time(alert["confirm_by_at"], zone))] if alert["confirm_by_at"] else []
     for one in alert["acknowledgements"]:
         word = "takes it in charge" if one["taken"] else "has received it"
         comment = f': "{headline(one["comment"])}"' if one["comment"] else ""
         counts = "" if one["counts"] else " (does not count)"
-        facts.append(("answered", f"{one['by']} {word}{counts}, {shown_time(one['at'])}, {one['via']}{comment}"))
+        facts.append(("answered", f"{one['by']} {word}{counts}, {shown_time(one['at'], zone)}, {one['via']}{comment}"))
     return facts
 
 

@@ -49,8 +49,11 @@ class Command(click.Command):
         if name is None:
             return field
         names: dict[str, str] = getattr(self.callback, "stands_for", {})
+        own = {one.name: one for one in self.params}
         asked = name[0].lower().replace("-", "_")
-        parameter = {one.name: one for one in self.params}.get(names.get(asked, asked))
+        parameter = own.get(names.get(asked, asked))
+        if "." in field:  # the name of a recipient may be given by an option of its own
+            parameter = own.get(field.rpartition(".")[2], parameter)
         if parameter is None:
             return field
         called = parameter.opts[0] if isinstance(parameter, click.Option) else parameter.make_metavar(ctx)

@@ -8,6 +8,9 @@ from typing import Final
 
 import click
 
+from gateway.cli.invocation import this_invocation
+from gateway.clock import local_time
+
 _AGO: Final = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _CLOCK: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
@@ -17,23 +20,14 @@ EXPECTED: Final = (
 )
 
 
-class Moment(click.ParamType[datetime]):
-    """A time in the past, as people say it; without an offset in the zone of this machine."""
-
-    name = "time"
-
-    def __init__(self, *, whole_day: bool = False) -> None:
-        """With `whole_day` a date alone stands for its end, as in the API."""
-        self._whole_day = whole_day
-
-    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """In UTC."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            return moment(value, datetime.now(UTC).astimezone(), whole_day=self._whole_day)
-        except (ValueError, OverflowError):
-            self.fail(f"{EXPECTED}, not {value}", param, ctx)
+def read_moment(option: str, text: str | None, zone: tzinfo, *, whole_day: bool = False) -> datetime | None:
+    """The time that an option names, in UTC; without an offset it is one of the zone. Raises BadParameter."""
+    if text is None:
+        return None
+    try:
+        return moment(text, datetime.now(zone), whole_day=whole_day)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(f"{EXPECTED}, not {text}", param_hint=f"'{option}'") from None
 
 
 def moment(text: str, now: datetime, *, whole_day: bool = False) -> datetime:
@@ -55,5 +49,12 @@ def shown_time(text: str | None, zone: tzinfo = UTC) -> str:
     """A time of the API's, to the second; "-" where there is none."""
     if text is None:
         return "-"
-    at = datetime.fromisoformat(text).astimezone(zone)
-    return f"{at:%Y-%m-%d %H:%M:%S} {at.tzname()}"
+    return local_time(datetime.fromisoformat(text), zone, seconds=True)
+
+
+def zone_here() -> tzinfo:
+    """The zone in which people are told times: that of the settings, where there are some."""
+    invocation = this_invocation()
+    if invocation.key is not None and not invocation.config_path.exists():
+        return UTC
+    return invocation.settings("messages").messages.zone

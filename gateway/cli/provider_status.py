@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ import click
 from gateway.cli.access import access_options, api_access
 from gateway.cli.groups import Command
 from gateway.cli.invocation import common_options, table, this_invocation
-from gateway.cli.moments import shown_time
+from gateway.cli.moments import shown_time, zone_here
 from gateway.settings import Settings
 
 
@@ -21,7 +22,8 @@ def status() -> None:
     invocation = this_invocation()
     with api_access(invocation) as api:
         found = api.get("v1", "providers")["items"]
-    rows = [_row(one) for one in found]
+    zone = zone_here()
+    rows = [_row(one, zone) for one in found]
     headings = ["PROVIDER", "CHANNEL", "KIND", "LINKS", "CIRCUIT", "QUEUE", "UNDER WAY", "WHAT IS WRONG"]
     invocation.show({"providers": found}, table(rows, headings) if found else "no [[providers]]: nothing can be sent")
 
@@ -41,7 +43,7 @@ def list_() -> None:
     invocation.show({"providers": found}, lines if found else "no [[providers]]: nothing can be sent")
 
 
-def _row(one: dict[str, Any]) -> list[str]:
+def _row(one: dict[str, Any], zone: tzinfo) -> list[str]:
     depth = one["queue_depth"]
     return [
         one["name"],
@@ -51,15 +53,15 @@ def _row(one: dict[str, Any]) -> list[str]:
         one["circuit"].replace("_", "-"),
         "?" if depth is None else str(depth),
         str(one["outstanding"]),
-        _wrong(one),
+        _wrong(one, zone),
     ]
 
 
-def _wrong(one: dict[str, Any]) -> str:
+def _wrong(one: dict[str, Any], zone: tzinfo) -> str:
     """What the link says, and what its messages ran into."""
     trouble = one["trouble"]
     said = one["detail"] if not one["up"] or one["alarm"] else ""
-    ran_into = "" if trouble is None else f"{trouble['kind']} since {shown_time(trouble['since'])}"
+    ran_into = "" if trouble is None else f"{trouble['kind']} since {shown_time(trouble['since'], zone)}"
     return "; ".join(part for part in (said, ran_into) if part) or "-"
 
 

@@ -20,6 +20,10 @@ PRIORITIES = ("emergency", "high", "normal", "bulk")
 @click.command(cls=Command)
 @click.option("--to", required=True, multiple=True, metavar="ADDRESS", help="sms:+33612345678, email:ann@example.org …")
 @click.option("--text", required=True, help="What the alert says.")
+@click.option(
+    "--name", default="", metavar="NAME", help="Whose addresses they are: with it all --to are those of one person."
+)
+@click.option("--language", default="", metavar="TAG", help="fr, en, de-AT …; default: that of [messages].")
 @click.option("--subject", default="", help="Its subject, where a channel shows one.")
 @click.option("--priority", type=click.Choice(PRIORITIES), default="normal", show_default=True)
 @click.option("--account", help="Who pays; needed unless --key belongs to an account or there is only one.")
@@ -37,6 +41,8 @@ PRIORITIES = ("emergency", "high", "normal", "bulk")
 def send(
     to: tuple[str, ...],
     text: str,
+    name: str,
+    language: str,
     subject: str,
     priority: str,
     account: str | None,
@@ -55,7 +61,15 @@ def send(
     if timeout_s is not None and not wait:
         raise click.UsageError("--timeout is for --wait")
     body: dict[str, Any] = {"text": text, "priority": priority, "recipients": list(to)}
-    optional = {"subject": subject, "reference": reference, "exercise": exercise, "dry_run": dry_run}
+    if name:
+        body["recipients"] = [{"name": name, "addresses": list(to)}]
+    optional = {
+        "subject": subject,
+        "language": language,
+        "reference": reference,
+        "exercise": exercise,
+        "dry_run": dry_run,
+    }
     body |= {name: value for name, value in optional.items() if value}
     with api_access(invocation) as api:
         own = invocation.key is not None

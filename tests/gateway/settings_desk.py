@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from channels.email.settings import SmtpSettings
 from channels.sms.settings import SmppSettings
+from channels.voice.settings import SipSettings
 from gateway.settings import Settings
 from gateway.settings_loading import load
 from gateway.settings_problems import SettingsError
@@ -31,6 +32,7 @@ KINDS: Mapping[tuple[str, str], type[BaseModel]] = {
     ("sms", "carrier"): CarrierSettings,
     ("sms", "smpp"): SmppSettings,
     ("email", "smtp"): SmtpSettings,
+    ("voice", "sip"): SipSettings,
 }
 
 CARRIER = """\

@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ class Installed:
     folder: Path
     server: ChildProcess
     url: str
+    smsc: ChildProcess
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
         port = free_port()
         terminal = Terminal(folder=folder, _capsys=None)  # type: ignore[arg-type] # it runs nothing here
         terminal.write_settings(port=port, smsc=int(simulator.matched_line[1]))
+        with terminal.config.open("a") as settings:
+            settings.write('[messages]\nlanguage = "fr"\ntime_zone = "Asia/Kolkata"\n')
         with terminal.server() as server:
-            yield Installed(folder=folder, server=server, url=f"http://127.0.0.1:{port}")
+            yield Installed(folder=folder, server=server, url=f"http://127.0.0.1:{port}", smsc=simulator)
 
 
 @pytest.fixture
@@ -160,6 +164,34 @@ def test_the_timeline_tells_people_what_the_demo_tells(terminal: Terminal) -> No
     assert {"accepted", "hold", "attempt", "sent", "receipt", "capture"} <= {
         one["kind"] for one in document["timeline"]
     }
+
+
+def test_the_installation_has_a_language_and_a_time_zone_for_people(terminal: Terminal, installed: Installed) -> None:
+    exercise = ("--priority", "normal", "--exercise")
+    for words, told in (
+        ((), "EXERCICE Pompe 3"),
+        (("--language", "en"), "EXERCISE Pompe 3"),
+        (("--language", "fr-CA", "--name", "Anne"), "EXERCICE Pompe 3"),
+    ):
+        sent = terminal.json("send", "--to", PHONE, "--text", "Pompe 3", *exercise, *words)
+        delivered(terminal, sent["id"])
+        assert f'"text": "{told}"' in installed.smsc.output.splitlines()[-1]
+    sent = terminal.json("send", "--to", PHONE, "--to", OTHER, "--name", "Anne", "--text", "x")
+    shown = terminal.json("alerts", "show", sent["id"])
+    assert {one["recipient"] for one in shown["deliveries"]} == {"Anne"}
+    wrong = terminal.run("send", "--to", PHONE, "--to", "sms:112", "--name", "Anne", "--text", "x")
+    assert wrong.err.startswith("tocsin: --to sms:112: ")
+    assert "--name: " in terminal.run("send", "--to", PHONE, "--text", "x", "--name", "x" * 201).err
+    assert terminal.run("send", "--to", PHONE, "--text", "x", "--language", "français").err.startswith(
+        "tocsin: --language: "
+    )
+    made = datetime.fromisoformat(shown["created_at"]) + timedelta(hours=5, minutes=30)
+    there = f"{made:%Y-%m-%d %H:%M:%S} IST (UTC+05:30)"
+    assert there in terminal.run("alerts", "show", sent["id"]).out
+    assert there in terminal.run("alerts", "list", "--limit", "1").out
+    assert (
+        sent["id"] in terminal.run("alerts", "list", "--from", f"{made - timedelta(minutes=1):%Y-%m-%dT%H:%M:%S}").out
+    )
 
 
 # --- saying ----------------------------------------------------------------------------------------------------------

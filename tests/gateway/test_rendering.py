@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -96,6 +97,9 @@ def test_an_email_has_a_subject_the_text_and_what_it_is_about() -> None:
     subject, text = text_for(replace(ALERT, subject="Fire!", reference=None), "email", "fr")
     assert subject == "Fire!"
     assert text.endswith("--------\nAlerte :    alt_01\nPriorité :  haute\nHeure :     2031-05-06 07:08 UTC")
+    paris = ZoneInfo("Europe/Paris")
+    assert text_for(ALERT, "email", "fr", paris)[1].endswith("Heure :     2031-05-06 09:08 CEST (UTC+02:00)")
+    assert rendered(claim_of(ALERT, "email:ann@example.org"), "email", paris)[1].endswith("09:08 CEST (UTC+02:00)")
 
 
 @given(st.text())
@@ -116,9 +120,9 @@ def test_what_took_work_is_kept_and_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     made: list[str] = []
     real = rendering.text_for
 
-    def counted(alert: Alert, channel: str, language: str) -> tuple[str, str]:
+    def counted(alert: Alert, channel: str, language: str, zone: tzinfo) -> tuple[str, str]:
         made.append(alert.id)
-        return real(alert, channel, language)
+        return real(alert, channel, language, zone)
 
     monkeypatch.setattr(rendering, "text_for", counted)
     monkeypatch.setattr(rendering, "KEPT_CHARS_MAX", 700)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Iterator
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from pydantic import BaseModel, SecretStr
 
 from channels.email.settings import SmtpSettings
 from channels.sms.settings import SmppSettings
+from channels.voice.settings import SipSettings
 from gateway.destinations import check
 from gateway.settings import Settings, default_settings
-from gateway.settings_problems import expectation
+from gateway.settings_problems import SettingsError, expectation
 from tests.gateway.settings_desk import CARRIER, RULES, CarrierSettings, Desk
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
@@ -73,6 +75,58 @@ def test_the_ordered_example_loads_as_written(desk: Desk) -> None:
 
 def test_an_empty_file_is_the_defaults(desk: Desk) -> None:
     assert desk.load("") == default_settings() == desk.load("# nothing\r\n")
+
+
+TRUNK = """\
+[[providers]]
+name = "{name}"
+channel = "voice"
+kind = "sip"
+host = "192.0.2.1"
+listen = "127.0.0.1:{port}"
+rtp_ports = "{rtp}"
+caller_id = "+33100000000"
+{more}
+"""
+
+
+def test_a_language_of_the_installation_is_that_of_calls_which_name_none(desk: Desk) -> None:
+    trunks = TRUNK.format(name="a", port=5060, rtp="40000-41999", more="") + TRUNK.format(
+        name="b", port=5062, rtp="42000-43999", more='language = "de"'
+    )
+    text = '[messages]\nlanguage = "fr"\ntime_zone = "Europe/Paris"\n'
+    settings = desk.load(text + trunks)
+    assert [one.settings.language for one in settings.providers if isinstance(one.settings, SipSettings)] == [
+        "fr",
+        "de",
+    ]
+    assert str(settings.messages.zone) == "Europe/Paris"
+    assert [one.settings.language for one in desk.load(trunks).providers if isinstance(one.settings, SipSettings)] == [
+        "en",
+        "de",
+    ]
+    assert default_settings().messages.zone is UTC
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('time_zone = "Europe/Pari"', 'did you mean "Europe/Paris"?'),
+        ('time_zone = "../etc/passwd"', "expected a time zone"),
+        ('time_zone = ""', "expected a time zone"),
+        ('time_zone = "Europe"', "expected a time zone"),
+        ('time_zone = "a\\u0000b"', "expected a time zone"),
+        ("time_zone = 1", "expected text"),
+        ('language = "français"', "language"),
+        ('lang = "fr"', 'did you mean "language"?'),
+    ],
+)
+def test_a_language_or_zone_that_is_none_is_refused_by_its_key(desk: Desk, line: str, told: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        desk.load(f"[messages]\n{line}\n" + TRUNK.format(name="a", port=5060, rtp="40000-41999", more=""))
+    assert len(refused.value.problems) == 1
+    assert refused.value.problems[0].key.startswith("messages.")
+    assert told in str(refused.value)
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -224,7 +278,7 @@ def test_every_key_says_what_it_expects() -> None:
 
 def test_the_file_in_the_reference_loads(desk: Desk) -> None:
     blocks = [block.partition("```")[0] for block in REFERENCE.read_text().split("```toml\n")[1:]]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     settings = desk.load("\n".join(blocks), CARRIER_A_PASSWORD="pw")
     assert settings.speech.abbreviations == {"fr": {"ch. froide": "chambre froide"}}
     assert settings.rules[0].matches("alertmanager", {"team": "database", "severity": "page"})

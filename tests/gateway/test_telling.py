@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
@@ -14,7 +15,7 @@ from gateway.alert import Status
 from gateway.cli.following import ENDINGS
 from gateway.cli.moments import moment, shown_time
 from gateway.client import ApiClient
-from gateway.clock import rfc3339
+from gateway.clock import local_time, rfc3339
 from gateway.telling import OVERLAP, PAGE, WORDING, Telling
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +156,26 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         moment(text, NOW)
 
 
-def test_a_time_is_shown_with_its_zone() -> None:
-    assert shown_time("2026-11-30T16:16:37.414141Z") == "2026-11-30 16:16:37 UTC"
+@pytest.mark.parametrize(
+    ("zone", "shown"),
+    [
+        ("UTC", "2026-11-30 16:16:37 UTC"),
+        ("Europe/Paris", "2026-11-30 17:16:37 CET (UTC+01:00)"),
+        ("Asia/Kolkata", "2026-11-30 21:46:37 IST (UTC+05:30)"),
+        ("America/Sao_Paulo", "2026-11-30 13:16:37 UTC-03:00"),
+        ("America/St_Johns", "2026-11-30 12:46:37 NST (UTC-03:30)"),
+    ],
+)
+def test_a_time_is_shown_with_its_zone(zone: str, shown: str) -> None:
+    assert shown_time("2026-11-30T16:16:37.414141Z", ZoneInfo(zone)) == shown
+
+
+def test_every_zone_there_is_can_be_shown() -> None:
+    for name in available_timezones():
+        assert re.search(r"[A-Z]{3}( \(UTC[+-]|[+-]|$)", local_time(BEGAN, ZoneInfo(name))), name
+    summer = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert local_time(summer, ZoneInfo("Europe/Paris")) == "2026-07-01 14:00 CEST (UTC+02:00)"
+
+
+def test_where_there_is_no_time_a_dash_is_shown() -> None:
     assert shown_time(None) == "-"
