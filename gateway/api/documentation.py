@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from gateway.administration import Role
 from gateway.alert_request import AlertRequest
 from gateway.alertmanager import Notification
+from gateway.api.callback_shapes import CallbackBody, callbacks
 from gateway.api.examples import resolved
 from gateway.api.problems import KINDS, MEDIA_TYPE
 from gateway.api.roles import INSTALLATION, Permission, roles_that_may
@@ -222,6 +223,10 @@ def _document(app: FastAPI, url: str) -> dict[str, Any]:
         schemas.update(request.pop("$defs"))
         schemas[model.__name__] = request
     schemas["Problem"] = PROBLEM
+    posted = CallbackBody.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(posted.pop("$defs"))
+    schemas["CallbackBody"] = posted
+    document["paths"]["/v1/alerts"]["post"]["callbacks"] = callbacks()
     document["components"]["securitySchemes"] = {
         "key": {"type": "http", "scheme": "bearer", "description": "An API key: `tocsin keys create` prints one."}
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import AsyncIterator
 from importlib import import_module
@@ -11,9 +12,11 @@ from typing import Any
 
 import pytest
 from jsonschema_rs import Draft202012Validator
+from pydantic import BaseModel
 
 import gateway
 from gateway.alert import Status
+from gateway.api.callback_shapes import AlertChanged, DeliveryChanged, WordDeclined, WordSaid
 from gateway.api.timeline_lines import EVENTS, SHAPES, line_of, shown
 from gateway.cli.invocation import LISTS, listed
 from tests.gateway.api_desk import ApiDesk, alert, problem, running
@@ -87,6 +90,46 @@ async def test_what_was_asked_for_is_shown_again_by_its_name(desk: ApiDesk) -> N
     every = times([found, said, foreseen, (await client.get(f"/v1/alerts/{taken['id']}/timeline")).json()])
     assert len(every) > 10
     assert all(TIME.fullmatch(time) for time in every), every
+
+
+async def test_a_callback_is_as_the_document_says(desk: ApiDesk) -> None:
+    client, watcher = desk.client(await desk.key("submitter", "acme")), desk.client()
+    people = [{"name": "Anne", "addresses": ["sms:+33612345678"]}, {"name": "Bob", "addresses": ["sms:+33687654321"]}]
+    told = alert(
+        priority="high", recipients=people, acknowledgement={"rule": "any"}, callback_url="http://127.0.0.1:9/hook"
+    )
+    made = (await client.post("/v1/alerts", json=told)).json()["id"]
+    await client.post(f"/v1/alerts/{made}/acknowledge", json={"by": "Anne"})
+    await client.post(f"/v1/alerts/{made}/resolve")
+
+    async def bodies() -> list[dict[str, Any]]:
+        found = []
+        for state in ("parked", "pending"):
+            found += (await watcher.get("/v1/callbacks", params={"state": state, "alert": made})).json()["items"]
+        return [json.loads(one["body"]) for one in found]
+
+    def complete(found: list[dict[str, Any]]) -> bool:
+        types = {event["type"] for body in found for event in body["events"]}
+        return types >= {"acknowledgement", "alert.acknowledged", "alert.resolved"} and any(
+            "delivery" in one for one in types
+        )
+
+    schema = {**DOCUMENT["components"]["schemas"]["CallbackBody"], "components": DOCUMENT["components"]}
+    for body in await desk.until(bodies, complete):
+        assert not [error.message for error in Draft202012Validator(schema, validate_formats=True).iter_errors(body)], (
+            body
+        )
+        for event in body["events"]:
+            shape = CALLBACK_SHAPES[event["type"].partition(".")[0]]
+            assert set(event) == set(shape.model_fields), event
+
+
+CALLBACK_SHAPES: dict[str, type[BaseModel]] = {
+    "alert": AlertChanged,
+    "delivery": DeliveryChanged,
+    "acknowledgement": WordSaid,
+    "declined": WordDeclined,
+}
 
 
 async def test_an_end_is_set_once(desk: ApiDesk) -> None:

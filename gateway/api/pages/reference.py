@@ -58,6 +58,7 @@ def reference(document: Json, url: str) -> Json:
             for permission in Permission
         ],
         "problems": [{"name": name, "status": kind.status, "meaning": kind.meaning} for name, kind in KINDS.items()],
+        "posted": list(_fields(document["components"]["schemas"]["CallbackBody"], document["components"]["schemas"])),
         "check": CHECK.rstrip(),
         "first": next(one["curl"] for one in operations if one["anchor"] == "submit_alert"),
     }
