@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select, tuple_
 
 from gateway.alert import Alert, Rule
 from gateway.api.parameters import ALWAYS, Period
 from gateway.api.views import (
     DELIVERIES_SHOWN,
+    TOO_LARGE,
     AlertView,
     DeliveryView,
     acknowledgement_view,
@@ -43,15 +44,23 @@ def _within(span: Period, at: ColumnElement[int], ident: ColumnElement[str], pre
 
 UNSHOWN: Final = frozenset({"recipients", "steps"})
 """Of an alert: megabytes each, where it has a hundred thousand recipients."""
+STEPS_CHARS_MAX: Final = 128 * 1024
+"""Of the steps of one alert that are read to be shown: the most that there can be, unless they name many people of their own."""
 
 
-def _shown() -> list[ColumnElement[Any]]:
-    """The columns of an alert, in the order of its mapper, without what no page shows."""
+def _shown(**instead: ColumnElement[Any]) -> list[ColumnElement[Any]]:
+    """The columns of an alert, in the order of its mapper, without what no page shows; `instead` is read in place of a column."""
     alerts = rows.alerts
     return [
-        literal("[]").label(name) if name in UNSHOWN else column
+        instead.get(name, literal("[]")).label(name) if name in UNSHOWN else column
         for name, column in zip(alerts.names, alerts.columns, strict=True)
     ]
+
+
+def _bounded_steps() -> ColumnElement[Any]:
+    """The steps of an alert, or "" where they are too large to be read for a page."""
+    steps = tables.alerts.c.steps
+    return case((func.length(steps) <= STEPS_CHARS_MAX, steps), else_=literal(TOO_LARGE))
 
 
 def account_of_alert(connection: Connection, alert_id: str) -> str | None:
@@ -96,7 +105,7 @@ def alerts_page(
 def read_alert(connection: Connection, alert_id: str, account_id: str | None) -> AlertView | None:
     """The alert as shown, if it is the account's (None: any account's)."""
     t = tables.alerts.c
-    row = connection.execute(select(*_shown()).where(t.id == alert_id)).first()
+    row = connection.execute(select(*_shown(steps=_bounded_steps())).where(t.id == alert_id)).first()
     if row is None or account_id not in (None, row.account_id):
         return None
     a, d = tables.acknowledgements.c, tables.deliveries.c

@@ -25,6 +25,7 @@ Status = Literal["active", "acknowledged", "completed", "resolved", "cancelled",
 State = Literal["queued", "sending", "unsure", "accepted", "delivered", "failed", "expired", "cancelled"]
 PriorityName = Literal["emergency", "high", "normal", "bulk"]
 RuleName = Literal["none", "any", "all", "quorum"]
+TOO_LARGE: Final = ""  # in place of the steps of an alert, where they are not read
 DELIVERIES_SHOWN: Final = 100  # in an alert; the rest is paged
 
 
@@ -290,7 +291,10 @@ class AlertView(AlertSummary):
     callback_url: str | None = Field(
         description="where what happens is posted; null without", examples=["https://upstream.example/hook"]
     )
-    steps: list[StepView] = Field(description="its escalation, in the order of time, repeats one by one")
+    steps: list[StepView] | None = Field(
+        description="its escalation, in the order of time, repeats one by one; null where it names a thousand people and more",
+        examples=[[{"after_s": 0, "channels": ["sms"], "recipients": None}]],
+    )
     confirm_within_s: int | None = Field(
         deprecated=True,
         description="seconds in which somebody has to take it in charge; null where nobody has to. "
@@ -373,7 +377,7 @@ def alert_view(
         sensitive=alert.sensitive,
         on_unknown="resend" if alert.resend else "wait",
         callback_url=alert.callback_url,
-        steps=[_step(occurrence) for occurrence in plan_from_json(alert.steps)],
+        steps=None if alert.steps == TOO_LARGE else [_step(each) for each in plan_from_json(alert.steps)],
         confirm_within_s=alert.confirm_within_s,
         confirm_by_at=time_of(alert.confirm_by_at),
         acknowledgements=acknowledgements,

@@ -85,6 +85,9 @@ async def test_what_was_asked_for_is_shown_again_by_its_name(desk: ApiDesk) -> N
         {"after_s": 0, "channels": ["sms"], "recipients": None},
         {"after_s": 60, "channels": [], "recipients": ["Cleo"]},
     ]
+    long = [{"name": f"{n} " + "x" * 150, "addresses": [f"sms:+3361{n:07}"]} for n in range(1_000)]
+    large = (await client.post("/v1/alerts", json={**asked, "steps": [{}, {"after_s": 60, "recipients": long}]})).json()
+    assert (await client.get(f"/v1/alerts/{large['id']}")).json()["steps"] is None
     said = (await client.post(f"/v1/alerts/{taken['id']}/acknowledge", json={"by": "Anne"})).json()["acknowledgements"]
     assert said[0]["key"] == said[0]["key_id"]
     every = times([found, said, foreseen, (await client.get(f"/v1/alerts/{taken['id']}/timeline")).json()])
