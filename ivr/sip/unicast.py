@@ -12,6 +12,8 @@ NOWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 """How RFC 2543 said "on hold" (RFC 3264, 8.4): nothing is sent there."""
 PORT_MIN = 1024
 """Below are the ports of services (RFC 6335, 6), and none is for sound."""
+DISCARD = 9
+"""What is sent there is thrown away (RFC 863): so somebody writes who does not know the port yet (RFC 8840, 4.1.1)."""
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
 _RESERVED = ipaddress.ip_network("240.0.0.0/4")
 
@@ -35,7 +37,7 @@ def why_not(address: str) -> str:
 
 def why_no_port(port: int) -> str:
     """Why no sound may be sent to the port, with the clause; "" where it may, and for the port 0 that refuses a stream."""
-    return "a port of a service (RFC 6335, 6)" if 0 < port < PORT_MIN else ""
+    return "a port of a service (RFC 6335, 6)" if 0 < port < PORT_MIN and port != DISCARD else ""
 
 
 def seen_from(address: str, peer: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ivr.sip.negotiation import Negotiation
-from ivr.sip.unicast import NOWHERE, seen_from, why_no_port, why_not
+from ivr.sip.unicast import DISCARD, NOWHERE, seen_from, why_no_port, why_not
 
 REFUSED = {
     "224.0.0.1": "RFC 1112", "239.255.255.250": "RFC 1112", "::ffff:224.0.0.1": "RFC 1112", "ff02::1": "RFC 4291",
@@ -49,6 +49,7 @@ def test_no_sound_is_agreed_for_a_port_of_a_service(port: int) -> None:
     assert negotiation.answer(described("192.0.2.7", port)) is None
     assert "RFC 6335" in negotiation.refusal
     assert not why_no_port(1024)
+    assert not why_no_port(DISCARD)
 
 
 @pytest.mark.parametrize("address", TAKEN)
