@@ -256,7 +256,7 @@ def list_entries(
         select(t.id, t.kind, t.cause_type, t.cause_id, t.debit, t.credit, t.amount_micros, t.reverses, t.at)
         .where(t.account_id == account_id)
         .order_by(t.id.desc())
-        .limit(min(limit, PAGE_MAX))
+        .limit(limit)
     )
     if cursor is not None:
         statement = statement.where(t.id < cursor)
