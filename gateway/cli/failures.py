@@ -14,6 +14,8 @@ STATUS_SETTINGS = 3
 class Refused(click.ClickException):
     """A command cannot do what was asked; the text says why. `facts` go beside the error in JSON."""
 
+    status = STATUS_FAILED
+
     def __init__(self, text: str, **facts: Any) -> None:
         super().__init__(text)
         self.facts = facts
@@ -47,7 +49,7 @@ def failure_of(error: Exception) -> Failure | None:
 
     match error:
         case Refused():
-            return Failure(text=error.format_message(), facts=error.facts)
+            return Failure(text=error.format_message(), status=error.status, facts=error.facts)
         case click.ClickException():
             return Failure(text=error.format_message(), status=error.exit_code)
         case SettingsError():

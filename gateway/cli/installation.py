@@ -110,11 +110,6 @@ def key_with_text(invocation: Invocation, text: str) -> str:
     return key.id
 
 
-def ledger_problems(settings: Settings) -> list[str]:
-    """What is wrong with the books, in sentences. A running server is not disturbed. Raises StoreError."""
-    return loop.run(_read_beside(settings, books.verify_ledger))
-
-
 async def _read_beside(settings: Settings, work: Callable[[Connection], T]) -> T:
     """What the work reads, also while a server runs."""
     url = settings.store.url.get_secret_value()

@@ -284,19 +284,55 @@ def test_a_changed_tariff_is_a_new_version(terminal: Terminal) -> None:
     ]
 
 
+def test_a_mistyped_top_up_is_taken_back(terminal: Terminal) -> None:
+    terminal.json("accounts", "create", "acme")
+    terminal.json("accounts", "topup", "acme", "500", "--reference", "INV-1")
+    entry = str(terminal.json("accounts", "entries", "acme")["entries"][0]["id"])
+    words = ["accounts", "reverse", "acme", entry, "--reason", "typed 500 for 50"]
+    for _ in range(2):
+        assert terminal.run(*words).out == f"account acme: top-up {entry} reversed, balance 0.00 EUR\n"
+    refused = terminal.run(*words[:-1], "another reason")
+    assert (refused.status, refused.err) == (1, f"tocsin: entry {entry} was reversed before\n")
+    assert "use another reference" in terminal.run("accounts", "topup", "acme", "500", "--reference", "INV-1").err
+    assert [one["kind"] for one in terminal.json("accounts", "entries", "acme")["entries"]] == ["reversal", "topup"]
+    assert terminal.run("accounts", "reverse", "acme", "-5", "--reason", "x").status == 2
+    assert terminal.json("ledger", "verify")["ok"]
+
+
 def test_ledger_verify_names_what_does_not_add_up(terminal: Terminal) -> None:
     terminal.json("accounts", "create", "acme")
     terminal.json("accounts", "topup", "acme", "50.00", "--reference", "INV-1")
+    beside = sorted(terminal.folder.iterdir())
     assert terminal.run("ledger", "verify").out == "the ledger adds up\n"
+    assert sorted(terminal.folder.iterdir()) == beside
     with sqlite3.connect(terminal.database) as forger:
-        for (name,) in forger.execute("select name from sqlite_master where type = 'trigger'").fetchall():
-            forger.execute(f'drop trigger "{name}"')
+        guard = forger.execute("select sql from sqlite_master where name = 'balances_follow_entries'").fetchone()[0]
+        forger.execute("drop trigger balances_follow_entries")
         forger.execute("update balances set amount_micros = 99000000 where name = 'prepaid:acme'")
+        forger.execute(guard)
     forger.close()
     answer = terminal.run("ledger", "verify")
     assert answer.status == 1
     assert "prepaid:acme: stands at 99.00, its entries sum to 50.00" in answer.err
-    assert len(terminal.run("ledger", "verify", "--json").document["problems"]) == 2
+    assert answer.err.count("what to do: entries are the truth") == 1
+    answer = terminal.run("ledger", "verify", "--json")
+    assert (answer.status, answer.document["ok"]) == (1, False)
+    assert [(one["kind"], one["row"]) for one in answer.document["problems"]] == [
+        ("balance", "account acme"),
+        ("balance", "prepaid:acme"),
+    ]
+
+
+def test_ledger_verify_of_what_is_no_ledger(terminal: Terminal) -> None:
+    """A status of its own where nothing can be told, and nothing is made."""
+    answer = terminal.run("ledger", "verify")
+    assert (answer.status, "could not be verified" in answer.err, terminal.database.exists()) == (6, True, False)
+    terminal.database.write_bytes(b"")
+    answer = terminal.run("ledger", "verify")
+    assert (answer.status, "the file is empty" in answer.err) == (1, True)
+    terminal.database.write_bytes(b"SQLite format 3\x00" + b"\xa5" * 9_000)
+    answer = terminal.run("ledger", "verify")
+    assert (answer.status, "what to do: stop Tocsin" in answer.err) == (1, True)
 
 
 def test_migrate_makes_the_database(terminal: Terminal) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -244,6 +245,45 @@ def test_the_simulators_tell_what_they_got_and_end_on_a_signal(terminal: Termina
             simulator.send_signal(signal.SIGTERM)
             assert simulator.wait(10) == 0
     assert "Traceback" not in mail.output + smsc.output
+
+
+# --- the ledger beside the server ------------------------------------------------------------------------------------
+
+REFUND = """
+insert into entries (account_id, kind, cause_type, cause_id, debit, credit, amount_micros, reverses, at)
+values ('acme', 'refund', 'refund', 'by hand', 'revenue:acme', 'prepaid:acme', 2 * {amount}, {capture}, 1)
+"""
+
+
+def test_case_7_3_ledger_verify_names_damages_beside_the_server(terminal: Terminal, smsc: int) -> None:
+    """While the server runs, a hand writes into its database: what the guards refuse is not there, and what got by them is named."""
+    terminal.write_settings(smsc=smsc, port=free_port())
+    with terminal.server():
+        terminal.json("accounts", "create", "acme")
+        terminal.json("accounts", "topup", "acme", "1.00", "--reference", "INV-1")
+        terminal.json("tariffs", "set", "--channel", "sms", "--price", "0.045")
+        for _ in range(2):
+            terminal.json("send", "--to", PHONE, "--text", "Hi", "--account", "acme")
+        eventually_sync(lambda: terminal.json("accounts", "show", "acme")["held"] == "0.00", what="everything settled")
+        capture = next(
+            one["id"] for one in terminal.json("accounts", "entries", "acme")["entries"] if one["kind"] == "capture"
+        )
+        statement = REFUND.format(capture=capture, amount=45_000)
+        hand = sqlite3.connect(terminal.database, timeout=30)
+        with pytest.raises(sqlite3.IntegrityError, match="a refund gives back one capture of its account, whole"):
+            hand.execute(statement)
+        hand.rollback()
+        assert terminal.json("ledger", "verify")["ok"]
+        guard = hand.execute("select sql from sqlite_master where name = 'entries_have_causes'").fetchone()[0]
+        with hand:
+            hand.execute("drop trigger entries_have_causes")
+            hand.execute(statement)
+            hand.execute(guard)
+        hand.close()
+        answer = terminal.run("ledger", "verify")
+        assert answer.status == 1
+        assert f"a refund of 0.09 takes entry {capture} back, which is a capture of 0.045" in answer.err
+        assert "what to do: the account has more or less than it paid for" in answer.err
 
 
 # --- PostgreSQL ------------------------------------------------------------------------------------------------------

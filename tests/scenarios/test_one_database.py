@@ -109,7 +109,7 @@ def _found(url: str, folder: Path) -> str:
     return "" if client is None else client.url
 
 
-async def test_a_verified_backup_is_left_as_it_was_but_for_others(tmp_path: Path) -> None:
+async def test_a_verified_backup_is_left_as_it_was_and_warned_of(tmp_path: Path) -> None:
     server = Server(tmp_path, [smpp("carrier", 9)])
     await server.set_up()
     backup = tmp_path / "backup" / "backup.db"
@@ -123,4 +123,4 @@ async def test_a_verified_backup_is_left_as_it_was_but_for_others(tmp_path: Path
     assert told.returncode == 0, told
     assert "database_open_to_others" in told.stderr
     assert [each.name for each in backup.parent.iterdir()] == ["backup.db"]
-    assert backup.stat().st_mode & 0o777 == 0o600
+    assert backup.stat().st_mode & 0o777 == 0o644

@@ -30,6 +30,7 @@ _REVERSES = "(kind in ('refund', 'reversal')) = (reverses is not null)"
 
 _ONCE = "an entry is written once"
 _WHOLE_MICROS = "an amount is a whole number of micros"
+_TWO_BALANCES = "an entry moves two balances that are there"
 _HOLD = "a hold is made for an alert of its account"
 _CAPTURE = "a capture is what a settled delivery of its account was charged"
 _RELEASE = "a release is what a settled delivery of its account was not charged, or is made for an alert of the account"
@@ -37,6 +38,7 @@ _TOPUP = "a top-up is made for a reference"
 _REFUND = "a refund gives back one capture of its account, whole"
 _REVERSAL = "a reversal takes back one top-up of its account, whole"
 _IDENTITY = "an account keeps its id, and its currency once it has entries"
+_ACCOUNT_REMAINS = "an account that has balances is not removed"
 _ACCOUNT_ONCE = "an account is made once"
 _FOUR = "an account has four balances, and each is made once"
 _DELIVERY = "a delivery belongs to an alert of its account, and its tariff exists"
@@ -109,6 +111,8 @@ _SQLITE = (
                     and cause_id = new.cause_id and kind = new.kind)
                 or new.reverses is not null and exists (select 1 from entries where reverses = new.reverses)
             then raise(abort, '{_ONCE}')
+            when not exists (select 1 from balances where name = new.debit)
+                or not exists (select 1 from balances where name = new.credit) then raise(abort, '{_TWO_BALANCES}')
             when typeof(new.amount_micros) <> 'integer' then raise(abort, '{_WHOLE_MICROS}')
             when new.kind = 'capture' then case
                 when new.cause_type <> 'delivery' or {_CAPTURED} then raise(abort, '{_CAPTURE}') end
@@ -138,6 +142,12 @@ _SQLITE = (
         "insert on accounts",
         "exists (select 1 from accounts where id = new.id)",
         _ACCOUNT_ONCE,
+    ),
+    _refusing(
+        "accounts_remain",
+        "delete on accounts",
+        "exists (select 1 from balances where account_id = old.id)",
+        _ACCOUNT_REMAINS,
     ),
     _refusing(
         "balances_are_four",
@@ -229,6 +239,14 @@ _POSTGRESQL = (
     create trigger accounts_keep_their_currency before update of id, currency on accounts
     for each row execute function accounts_keep_their_currency()
     """,
+    _function(
+        "accounts_remain",
+        f"""
+        if exists (select 1 from balances where account_id = old.id) then {_refusal(_ACCOUNT_REMAINS)} end if;
+        return old;
+        """,
+    ),
+    "create trigger accounts_remain before delete on accounts for each row execute function accounts_remain()",
     _function("balances_are_four", f"if {_NOT_ONE_OF_FOUR} then {_refusal(_FOUR)} end if; return new;"),
     "create trigger balances_are_four before insert on balances for each row execute function balances_are_four()",
     _function(
