@@ -293,7 +293,7 @@ class AlertView(AlertSummary):
     )
     steps: list[StepView] | None = Field(
         description="its escalation, in the order of time, repeats one by one; null where it names a thousand people and more",
-        examples=[[{"after_s": 0, "channels": ["sms"], "recipients": None}]],
+        examples=[[{"after_s": 300, "channels": ["sms"], "recipients": ["Anne"]}]],
     )
     confirm_within_s: int | None = Field(
         deprecated=True,
