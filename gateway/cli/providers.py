@@ -89,7 +89,8 @@ def test(name: str, to: str, text: str | None, wait_s: float) -> None:
     else:
         document = loop.run(_Trial(channel).run(_message(name, address, text), wait_s))
     document = {"provider": name, "address": f"{channel.name}:{address}", **document}
-    told = f"{document['outcome']} ({document['code']}) {document['detail']}".rstrip()
+    code = "" if document["code"] == document["outcome"] else f" ({document['code']})"
+    told = f"{document['outcome']}{code} {document['detail']}".rstrip()
     if not document["ok"]:
         raise Refused(f"{name} did not deliver: {told}", **document)
     lines = [f"{name}: {told}{_ids(document)}"]
@@ -118,7 +119,7 @@ def _over_server(server: ApiClient, name: str, address: str, text: str) -> dict[
 
 def _ids(document: dict[str, Any]) -> str:
     ids = ", ".join(document["provider_message_ids"])
-    return f" as {ids}" if ids else ""
+    return f", its id there is {ids}" if ids else ""
 
 
 def _named(settings: Settings, name: str) -> Provider:

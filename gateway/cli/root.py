@@ -62,7 +62,8 @@ class Root(click.Group):
 def tocsin() -> None:
     """Tocsin brings alerts to people, by SMS, telephone and e-mail, until somebody answers for them.
 
-    Every command takes --config and --json, before or after its name. Documentation: docs/reference/command-line.md
+    Every command takes --config and --json, before or after its name, and explains itself with --help. A running server shows
+    its API at /docs. The manual is the folder docs of the source, of the version that --version tells; it begins at docs/index.md.
     """
 
 

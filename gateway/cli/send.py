@@ -14,6 +14,7 @@ from gateway.cli.groups import Command, stands_for
 from gateway.cli.invocation import common_options, this_invocation
 from gateway.ids import new_id
 
+ACCOUNTS_NAMED = 5
 PRIORITIES = ("emergency", "high", "normal", "bulk")
 
 
@@ -85,7 +86,10 @@ def _only_account(answer: dict[str, Any]) -> str:
     found = [one["id"] for one in answer["items"]]
     if len(found) == 1:
         return str(found[0])
-    raise Refused("say with --account who pays" if found else "there is no account yet: tocsin accounts create ID")
+    if not found:
+        raise Refused("there is no account yet: tocsin accounts create ID")
+    named = ", ".join(map(str, found[:ACCOUNTS_NAMED])) + (" …" if len(found) > ACCOUNTS_NAMED else "")
+    raise Refused(f"--account: say which account pays, there are several: {named}")
 
 
 def _told(document: dict[str, Any]) -> list[str]:

@@ -55,6 +55,15 @@ def test_every_command_takes_config_and_json() -> None:
     assert len({words[0] for words in found}) == len(COMMANDS)
 
 
+def test_the_help_of_every_group_says_whole_sentences(terminal: Terminal) -> None:
+    groups = [words for words, command in commands() if isinstance(command, click.Group)]
+    assert ("alerts",) in groups
+    for words in ((), *groups):
+        told = " ".join(terminal.run(*words, "--help").out.partition("Commands:")[2].split())
+        assert "..." not in told, words
+        assert told.count(".") >= len([one for one in commands() if one[0][:-1] == words]), words
+
+
 def test_without_a_command_the_help_is_shown(terminal: Terminal) -> None:
     answer = terminal.run(config=False)
     assert answer.status == 2
