@@ -17,6 +17,32 @@ MICROS_MAX: Final = UNITS_MAX * MICROS_PER_UNIT
 CREDIT: Final = "credit"
 """The currency of accounts that are kept in credits instead of money."""
 
+USUAL_DECIMALS: Final = 2
+_MINOR_UNITS: Final = {
+    0: [
+        "BIF",
+        "CLP",
+        "DJF",
+        "GNF",
+        "ISK",
+        "JPY",
+        "KMF",
+        "KRW",
+        "PYG",
+        "RWF",
+        "UGX",
+        "UYI",
+        "VND",
+        "VUV",
+        "XAF",
+        "XOF",
+        "XPF",
+    ],
+    3: ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"],
+    4: ["CLF", "UYW"],
+}
+"""Decimals of the currencies that do not have two (ISO 4217, list one)."""
+
 # [0-9] and not \d: other scripts' digits are not amounts. 13 digits are enough to reach past UNITS_MAX by one.
 _AMOUNT: Final = re.compile(r"(-?)([0-9]{1,13})(?:\.([0-9]{1,6}))?")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
@@ -56,6 +82,14 @@ def format_amount(micros: Micros) -> str:
     units, fraction = divmod(abs(micros), MICROS_PER_UNIT)
     decimals = f"{fraction:0{DECIMALS_MAX}d}".rstrip("0").ljust(2, "0")
     return f"{'-' if micros < 0 else ''}{units}.{decimals}"
+
+
+def decimals_of(currency: str) -> int:
+    """How many decimals a payment in the currency can have: the minor unit of ISO 4217, two for a currency of the installation's own,
+    and for credits as many as an amount can hold."""
+    if currency == CREDIT:
+        return DECIMALS_MAX
+    return next((decimals for decimals, names in _MINOR_UNITS.items() if currency in names), USUAL_DECIMALS)
 
 
 def parse_currency(text: str) -> str:

@@ -41,6 +41,8 @@ class Tariff:
                     answered (unsure at the deadline); under ``delivered`` also units that a provider took and for which
                     no receipt came (expired without a receipt, or a provider that gives none).
 
+    `removed`       from this version on there is no price; holds of older versions keep theirs.
+
     Raises TariffError.
     """
 
@@ -51,6 +53,7 @@ class Tariff:
     charged_on: ChargedOn = "accepted"
     unknown_end: UnknownEnd = "capture"
     version: int = 1
+    removed: bool = False
 
     def __post_init__(self) -> None:
         if not self.channel:
@@ -82,6 +85,8 @@ class TariffTable:
         by_prefix: dict[tuple[str, str], Tariff] = {}
         lengths: dict[str, set[int]] = {}
         for tariff in latest:
+            if tariff.removed:
+                continue
             key = (tariff.channel, tariff.prefix)
             if key in by_prefix:
                 raise TariffError(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
+from itertools import islice
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Select, insert, literal, select, update
@@ -18,25 +19,32 @@ from sqlalchemy.exc import IntegrityError
 
 from billing import ledger
 from billing.ledger import Balance, Entry, EntryKind
-from billing.money import MICROS_MAX, Micros, format_amount, parse_currency
+from billing.money import DECIMALS_MAX, MICROS_MAX, Micros, decimals_of, format_amount, parse_amount, parse_currency
 from billing.tariff import ChargedOn, Tariff, UnknownEnd, usual_unknown_end
 from gateway import books
 from gateway.clock import from_micros, to_micros
 from gateway.ids import new_id
 from gateway.store import tables
-from gateway.store.reading import read_tariffs
+from gateway.store.reading import read_tariffs, tariffs_of
 
 PAGE: Final = 50
 PAGE_MAX: Final = 200
 """Rows of one page: a page is read and answered in a few milliseconds. Whoever asks is bound by it; what is read here is what was
 asked for, since the row beyond a page says whether there is another."""
-APART_MICROS: Final = 3_600_000_000
-"""How far the clocks of two processes that write entries may be apart, for ids to be in the order of time."""
 NAME_CHARS_MAX: Final = 200
 REFERENCE_CHARS_MAX: Final = 200
 KEY_BYTES: Final = 32  # 256 random bits: a plain digest is then as good as a slow hash, nothing can be guessed
 
 verify_ledger = books.verify_ledger  # the audit, found where the rest of administration is
+
+
+class Unset(Enum):
+    """The one member stands for what is left as it is, where None means something."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # and halves of surrogate pairs
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -94,18 +102,12 @@ class Account:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StoredEntry:
-    """One immutable entry of the ledger; the amount left `debit` and arrived at `credit`."""
+class TopUp:
+    """A payment and the account after it. `entry` is its id in the ledger; `booked` is False where it was there before."""
 
-    id: int
-    kind: str
-    cause_type: str
-    cause_id: str
-    debit: str
-    credit: str
-    amount_micros: Micros
-    reverses: int | None
-    at: datetime
+    account: Account
+    entry: int
+    booked: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,15 +142,11 @@ def create_account(
         raise InvalidFieldError(
             "id", "expected 1 to 64 letters, digits, dots, dashes or underscores, the first a letter or digit"
         )
-    if not is_line(name, NAME_CHARS_MAX):
-        raise InvalidFieldError("name", f"expected 1 to {NAME_CHARS_MAX} characters on one line")
-    if floor_micros is not None and not -MICROS_MAX <= floor_micros <= 0:
-        raise InvalidFieldError("floor", "expected an amount of 0 or below")
     row = {
         "id": account_id,
-        "name": name,
+        "name": _name(name),
         "currency": parse_currency(currency),
-        "floor_micros": floor_micros,
+        "floor_micros": _floor(floor_micros),
         "callback_secret": secrets.token_urlsafe(KEY_BYTES),
         "created_at": to_micros(now),
     }
@@ -160,6 +158,37 @@ def create_account(
     names = [ledger.prepaid(account_id), ledger.held(account_id), ledger.revenue(account_id), ledger.topups(account_id)]
     connection.execute(insert(tables.balances), [{"name": each, "account_id": account_id} for each in names])
     return stands(connection, account_id)
+
+
+def change_account(
+    connection: Connection, account_id: str, *, name: str | None = None, floor_micros: Micros | Unset | None = UNSET
+) -> Account:
+    """The account with another name or floor; a floor of None lets an emergency take it any distance below zero.
+
+    Raises NotFoundError, InvalidFieldError.
+    """
+    changed: dict[str, Any] = {}
+    if name is not None:
+        changed["name"] = _name(name)
+    if not isinstance(floor_micros, Unset):
+        changed["floor_micros"] = _floor(floor_micros)
+    if not changed:
+        raise InvalidFieldError("name", "expected a name or a floor to change")
+    stands(connection, account_id)
+    connection.execute(update(tables.accounts).where(tables.accounts.c.id == account_id).values(changed))
+    return stands(connection, account_id)
+
+
+def _name(name: str) -> str:
+    if not is_line(name, NAME_CHARS_MAX):
+        raise InvalidFieldError("name", f"expected 1 to {NAME_CHARS_MAX} characters on one line")
+    return name
+
+
+def _floor(floor_micros: Micros | None) -> Micros | None:
+    if floor_micros is not None and not -MICROS_MAX <= floor_micros <= 0:
+        raise InvalidFieldError("floor", "expected an amount of 0 or below")
+    return floor_micros
 
 
 def get_account(connection: Connection, account_id: str) -> Account | None:
@@ -209,8 +238,20 @@ def stands(connection: Connection, account_id: str) -> Account:
 # --- the ledger ------------------------------------------------------------------------------------------------------
 
 
-def top_up(connection: Connection, now: datetime, *, account_id: str, amount_micros: Micros, reference: str) -> Account:
-    """The account after the payment `reference` arrived. The same reference and amount once more changes nothing.
+def payment(connection: Connection, account_id: str, amount: str) -> Micros:
+    """The amount of a payment to the account, with no more decimals than its currency has. Raises NotFoundError, AmountError,
+    InvalidFieldError."""
+    micros = parse_amount(amount)
+    currency = stands(connection, account_id).currency
+    decimals = decimals_of(currency)
+    if micros % 10 ** (DECIMALS_MAX - decimals):
+        has = "none" if not decimals else f"at most {decimals}"
+        raise InvalidFieldError("amount", f"expected decimals as {currency} has them ({has}), not {amount}")
+    return micros
+
+
+def top_up(connection: Connection, now: datetime, *, account_id: str, amount_micros: Micros, reference: str) -> TopUp:
+    """The payment `reference` arrived. The same reference and amount once more changes nothing.
 
     Raises NotFoundError, InvalidFieldError, AmountError, and TopUpConflict where the reference named another amount or was reversed.
     """
@@ -219,7 +260,7 @@ def top_up(connection: Connection, now: datetime, *, account_id: str, amount_mic
     balance = locked_balance(connection, account_id)
     t, reversal = tables.entries.c, tables.entries.alias("reversal")
     known = connection.execute(
-        select(t.amount_micros, reversal.c.id.label("reversed_by"))
+        select(t.id, t.amount_micros, reversal.c.id.label("reversed_by"))
         .outerjoin(reversal, reversal.c.reverses == t.id)
         .where(
             t.account_id == account_id,
@@ -230,60 +271,15 @@ def top_up(connection: Connection, now: datetime, *, account_id: str, amount_mic
     ).first()
     if known is None:
         _, entries = ledger.topup(balance, amount_micros=amount_micros, reference=reference)
-        write_entries(connection, now, balance, entries)
-    elif known.amount_micros != amount_micros:
+        (entry,) = write_entries(connection, now, balance, entries)
+        return TopUp(account=stands(connection, account_id), entry=entry, booked=True)
+    if known.amount_micros != amount_micros:
         was = f"{reference} was a top-up of {format_amount(known.amount_micros)}"
         again = " and was reversed: give the right one another reference" if known.reversed_by is not None else ""
         raise TopUpConflict(f"{was}, not {format_amount(amount_micros)}{again}")
-    elif known.reversed_by is not None:
+    if known.reversed_by is not None:
         raise TopUpConflict(f"{reference} was reversed by entry {known.reversed_by}: use another reference")
-    return stands(connection, account_id)
-
-
-def list_entries(
-    connection: Connection,
-    account_id: str,
-    *,
-    cursor: int | None = None,
-    limit: int = PAGE,
-    first: int | None = None,
-    before: int | None = None,
-) -> list[StoredEntry]:
-    """At most `limit` entries of the account, the latest first, those before the entry `cursor`; with `first` and `before`
-    (microseconds since 1970) those written from the one on and before the other."""
-    t = tables.entries.c
-    statement = (
-        select(t.id, t.kind, t.cause_type, t.cause_id, t.debit, t.credit, t.amount_micros, t.reverses, t.at)
-        .where(t.account_id == account_id)
-        .order_by(t.id.desc())
-        .limit(limit)
-    )
-    if cursor is not None:
-        statement = statement.where(t.id < cursor)
-    if first is not None:
-        least = _entry_at(connection, account_id, first - APART_MICROS)
-        statement = statement.where(t.at >= first, t.id >= least)
-    if before is not None:
-        least = _entry_at(connection, account_id, before + APART_MICROS)
-        statement = statement.where(t.at < before, t.id < least)
-    return [StoredEntry(**{**row._mapping, "at": from_micros(row.at)}) for row in connection.execute(statement)]
-
-
-def _entry_at(connection: Connection, account_id: str, micros: int) -> int:
-    """An id below which the account has no entry of this time or later. Ids are in the order of time, so that halving finds it with
-    some twenty looks into the index that there is: one more would cost each message."""
-    t = tables.entries.c
-    mine = select(t.id, t.at).where(t.account_id == account_id)
-    last = connection.execute(mine.order_by(t.id.desc()).limit(1)).first()
-    low, high = 0, 1 if last is None else last.id + 1
-    while low < high:
-        middle = (low + high) // 2
-        next_one = connection.execute(mine.where(t.id >= middle).order_by(t.id).limit(1)).first()
-        if next_one is not None and next_one.at < micros:
-            low = next_one.id + 1
-        else:
-            high = middle
-    return low
+    return TopUp(account=stands(connection, account_id), entry=known.id, booked=False)
 
 
 def locked_balance(connection: Connection, account_id: str) -> Balance:
@@ -308,21 +304,25 @@ def locked_balance(connection: Connection, account_id: str) -> Balance:
     )
 
 
-def write_entries(connection: Connection, now: datetime, balance: Balance, entries: tuple[Entry, ...]) -> None:
+def write_entries(connection: Connection, now: datetime, balance: Balance, entries: tuple[Entry, ...]) -> list[int]:
+    """Writes them in order, and gives their ids."""
+    ids = []
     for entry in entries:
-        connection.execute(
-            insert(tables.entries).values(
-                account_id=balance.account,
-                kind=entry.kind.value,
-                cause_type=entry.cause_type,
-                cause_id=entry.cause_id,
-                debit=entry.debit,
-                credit=entry.credit,
-                amount_micros=entry.amount_micros,
-                reverses=None if entry.reverses is None else int(entry.reverses),
-                at=to_micros(now),
-            )
-        )
+        row = {
+            "account_id": balance.account,
+            "kind": entry.kind.value,
+            "cause_type": entry.cause_type,
+            "cause_id": entry.cause_id,
+            "debit": entry.debit,
+            "credit": entry.credit,
+            "amount_micros": entry.amount_micros,
+            "reverses": None if entry.reverses is None else int(entry.reverses),
+            "at": to_micros(now),
+        }
+        number = connection.scalar(insert(tables.entries).values(row).returning(tables.entries.c.id))
+        assert number is not None, "an insert returns its id"
+        ids.append(number)
+    return ids
 
 
 # --- tariffs ---------------------------------------------------------------------------------------------------------
@@ -342,40 +342,46 @@ def set_tariff(
 
     Holds taken before keep their version; `unknown_end` is the channel's usual one unless given. Raises TariffError.
     """
-    t = tables.tariffs.c
-    unknown_end = unknown_end or usual_unknown_end(channel)
-    latest = connection.execute(
-        select(tables.tariffs).where(t.channel == channel, t.prefix == prefix).order_by(t.version.desc()).limit(1)
-    ).first()
-    terms = {"price_micros": price_micros, "charged_on": charged_on, "unknown_end": unknown_end}
-    version = 1 if latest is None else latest.version + 1
+    latest = _latest_tariff(connection, channel, prefix)
     tariff = Tariff(
-        id=0,
+        id=0 if latest is None else latest.id,
         channel=channel,
         prefix=prefix,
         price_micros=price_micros,
         charged_on=charged_on,
-        unknown_end=unknown_end,
-        version=version,
+        unknown_end=unknown_end or usual_unknown_end(channel),
+        version=1 if latest is None else latest.version,
     )
-    if latest is not None and all(getattr(latest, name) == value for name, value in terms.items()):
-        return _numbered(tariff, latest.id, latest.version)
-    row = {"channel": channel, "prefix": prefix, "version": version, "created_at": to_micros(now), **terms}
-    number = connection.scalar(insert(tables.tariffs).values(row).returning(t.id))
+    if tariff == latest:
+        return latest
+    return _next_version(connection, now, tariff, latest)
+
+
+def remove_tariff(connection: Connection, now: datetime, *, channel: str, prefix: str) -> Tariff:
+    """The tariff that was in force, which is so no longer: a shorter prefix counts from now on, or what begins so is free.
+
+    Holds taken before keep their version. Raises NotFoundError.
+    """
+    latest = _latest_tariff(connection, channel, prefix)
+    if latest is None or latest.removed:
+        raise NotFoundError(f"there is no tariff for {channel}:{prefix or '*'}")
+    _next_version(connection, now, replace(latest, removed=True), latest)
+    return latest
+
+
+def _latest_tariff(connection: Connection, channel: str, prefix: str) -> Tariff | None:
+    t = tables.tariffs.c
+    found = tariffs_of(connection, t.channel == channel, t.prefix == prefix)
+    return max(found, key=lambda tariff: tariff.version, default=None)
+
+
+def _next_version(connection: Connection, now: datetime, tariff: Tariff, latest: Tariff | None) -> Tariff:
+    t = tables.tariffs.c
+    tariff = replace(tariff, version=1 if latest is None else latest.version + 1)
+    row = {field.name: getattr(tariff, field.name) for field in fields(tariff) if field.name != "id"}
+    number = connection.scalar(insert(tables.tariffs).values(row | {"created_at": to_micros(now)}).returning(t.id))
     assert number is not None, "an insert returns its id"
-    return _numbered(tariff, number, version)
-
-
-def _numbered(tariff: Tariff, number: int, version: int) -> Tariff:
-    return Tariff(
-        id=number,
-        channel=tariff.channel,
-        prefix=tariff.prefix,
-        price_micros=tariff.price_micros,
-        charged_on=tariff.charged_on,
-        unknown_end=tariff.unknown_end,
-        version=version,
-    )
+    return replace(tariff, id=number)
 
 
 def list_tariffs(
@@ -387,7 +393,8 @@ def list_tariffs(
         known = latest.get((tariff.channel, tariff.prefix))
         if known is None or known.version < tariff.version:
             latest[tariff.channel, tariff.prefix] = tariff
-    return [latest[key] for key in sorted(latest) if cursor is None or key > cursor][:limit]
+    in_force = (latest[key] for key in sorted(latest) if not latest[key].removed and (cursor is None or key > cursor))
+    return list(islice(in_force, limit))
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

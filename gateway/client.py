@@ -72,9 +72,13 @@ class ApiClient:
         """What the API answers to the body. Raises ApiError, UnreachableError."""
         return self._request("PUT", _target(path, {}), json.dumps(body).encode(), {})
 
-    def delete(self, *path: str) -> Json:
+    def patch(self, *path: str, body: Mapping[str, Any]) -> Json:
+        """What the API answers to the change. Raises ApiError, UnreachableError."""
+        return self._request("PATCH", _target(path, {}), json.dumps(body).encode(), {})
+
+    def delete(self, *path: str, **query: str | int | None) -> Json:
         """What the API answers; {} where it has nothing to say. Raises ApiError, UnreachableError."""
-        return self._request("DELETE", _target(path, {}), None, {})
+        return self._request("DELETE", _target(path, query), None, {})
 
     def pages(self, *path: str, limit: int, **query: str | int | None) -> Iterator[Json]:
         """The first `limit` elements of a list, page by page. Raises ApiError, UnreachableError."""

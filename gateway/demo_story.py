@@ -13,6 +13,7 @@ from gateway import administration as books
 from gateway.broker import Broker
 from gateway.client import ApiClient
 from gateway.demo_folder import DemoFolder
+from gateway.entries import entries_of
 from gateway.telling import Telling
 
 ACCOUNT, CURRENCY = "demo", "EUR"
@@ -63,7 +64,9 @@ class Story:
             account = books.create_account(connection, now, account_id=ACCOUNT, name="Demo", currency=CURRENCY)
         if account.balance_micros < ENOUGH:
             reference = f"DEMO-{now:%Y%m%d-%H%M%S}"
-            account = books.top_up(connection, now, account_id=ACCOUNT, amount_micros=CREDIT, reference=reference)
+            account = books.top_up(
+                connection, now, account_id=ACCOUNT, amount_micros=CREDIT, reference=reference
+            ).account
         self._balance_micros = account.balance_micros
         for channel, prefix, price_micros in TARIFFS:
             books.set_tariff(connection, now, channel=channel, prefix=prefix, price_micros=price_micros)
@@ -117,10 +120,10 @@ class Story:
 
     def _charged_once(self, connection: Connection, deliveries: Mapping[str, Json]) -> int:
         """The balance, if the ledger says what it should. Raises DemoFailedError."""
-        entries = books.list_entries(connection, ACCOUNT, limit=ENTRIES_LOOKED_AT)
+        entries = entries_of(connection, ACCOUNT, limit=ENTRIES_LOOKED_AT)
         paid_micros = 0
         for number, delivery in deliveries.items():
-            captures = [one.amount_micros for one in entries if one.kind == "capture" and one.cause_id == number]
+            captures = [one.amount_micros for one in entries if one.kind == "capture" and one.cause.id == number]
             units = STARTED_MINUTES if delivery["address"] == CALL else delivery["units"]
             due_micros = parse_amount(delivery["price"]) * units
             if captures != [due_micros]:

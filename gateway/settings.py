@@ -15,6 +15,7 @@ from gateway.backoff import BackoffPolicy
 from gateway.blanks import is_blank
 from gateway.destinations import PHONE_CHANNELS, DestinationPolicy, countries_of_prefixes
 from gateway.durations import Turn
+from gateway.prefixes import Allowed
 from gateway.routing import Route, Routes
 from gateway.settings_formats import (
     Address,
@@ -97,6 +98,11 @@ class DestinationSettings(Section):
     allow_premium: bool = Field(default=False, description="let premium-rate numbers through")
     allow_shared_cost: bool = Field(default=False, description="let shared-cost numbers through")
     allow_satellite: bool = Field(default=False, description="let satellite numbers through")
+
+    @property
+    def allowed(self) -> Allowed:
+        """What addresses may begin with."""
+        return Allowed(countries=frozenset(self.countries or ()), short_codes=self.short_codes)
 
 
 class RetrySettings(Section):

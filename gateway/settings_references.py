@@ -5,20 +5,15 @@ Works on the raw tables, so that one wrong key does not hide what is wrong elsew
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from gateway.destinations import PHONE_CHANNELS, countries_of_prefixes
+from gateway.prefixes import Allowed, prefix_refusal
 from gateway.settings_location import KeyPath
 from gateway.settings_problems import Examination, shown, suggestion
 
 PIN_ALONE_MAX = 50
 """People who may be known by a PIN alone: each entry is compared with all of theirs, some 40 ms each, and is right for any."""
-_NO_COUNTRY = "001"  # global services and satellites, which `allow_satellite` judges
-_LISTED_MAX = 12
-_PHONE_PREFIX = re.compile(r"\+[0-9]{0,15}|[0-9]{0,15}")
 
 
 def check_references(examination: Examination, raw: Mapping[str, Any], providers: Iterable[Mapping[str, Any]]) -> None:
@@ -29,7 +24,7 @@ def check_references(examination: Examination, raw: Mapping[str, Any], providers
         if isinstance(table.get("name"), str) and isinstance(table.get("channel"), str)
     }
     routes = list(tables_in(raw, "routes"))
-    _check_routes(examination, routes, channel_of, _Allowed.of(raw))
+    _check_routes(examination, routes, channel_of, _allowed(raw))
     _check_names(examination, "rules", list(tables_in(raw, "rules")), "name")
     lines = list(tables_in(raw, "lines"))
     for key in ("name", "number"):
@@ -44,18 +39,11 @@ def check_references(examination: Examination, raw: Mapping[str, Any], providers
             examination.add(path, f"no provider serves the channel {shown(channel)}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Allowed:
+def _allowed(raw: Mapping[str, Any]) -> Allowed:
     """What [destinations] lets out, as it is written."""
-
-    countries: frozenset[str]
-    short_codes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> _Allowed:
-        table = raw.get("destinations")
-        table = table if isinstance(table, dict) else {}
-        return cls(countries=frozenset(_texts(table, "countries")), short_codes=tuple(_texts(table, "short_codes")))
+    table = raw.get("destinations")
+    table = table if isinstance(table, dict) else {}
+    return Allowed(countries=frozenset(_texts(table, "countries")), short_codes=tuple(_texts(table, "short_codes")))
 
 
 def _texts(table: Mapping[str, Any], key: str) -> list[str]:
@@ -67,7 +55,7 @@ def _check_routes(
     examination: Examination,
     routes: list[tuple[KeyPath, Mapping[str, Any]]],
     channel_of: Mapping[str, str],
-    allowed: _Allowed,
+    allowed: Allowed,
 ) -> None:
     first_at: dict[tuple[str, str], int] = {}
     for n, (path, route) in enumerate(routes):
@@ -77,51 +65,10 @@ def _check_routes(
         first = first_at.setdefault((channel, prefix), n)
         if first != n:
             examination.add((*path, "prefix"), f"routes[{first}] has the channel {channel} and this prefix already")
-        refusal = _prefix_refusal(channel, prefix, allowed)
+        refusal = prefix_refusal(channel, prefix, allowed)
         if refusal:
             examination.add((*path, "prefix"), refusal)
         _check_route_providers(examination, path, route, channel_of)
-
-
-def _prefix_refusal(channel: str, prefix: str, allowed: _Allowed) -> str:
-    """Why no address can begin so, or none that does may be reached; "" where some can."""
-    if channel not in PHONE_CHANNELS:
-        return _name_prefix_refusal(prefix)
-    if not _PHONE_PREFIX.fullmatch(prefix):
-        return f'expected "+" and digits, or the digits of a short code, got {shown(prefix)}'
-    if prefix.startswith("+"):
-        return _country_prefix_refusal(prefix, allowed)
-    meant = f"+{prefix.lstrip('0')}"
-    number = f", say {shown(meant)}" if len(meant) > 1 and countries_of_prefixes([meant]) else ""
-    if channel == "sms" and prefix and not any(code.startswith(prefix) for code in allowed.short_codes):
-        return (
-            f'expected "+" and a country code{number}: numbers are stored with "+", and none of destinations.short_codes begins'
-            f" {shown(prefix)}"
-        )
-    if prefix.startswith("0"):
-        return f'expected "+" and a country code{number}: numbers are stored with "+", and none begins {shown(prefix)}'
-    return ""
-
-
-def _country_prefix_refusal(prefix: str, allowed: _Allowed) -> str:
-    countries = countries_of_prefixes([prefix])
-    if not countries:
-        return f"expected a country's prefix, but no country code begins {shown(prefix)}"
-    if allowed.countries and _NO_COUNTRY not in countries and countries.isdisjoint(allowed.countries):
-        known = ", ".join(sorted(allowed.countries)[:_LISTED_MAX])
-        return (
-            f"expected a country of destinations.countries ({known}): no number that begins {shown(prefix)} is let out"
-        )
-    return ""
-
-
-def _name_prefix_refusal(prefix: str) -> str:
-    """Mail addresses are routed by how they begin, which is what stands before the @."""
-    if prefix.startswith("@"):
-        return f"expected how addresses begin, got {shown(prefix)}: none begins with @"
-    if any(character.isspace() for character in prefix):
-        return f"expected how addresses begin, got {shown(prefix)}: none has blanks"
-    return ""
 
 
 def _check_route_providers(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from billing.money import format_amount, parse_amount
 from gateway import administration as admin
 from gateway import reversals
-from gateway.administration import Account, StoredEntry
+from gateway.administration import UNSET, Account, TopUp
 from gateway.api.alerts import IDEMPOTENCY_KEY, LINE_PATTERN, REPLAYED_HEADER, Id
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
@@ -24,6 +24,7 @@ from gateway.api.problems import not_found
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import Amount, Time, View, time_of
 from gateway.clock import rfc3339
+from gateway.entries import Place, StoredEntry, entries_of
 from gateway.intake import IdempotencyKey
 from gateway.store.errors import StoreConflict
 
@@ -77,6 +78,24 @@ class TopUpIn(BaseModel):
     )
 
 
+class AccountChange(BaseModel):
+    """What is to be different about an account; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        pattern=LINE_PATTERN,
+        description="what people call it; null leaves it",
+        examples=["Acme Foods"],
+    )
+    floor: DebtIn | None = Field(
+        default=None, description="how far below zero an emergency may take it; null: any distance", examples=["-20.00"]
+    )
+
+
 class RefundIn(BaseModel):
     """A capture to give back."""
 
@@ -126,6 +145,15 @@ class AccountView(View):
     created_at: Time = Field(description="when it was made")
 
 
+class TopUpView(AccountView):
+    """The account after a payment, and where the payment is in its books."""
+
+    entry: int = Field(description="the entry of the payment: a reversal names it", examples=[3])
+    booked: bool = Field(
+        description="false where the same payment was there before, and nothing moved", examples=[True]
+    )
+
+
 class CallbackSecret(View):
     """What the account's callbacks are signed with."""
 
@@ -136,51 +164,78 @@ class CallbackSecret(View):
     )
 
 
-class Cause(View):
+class CauseView(View):
     """What an entry was made for."""
 
     type: str = Field(
         description="what it is: a delivery, an alert, a topup, a refund or a reversal", examples=["delivery"]
     )
     id: str = Field(description="its id, reference or reason", examples=["dlv_06h2qfjfto8r9bh8fqhltqm7hk"])
+    alert: str | None = Field(
+        description="the alert that it belongs to, if any", examples=["alt_06h2qfjfshgp71rjcun5ijgspg"]
+    )
+    address: str | None = Field(description="of a delivery: where it went", examples=["sms:+33612345678"])
+    units: int | None = Field(description="of a delivery: how many units it is: parts of a text, mails", examples=[2])
 
 
 class EntryView(View):
-    """One immutable entry; the amount left `debit` and arrived at `credit`."""
+    """One immutable entry; the amount left `debit` and arrived at `credit`. All changes of an account add up to how it stands."""
 
     id: int = Field(description="the entry; later ones are greater", examples=[7])
     kind: str = Field(description="topup, hold, capture, release, refund or reversal", examples=["capture"])
     amount: Amount = Field(description="how much, always above zero")
+    currency: str = Field(description="the currency of all these amounts", examples=["EUR"])
+    change: Amount = Field(
+        description="what it did to what is free to use: below zero, it took from it", examples=["-0.045"]
+    )
+    balance: Amount = Field(description="what was free to use after it", examples=["49.955"])
+    held_change: Amount = Field(description="what it did to what is held", examples=["0.045"])
+    held: Amount = Field(description="what was held after it", examples=["0.045"])
     debit: str = Field(description="the balance that it left", examples=["held:acme"])
     credit: str = Field(description="the balance where it arrived", examples=["revenue:acme"])
-    cause: Cause = Field(description="what it was made for")
+    cause: CauseView = Field(description="what it was made for")
     reverses: int | None = Field(description="the entry that it takes back; null for most", examples=[3])
     at: Time = Field(description="when it was written")
 
 
 def account_view(account: Account) -> AccountView:
     """The account as shown."""
+    return AccountView(**_shown(account))
+
+
+def top_up_view(topup: TopUp) -> TopUpView:
+    """The payment as shown."""
+    return TopUpView(**_shown(topup.account), entry=topup.entry, booked=topup.booked)
+
+
+def _shown(account: Account) -> dict[str, Any]:
     floor = account.floor_micros
-    return AccountView(
-        id=account.id,
-        name=account.name,
-        currency=account.currency,
-        balance=format_amount(account.balance_micros),
-        held=format_amount(account.held_micros),
-        floor=None if floor is None else format_amount(floor),
-        created_at=rfc3339(account.created_at),
-    )
+    return {
+        "id": account.id,
+        "name": account.name,
+        "currency": account.currency,
+        "balance": format_amount(account.balance_micros),
+        "held": format_amount(account.held_micros),
+        "floor": None if floor is None else format_amount(floor),
+        "created_at": rfc3339(account.created_at),
+    }
 
 
 def entry_view(entry: StoredEntry) -> EntryView:
     """The entry as shown."""
+    cause = entry.cause
     return EntryView(
         id=entry.id,
         kind=entry.kind,
         amount=format_amount(entry.amount_micros),
+        currency=entry.currency,
+        change=format_amount(entry.change_micros),
+        balance=format_amount(entry.balance_micros),
+        held_change=format_amount(entry.held_change_micros),
+        held=format_amount(entry.held_micros),
         debit=entry.debit,
         credit=entry.credit,
-        cause=Cause(type=entry.cause_type, id=entry.cause_id),
+        cause=CauseView(type=cause.type, id=cause.id, alert=cause.alert, address=cause.address, units=cause.units),
         reverses=entry.reverses,
         at=time_of(entry.at) or "",
     )
@@ -241,6 +296,22 @@ def _add_accounts(routes: APIRouter, api: ApiContext) -> None:
         """One account and what it can spend."""
         return await _account(api, caller, account_id)
 
+    @routes.patch("/v1/accounts/{account_id}", responses=documented("not-found", "conflict", body=True))
+    async def change_account(
+        *, _caller: Caller = may_create_accounts, account_id: Id, body: AccountChange
+    ) -> AccountView:
+        """Gives an account another name, or another floor."""
+        floor = None if body.floor is None else parse_amount(body.floor, allow_negative=True)
+        account = await api.store.write(
+            lambda connection: admin.change_account(
+                connection,
+                account_id,
+                name=body.name,
+                floor_micros=floor if "floor" in body.model_fields_set else UNSET,
+            )
+        )
+        return account_view(account)
+
     @routes.get("/v1/accounts/{account_id}/callback-secret", responses=documented("not-found"))
     async def get_callback_secret(*, caller: Caller = may_read_callback_secret, account_id: Id) -> CallbackSecret:
         """What the account's callbacks are signed with."""
@@ -263,17 +334,15 @@ def _add_entries(routes: APIRouter, api: ApiContext) -> None:
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
     ) -> Page[EntryView]:
-        """The entries of an account, the latest first."""
+        """The entries of an account, the latest first, each with what was left after it."""
         await _account(api, caller, account_id)
-        before = place_at(cursor, int)
-        cursor_id = None if before is None else before[0]
+        place = place_at(cursor, int, int, int)
+        after = None if place is None else Place(*place)
         return await page_of(
             api.store,
-            lambda c, most: admin.list_entries(
-                c, account_id, cursor=cursor_id, limit=most, first=span.first, before=span.before
-            ),
+            lambda c, most: entries_of(c, account_id, cursor=after, limit=most, first=span.first, before=span.before),
             limit,
-            lambda entry: [entry.id],
+            lambda entry: list(entry.before),
             entry_view,
         )
 
@@ -288,7 +357,7 @@ def _add_money(routes: APIRouter, api: ApiContext) -> None:
     @routes.post(
         "/v1/accounts/{account_id}/topups",
         status_code=201,
-        response_model=AccountView,
+        response_model=TopUpView,
         responses={**problems, 201: {"description": "The account after it.", **replayed}},
         openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
     )
@@ -347,10 +416,9 @@ def _top_up(
     if known is not None:
         return known, True
     now = api.clock.now()
-    account = admin.top_up(
-        connection, now, account_id=account_id, amount_micros=parse_amount(body.amount), reference=body.reference
-    )
-    answer = account_view(account).model_dump_json()
+    micros = admin.payment(connection, account_id, body.amount)
+    topup = admin.top_up(connection, now, account_id=account_id, amount_micros=micros, reference=body.reference)
+    answer = top_up_view(topup).model_dump_json()
     if key is not None:
         keep(connection, now, key, answer)
     return answer, False

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
-from gateway.api.accounts import AccountIn, ReversalIn, TopUpIn
+from gateway.api.accounts import AccountChange, AccountIn, ReversalIn, TopUpIn
 from gateway.api.alerts import ID_PATTERN
 from gateway.api.keys import KeyIn
 from gateway.api.tariffs import TariffIn
@@ -29,6 +29,7 @@ class OfKey(BaseModel):
 
 MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "account": AccountIn,
+    "account_change": AccountChange,
     "topup": TopUpIn,
     "reversal": ReversalIn,
     "key": KeyIn,

@@ -20,7 +20,7 @@ class Permission(StrEnum):
     END_ALERTS = "release, resolve and cancel alerts"
     READ_ACCOUNTS = "read accounts"
     READ_ENTRIES = "read the entries of accounts"
-    CREATE_ACCOUNTS = "create accounts"
+    CREATE_ACCOUNTS = "create and change accounts"
     MOVE_MONEY = "top up, reverse and refund"
     READ_CALLBACK_SECRET = "read the secret of callbacks"  # noqa: S105 - the name of a permission
     READ_TARIFFS = "read tariffs"

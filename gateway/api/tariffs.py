@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from billing.money import format_amount, parse_amount
 from billing.tariff import PREFIX_CHARS_MAX, ChargedOn, Tariff, UnknownEnd
 from gateway import administration as admin
-from gateway.administration import PAGE_MAX
+from gateway.administration import PAGE_MAX, InvalidFieldError
 from gateway.api.accounts import AmountIn
 from gateway.api.alerts import LINE_PATTERN
 from gateway.api.context import ApiContext
@@ -18,6 +20,12 @@ from gateway.api.paging import Cursor, Limit, Page, page_of, place_at
 from gateway.api.parameters import KNOWN
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import Amount, View
+from gateway.prefixes import tariff_refusal
+
+ChannelOf = Annotated[str, Query(max_length=64, description="the channel of the price", examples=["sms"])]
+PrefixOf = Annotated[
+    str, Query(max_length=PREFIX_CHARS_MAX, description="its prefix; empty: that of all others", examples=["+33"])
+]
 
 
 class TariffIn(BaseModel):
@@ -88,6 +96,7 @@ def router(api: ApiContext) -> APIRouter:
     @routes.put("/v1/tariffs", responses=documented("conflict", body=True))
     async def set_tariff(*, _caller: Caller = may_set_tariffs, body: TariffIn) -> TariffView:
         """Sets a price. What is held already keeps the version it was held under."""
+        _require_reachable(api, body.channel, body.prefix)
         tariff = await api.store.write(
             lambda connection: admin.set_tariff(
                 connection,
@@ -102,4 +111,22 @@ def router(api: ApiContext) -> APIRouter:
         await api.broker.reload_tariffs()
         return tariff_view(tariff)
 
+    @routes.delete("/v1/tariffs", responses=documented("not-found"))
+    async def remove_tariff(
+        *, _caller: Caller = may_set_tariffs, channel: ChannelOf, prefix: PrefixOf = ""
+    ) -> TariffView:
+        """Removes a price, which is answered: a shorter prefix counts from now on, or what begins so is free."""
+        tariff = await api.store.write(
+            lambda connection: admin.remove_tariff(connection, api.clock.now(), channel=channel, prefix=prefix)
+        )
+        await api.broker.reload_tariffs()
+        return tariff_view(tariff)
+
     return routes
+
+
+def _require_reachable(api: ApiContext, channel: str, prefix: str) -> None:
+    """Raises InvalidFieldError for a price that would never count."""
+    wrong = tariff_refusal(channel, prefix, api.broker.settings.destinations.allowed)
+    if wrong is not None:
+        raise InvalidFieldError(*wrong)

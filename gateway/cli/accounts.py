@@ -10,6 +10,7 @@ from gateway.cli.access import access_options
 from gateway.cli.groups import Group, stands_for
 from gateway.cli.installation import installation
 from gateway.cli.invocation import common_options, table, this_invocation
+from gateway.cli.moments import read_moment, shown_time, zone_here
 
 ENTRIES_SHOWN = 50
 ENTRIES_MAX = 100_000
@@ -26,15 +27,41 @@ def accounts() -> None:
 @click.argument("account_id", metavar="ID")
 @click.option("--currency", default="EUR", show_default=True, help='Three letters, or "credit".')
 @click.option("--name", default="", help="What people call it; default: its ID.")
+@click.option(
+    "--floor", metavar="AMOUNT", help="How far below zero an emergency may take it, such as -20.00; default: any."
+)
 @access_options
 @common_options
 @stands_for(id="account_id")
-def create(account_id: str, currency: str, name: str) -> None:
+def create(account_id: str, currency: str, name: str, floor: str | None) -> None:
     """Create the account ID, with nothing on it."""
     invocation = this_invocation()
     with installation(invocation) as there:
-        document = there.create_account(account_id, name=name or account_id, currency=currency)
+        document = there.create_account(account_id, name=name or account_id, currency=currency, floor=floor)
     invocation.show(document, f"account {account_id} created, balance {_balance(document)}")
+
+
+@accounts.command(name="set")
+@click.argument("account_id", metavar="ID")
+@click.option("--name", help="What people call it.")
+@click.option("--floor", metavar="AMOUNT", help="How far below zero an emergency may take it, such as -20.00.")
+@click.option("--no-floor", is_flag=True, help="An emergency may take it any distance below zero.")
+@access_options
+@common_options
+def set_(account_id: str, name: str | None, floor: str | None, no_floor: bool) -> None:
+    """Change the name or the floor of the account ID."""
+    if floor is not None and no_floor:
+        raise click.UsageError("say --floor or --no-floor, not both")
+    changed: dict[str, Any] = {} if name is None else {"name": name}
+    if floor is not None or no_floor:
+        changed["floor"] = floor
+    if not changed:
+        raise click.UsageError("say what to change: --name, --floor or --no-floor")
+    invocation = this_invocation()
+    with installation(invocation) as there:
+        document = there.change_account(account_id, changed)
+    told = f"account {account_id}: name {document['name']}, floor {_floor(document)}"
+    invocation.show(document, told)
 
 
 @accounts.command()
@@ -48,7 +75,11 @@ def topup(account_id: str, amount: str, reference: str) -> None:
     invocation = this_invocation()
     with installation(invocation) as there:
         document = there.top_up(account_id, amount=amount, reference=reference)
-    invocation.show(document, f"account {account_id}: {amount} by {reference}, balance {_balance(document)}")
+    done = "booked" if document["booked"] else "was booked before, nothing moved"
+    entry = f"entry {document['entry']}"
+    invocation.show(
+        document, f"account {account_id}: {amount} by {reference} {done} ({entry}), balance {_balance(document)}"
+    )
 
 
 @accounts.command()
@@ -59,7 +90,7 @@ def topup(account_id: str, amount: str, reference: str) -> None:
 @access_options
 @common_options
 def reverse(account_id: str, entry: int, reason: str, allow_debt: bool) -> None:
-    """Take the mistyped top-up ENTRY of the account ID back, whole. `accounts entries --json` shows ids."""
+    """Take the mistyped top-up ENTRY of the account ID back, whole. `accounts entries` shows ids."""
     invocation = this_invocation()
     with installation(invocation) as there:
         document = there.reverse(account_id, entry=entry, reason=reason, allow_debt=allow_debt)
@@ -76,7 +107,8 @@ def show(account_id: str) -> None:
     with installation(invocation) as there:
         document = there.account(account_id)
     facts = [("account", document["id"]), ("name", document["name"]), ("balance", _balance(document))]
-    facts += [("held", f"{document['held']} {document['currency']}"), ("created", document["created_at"])]
+    facts += [("held", f"{document['held']} {document['currency']}"), ("floor", _floor(document))]
+    facts += [("created", shown_time(document["created_at"], zone_here()))]
     invocation.show(document, [f"{what:<8} {value}" for what, value in facts])
 
 
@@ -95,17 +127,60 @@ def list_() -> None:
 
 @accounts.command()
 @click.argument("account_id", metavar="ID")
-@click.option("--limit", type=click.IntRange(1, ENTRIES_MAX), default=ENTRIES_SHOWN, show_default=True)
+@click.option(
+    "--from", "since", metavar="TIME", help="Made then or later: 2h, 3d, 14:30, 2026-11-30, 2026-11-30T14:30."
+)
+@click.option("--to", "until", metavar="TIME", help="Made before then, in the same forms, or on that day.")
+@click.option(
+    "--limit", type=click.IntRange(1, ENTRIES_MAX), default=ENTRIES_SHOWN, show_default=True, help="The most listed."
+)
 @access_options
 @common_options
-def entries(account_id: str, limit: int) -> None:
-    """List what moved on the account ID, the latest first."""
+def entries(account_id: str, since: str | None, until: str | None, limit: int) -> None:
+    """List what moved on the account ID, the latest first.
+
+    CHANGE is what an entry did to what is free to use, BALANCE what was free after it; HELD was set aside then.
+    """
     invocation = this_invocation()
+    zone = zone_here()
+    first, last = read_moment("--from", since, zone), read_moment("--to", until, zone, whole_day=True)
     with installation(invocation) as there:
-        found = there.entries(account_id, limit)
-    rows = [[one["at"], one["kind"], one["amount"], f"{one['cause']['type']} {one['cause']['id']}"] for one in found]
-    lines = table(rows, ["AT", "KIND", "AMOUNT", "CAUSE"])
-    invocation.show({"entries": found}, lines if found else "nothing moved on this account yet")
+        found = there.entries(account_id, limit + 1, first, last)
+    shown, older = found[:limit], len(found) > limit
+    rows = [
+        [
+            str(one["id"]),
+            shown_time(one["at"], zone),
+            one["kind"],
+            _signed(one["change"]),
+            one["balance"],
+            one["held"],
+            _cause(one["cause"]),
+        ]
+        for one in shown
+    ]
+    lines = table(rows, ["ENTRY", "AT", "KIND", "CHANGE", "BALANCE", "HELD", "CAUSE"])
+    if shown:
+        lines = [f"account {account_id}, amounts in {shown[0]['currency']}", *lines]
+    if older:
+        lines.append(f"there are older ones: --limit {limit * 10}, or --to a day")
+    nothing = "nothing moved on this account" + (" then" if since or until else " yet")
+    invocation.show({"entries": shown}, lines if shown else nothing)
+
+
+def _cause(cause: dict[str, Any]) -> str:
+    if cause["address"] is not None:
+        return f"{cause['address']} x{cause['units']}, alert {cause['alert']}"
+    return f"{cause['type']} {cause['alert'] or cause['id']}"
+
+
+def _signed(amount: str) -> str:
+    """With its sign, whichever way the money went."""
+    return amount if amount.startswith("-") or not float(amount) else f"+{amount}"
+
+
+def _floor(document: dict[str, Any]) -> str:
+    return "none" if document["floor"] is None else f"{document['floor']} {document['currency']}"
 
 
 def _balance(document: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -22,8 +23,10 @@ from gateway.cli.failures import Refused
 from gateway.cli.invocation import Invocation
 from gateway.cli.shown import Json
 from gateway.client import ApiClient, ApiError
-from gateway.clock import SystemClock
+from gateway.clock import SystemClock, to_micros
+from gateway.entries import StoredEntry, entries_of
 from gateway.opening import opened
+from gateway.prefixes import Allowed, tariff_refusal
 from gateway.settings import Settings
 from gateway.store.engine import SqliteStore, Store
 from gateway.store.errors import StoreLocked
@@ -40,7 +43,9 @@ T = TypeVar("T")
 class Installation(Protocol):
     """Accounts, keys, tariffs and the books, as documents like those of the API."""
 
-    def create_account(self, account_id: str, *, name: str, currency: str) -> Json: ...
+    def create_account(self, account_id: str, *, name: str, currency: str, floor: str | None) -> Json: ...
+
+    def change_account(self, account_id: str, changed: Json) -> Json: ...
 
     def account(self, account_id: str) -> Json: ...
 
@@ -50,7 +55,7 @@ class Installation(Protocol):
 
     def reverse(self, account_id: str, *, entry: int, reason: str, allow_debt: bool) -> Json: ...
 
-    def entries(self, account_id: str, limit: int) -> list[Json]: ...
+    def entries(self, account_id: str, limit: int, since: datetime | None, until: datetime | None) -> list[Json]: ...
 
     def create_key(self, *, account_id: str | None, role: str, label: str) -> Json: ...
 
@@ -61,6 +66,8 @@ class Installation(Protocol):
     def set_tariff(
         self, *, channel: str, prefix: str, price: str, charged_on: ChargedOn, unknown_end: UnknownEnd | None
     ) -> Json: ...
+
+    def remove_tariff(self, *, channel: str, prefix: str) -> Json: ...
 
     def tariffs(self) -> list[Json]: ...
 
@@ -94,7 +101,7 @@ def installation(invocation: Invocation) -> Iterator[Installation]:
                 time.sleep(LOCK_AGAIN_S)
         open_things.callback(lambda: runner.run(store.close()))
         try:
-            yield OnStore(store, runner)
+            yield OnStore(store, runner, lambda: invocation.settings("destinations").destinations.allowed)
         except (books.AdministrationError, InsufficientCredit, AmountError, CurrencyError, TariffError) as error:
             raise _as_the_api_says(error) from error
 
@@ -161,8 +168,12 @@ class OverApi:
     def __init__(self, api: ApiClient) -> None:
         self._api = api
 
-    def create_account(self, account_id: str, *, name: str, currency: str) -> Json:
-        return self._api.post("v1", "accounts", body={"id": account_id, "name": name, "currency": currency})
+    def create_account(self, account_id: str, *, name: str, currency: str, floor: str | None) -> Json:
+        body = {"id": account_id, "name": name, "currency": currency, "floor": floor}
+        return self._api.post("v1", "accounts", body=body)
+
+    def change_account(self, account_id: str, changed: Json) -> Json:
+        return self._api.patch("v1", "accounts", account_id, body=changed)
 
     def account(self, account_id: str) -> Json:
         return self._api.get("v1", "accounts", account_id)
@@ -178,8 +189,13 @@ class OverApi:
         body = {"entry": entry, "reason": reason, "allow_debt": allow_debt}
         return self._api.post("v1", "accounts", account_id, "reversals", body=body)
 
-    def entries(self, account_id: str, limit: int) -> list[Json]:
-        return list(self._api.pages("v1", "accounts", account_id, "entries", limit=limit))
+    def entries(self, account_id: str, limit: int, since: datetime | None, until: datetime | None) -> list[Json]:
+        wanted = {
+            "from": None if since is None else since.isoformat(),
+            "to": None if until is None else until.isoformat(),
+        }
+        found, _ = self._api.listed("v1", "accounts", account_id, "entries", limit=limit, cursor=None, **wanted)
+        return found
 
     def create_key(self, *, account_id: str | None, role: str, label: str) -> Json:
         wanted = {"role": role, "label": label, "account": account_id}
@@ -197,6 +213,9 @@ class OverApi:
         terms = {"price": price, "charged_on": charged_on, "unknown_end": unknown_end}
         return self._api.put("v1", "tariffs", body={"channel": channel, "prefix": prefix, **terms})
 
+    def remove_tariff(self, *, channel: str, prefix: str) -> Json:
+        return self._api.delete("v1", "tariffs", channel=channel, prefix=prefix)
+
     def tariffs(self) -> list[Json]:
         return list(self._api.pages("v1", "tariffs", limit=TARIFFS_MAX))
 
@@ -204,17 +223,41 @@ class OverApi:
 class OnStore:
     """Works on the open store itself. Raises StoreError and AdministrationError."""
 
-    def __init__(self, store: Store, runner: asyncio.Runner) -> None:
+    def __init__(self, store: Store, runner: asyncio.Runner, allowed: Callable[[], Allowed]) -> None:
+        """`allowed` tells what the settings let out, where it is asked for."""
         self._store = store
+        self._allowed = allowed
         self._runner = runner
         self._now = SystemClock().now()
 
-    def create_account(self, account_id: str, *, name: str, currency: str) -> Json:
-        _examine("account", {"id": account_id, "name": name, "currency": currency})
+    def create_account(self, account_id: str, *, name: str, currency: str, floor: str | None) -> Json:
+        _examine("account", {"id": account_id, "name": name, "currency": currency, "floor": floor})
+        floor_micros = None if floor is None else parse_amount(floor, allow_negative=True)
         return shown.account(
             self._write(
                 lambda connection: books.create_account(
-                    connection, self._now, account_id=account_id, name=name, currency=currency
+                    connection,
+                    self._now,
+                    account_id=account_id,
+                    name=name,
+                    currency=currency,
+                    floor_micros=floor_micros,
+                )
+            )
+        )
+
+    def change_account(self, account_id: str, changed: Json) -> Json:
+        _examine_id("of_account", account_id=account_id)
+        _examine("account_change", changed)
+        floor = changed.get("floor")
+        micros = None if floor is None else parse_amount(floor, allow_negative=True)
+        return shown.account(
+            self._write(
+                lambda connection: books.change_account(
+                    connection,
+                    account_id,
+                    name=changed.get("name"),
+                    floor_micros=micros if "floor" in changed else books.UNSET,
                 )
             )
         )
@@ -236,14 +279,12 @@ class OnStore:
     def top_up(self, account_id: str, *, amount: str, reference: str) -> Json:
         _examine_id("of_account", account_id=account_id)
         _examine("topup", {"amount": amount, "reference": reference})
-        micros = parse_amount(amount)
-        return shown.account(
-            self._write(
-                lambda connection: books.top_up(
-                    connection, self._now, account_id=account_id, amount_micros=micros, reference=reference
-                )
-            )
-        )
+
+        def book(connection: Connection) -> books.TopUp:
+            micros = books.payment(connection, account_id, amount)
+            return books.top_up(connection, self._now, account_id=account_id, amount_micros=micros, reference=reference)
+
+        return shown.top_up(self._write(book))
 
     def reverse(self, account_id: str, *, entry: int, reason: str, allow_debt: bool) -> Json:
         _examine_id("of_account", account_id=account_id)
@@ -261,10 +302,16 @@ class OnStore:
             )
         )
 
-    def entries(self, account_id: str, limit: int) -> list[Json]:
-        def page(after: books.StoredEntry | None, size: int) -> list[books.StoredEntry]:
-            cursor = after.id if after is not None else None
-            return self._read(lambda connection: books.list_entries(connection, account_id, cursor=cursor, limit=size))
+    def entries(self, account_id: str, limit: int, since: datetime | None, until: datetime | None) -> list[Json]:
+        first, before = None if since is None else to_micros(since), None if until is None else to_micros(until)
+
+        def page(after: StoredEntry | None, size: int) -> list[StoredEntry]:
+            cursor = after.before if after is not None else None
+            return self._read(
+                lambda connection: entries_of(
+                    connection, account_id, cursor=cursor, limit=size, first=first, before=before
+                )
+            )
 
         self.account(account_id)
         return [shown.entry(one) for one in _paged(page, limit)]
@@ -292,6 +339,9 @@ class OnStore:
     ) -> Json:
         terms = {"price": price, "charged_on": charged_on, "unknown_end": unknown_end}
         _examine("tariff", {"channel": channel, "prefix": prefix, **terms})
+        wrong = tariff_refusal(channel, prefix, self._allowed())
+        if wrong is not None:
+            raise books.InvalidFieldError(*wrong)
         micros = parse_amount(price)
         return shown.tariff(
             self._write(
@@ -305,6 +355,11 @@ class OnStore:
                     unknown_end=unknown_end,
                 )
             )
+        )
+
+    def remove_tariff(self, *, channel: str, prefix: str) -> Json:
+        return shown.tariff(
+            self._write(lambda connection: books.remove_tariff(connection, self._now, channel=channel, prefix=prefix))
         )
 
     def tariffs(self) -> list[Json]:

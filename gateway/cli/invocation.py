@@ -144,4 +144,4 @@ def table(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> list[str]:
 
 
 def _is_amount(cell: str) -> bool:
-    return cell.removeprefix("-").replace(".", "", 1).isdigit()
+    return cell.lstrip("+-").replace(".", "", 1).isdigit()

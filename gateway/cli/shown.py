@@ -6,8 +6,9 @@ from typing import Any
 
 from billing.money import format_amount
 from billing.tariff import Tariff
-from gateway.administration import Account, Key, StoredEntry
+from gateway.administration import Account, Key, TopUp
 from gateway.clock import rfc3339
+from gateway.entries import StoredEntry
 
 Json = dict[str, Any]
 
@@ -25,15 +26,32 @@ def account(one: Account) -> Json:
     }
 
 
+def top_up(one: TopUp) -> Json:
+    """The payment as the API shows it."""
+    return {**account(one.account), "entry": one.entry, "booked": one.booked}
+
+
 def entry(one: StoredEntry) -> Json:
     """The entry as the API shows it."""
+    cause = one.cause
     return {
         "id": one.id,
         "kind": one.kind,
         "amount": format_amount(one.amount_micros),
+        "currency": one.currency,
+        "change": format_amount(one.change_micros),
+        "balance": format_amount(one.balance_micros),
+        "held_change": format_amount(one.held_change_micros),
+        "held": format_amount(one.held_micros),
         "debit": one.debit,
         "credit": one.credit,
-        "cause": {"type": one.cause_type, "id": one.cause_id},
+        "cause": {
+            "type": cause.type,
+            "id": cause.id,
+            "alert": cause.alert,
+            "address": cause.address,
+            "units": cause.units,
+        },
         "reverses": one.reverses,
         "at": rfc3339(one.at),
     }

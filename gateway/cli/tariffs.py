@@ -53,6 +53,21 @@ def set_(channel: str, prefix: str, price: str, charged_on: str, unknown_end: st
     invocation.show(document, told)
 
 
+@tariffs.command()
+@click.option("--channel", required=True, help="The channel, such as sms.")
+@click.option("--prefix", default="", help="The prefix that the price was set for. Default: the price of all others.")
+@access_options
+@common_options
+def remove(channel: str, prefix: str) -> None:
+    """Remove a price: a shorter prefix counts from now on, or such addresses are free. What is held already keeps its price."""
+    invocation = this_invocation()
+    with installation(invocation) as there:
+        document = there.remove_tariff(channel=channel, prefix=prefix)
+    invocation.show(
+        document, f"{channel}:{prefix or '*'} has no price of its own any more (it was {document['price']})"
+    )
+
+
 @tariffs.command(name="list")
 @access_options
 @common_options

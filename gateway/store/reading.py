@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import cast
 
-from sqlalchemy import Connection, inspect, select
+from sqlalchemy import ColumnElement, Connection, inspect, select
 
 from billing.tariff import ChargedOn, Tariff, UnknownEnd
 from channels.channel import Attachment
@@ -14,10 +14,14 @@ from gateway.store import tables
 
 def read_tariffs(connection: Connection) -> list[Tariff]:
     """Every version of every tariff."""
+    return tariffs_of(connection)
+
+
+def tariffs_of(connection: Connection, *which: ColumnElement[bool]) -> list[Tariff]:
+    """The versions of tariffs that fit, in the order they were made."""
     t = tables.tariffs.c
-    found = connection.execute(
-        select(t.id, t.channel, t.prefix, t.version, t.price_micros, t.charged_on, t.unknown_end).order_by(t.id)
-    )
+    columns = (t.id, t.channel, t.prefix, t.version, t.price_micros, t.charged_on, t.unknown_end, t.removed)
+    found = connection.execute(select(*columns).where(*which).order_by(t.id))
     return [
         Tariff(
             id=row.id,
@@ -27,6 +31,7 @@ def read_tariffs(connection: Connection) -> list[Tariff]:
             price_micros=row.price_micros,
             charged_on=cast(ChargedOn, row.charged_on),
             unknown_end=cast(UnknownEnd, row.unknown_end),
+            removed=row.removed,
         )
         for row in found
     ]

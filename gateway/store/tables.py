@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -115,6 +117,7 @@ tariffs = Table(
     Column("charged_on", Text, nullable=False),
     Column("unknown_end", Text, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("removed", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("channel", "prefix", "version", name="a tariff version exists once"),
     CheckConstraint("price_micros >= 0", name="a price is not below zero"),
     CheckConstraint("charged_on in ('accepted', 'delivered')", name="a tariff says what is charged"),

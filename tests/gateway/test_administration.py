@@ -15,6 +15,7 @@ from billing.tariff import Tariff, TariffError
 from gateway import administration as admin
 from gateway import reversals
 from gateway.administration import Role
+from gateway.entries import entries_of
 from gateway.store import tables
 from gateway.store.engine import Store, open_store
 from tests.conformance.store_suite import ALERT, DELIVERY
@@ -40,9 +41,10 @@ async def acme(store: Store) -> admin.Account:
 
 
 async def pay(store: Store, amount_micros: int, reference: str) -> admin.Account:
-    return await store.write(
+    topup = await store.write(
         lambda c: admin.top_up(c, NOW, account_id="acme", amount_micros=amount_micros, reference=reference)
     )
+    return topup.account
 
 
 async def captured(store: Store, amount_micros: int) -> int:
@@ -116,8 +118,8 @@ async def test_a_payment_arrives_once(store: Store) -> None:
     with pytest.raises(admin.TopUpConflict):
         await pay(store, 51 * EUR, "INV-1")
     assert (await pay(store, 1 * EUR, "INV-2")).balance_micros == 51 * EUR
-    entries = await store.read(lambda c: admin.list_entries(c, "acme"))
-    assert [(e.kind, e.cause_id, e.amount_micros) for e in entries] == [
+    entries = await store.read(lambda c: entries_of(c, "acme"))
+    assert [(e.kind, e.cause.id, e.amount_micros) for e in entries] == [
         ("topup", "INV-2", 1 * EUR),
         ("topup", "INV-1", 50 * EUR),
     ]
@@ -127,7 +129,7 @@ async def test_a_payment_arrives_once(store: Store) -> None:
 async def test_the_same_payment_ten_times_at_once_arrives_once(store: Store) -> None:
     await acme(store)
     await asyncio.gather(*(pay(store, 7 * EUR, "INV-1") for _ in range(10)))
-    assert len(await store.read(lambda c: admin.list_entries(c, "acme"))) == 1
+    assert len(await store.read(lambda c: entries_of(c, "acme"))) == 1
 
 
 async def test_what_a_top_up_refuses(store: Store) -> None:
@@ -158,14 +160,14 @@ async def test_a_capture_is_refunded_once(store: Store) -> None:
         await give_back("T-2")
     with pytest.raises(admin.NotFoundError):
         await give_back("T-1", account_id="other")
-    entries = await store.read(lambda c: admin.list_entries(c, "acme", limit=1))
+    entries = await store.read(lambda c: entries_of(c, "acme", limit=1))
     assert (entries[0].kind, entries[0].reverses) == ("refund", number)
 
 
 async def test_only_captures_are_refunded(store: Store) -> None:
     await acme(store)
     await pay(store, EUR, "INV-1")
-    topup = (await store.read(lambda c: admin.list_entries(c, "acme")))[0].id
+    topup = (await store.read(lambda c: entries_of(c, "acme")))[0].id
     with pytest.raises(reversals.RefundConflict):
         await store.write(lambda c: reversals.refund(c, NOW, entry_id=topup, reason_id="T"))
     for number in (topup + 1, 0, -1, 2**70):
@@ -186,7 +188,7 @@ async def reversed_topup(
 async def test_a_mistyped_top_up_is_reversed_once_and_whole(store: Store) -> None:
     await acme(store)
     await pay(store, 500 * EUR, "INV-1")
-    (wrong,) = await store.read(lambda c: admin.list_entries(c, "acme"))
+    (wrong,) = await store.read(lambda c: entries_of(c, "acme"))
     assert (await reversed_topup(store, wrong.id, "typed 500 for 50")).balance_micros == 0
     assert (await reversed_topup(store, wrong.id, "typed 500 for 50")).balance_micros == 0
     with pytest.raises(reversals.ReversalConflict, match="was reversed before"):
@@ -198,7 +200,7 @@ async def test_a_mistyped_top_up_is_reversed_once_and_whole(store: Store) -> Non
         with pytest.raises(admin.TopUpConflict, match=says):
             await pay(store, amount, "INV-1")
     assert (await pay(store, 50 * EUR, "INV-1a")).balance_micros == 50 * EUR
-    kinds = [(e.kind, e.reverses, e.debit, e.credit) for e in await store.read(lambda c: admin.list_entries(c, "acme"))]
+    kinds = [(e.kind, e.reverses, e.debit, e.credit) for e in await store.read(lambda c: entries_of(c, "acme"))]
     assert kinds[1] == ("reversal", wrong.id, "prepaid:acme", "topups:acme")
     assert await store.read(admin.verify_ledger) == []
 
@@ -206,7 +208,7 @@ async def test_a_mistyped_top_up_is_reversed_once_and_whole(store: Store) -> Non
 async def test_what_is_spent_is_taken_back_only_into_a_debt_that_was_asked_for(store: Store) -> None:
     await acme(store)  # its floor is -5
     await pay(store, 10 * EUR, "INV-1")
-    (wrong,) = await store.read(lambda c: admin.list_entries(c, "acme"))
+    (wrong,) = await store.read(lambda c: entries_of(c, "acme"))
     await captured(store, 6 * EUR)
     with pytest.raises(reversals.ReversalConflict, match=r"brought 10\.00 EUR, and 4\.00 is free to use"):
         await reversed_topup(store, wrong.id, "T")

@@ -105,7 +105,8 @@ async def test_a_mistyped_payment_is_taken_back_once(desk: ApiDesk) -> None:
     problem(await client.post(here, json={**body, "reason": "another"}), 409, "reversal-conflict")
     last = (await client.get("/v1/accounts/acme/entries")).json()["items"][0]
     assert (last["kind"], last["reverses"], last["amount"]) == ("reversal", entry, "500.00")
-    assert last["cause"] == {"type": "reversal", "id": f"{entry}:typed 500 for 50"}
+    assert (last["cause"]["type"], last["cause"]["id"]) == ("reversal", f"{entry}:typed 500 for 50")
+    assert (last["change"], last["balance"], last["currency"]) == ("-500.00", "10.00", "EUR")
     problem(await client.post(here, json={**body, "entry": last["id"]}), 409, "reversal-conflict")
     problem(await client.post(here, json={**body, "entry": 10**9}), 422, "invalid-request")
     problem(await client.post(here, json={**body, "allow_debt": "yes"}), 422, "invalid-request")
@@ -116,6 +117,55 @@ async def test_a_mistyped_payment_is_taken_back_once(desk: ApiDesk) -> None:
     assert "spent or held" in problem(await client.post(here, json=spent), 409, "reversal-conflict")["detail"]
     assert (await client.post(here, json={**spent, "allow_debt": True})).json()["balance"].startswith("-")
     assert await desk.store.read(verify_ledger) == []
+
+
+async def test_a_payment_says_whether_it_was_booked(desk: ApiDesk) -> None:
+    client, here = desk.client(), "/v1/accounts/acme/topups"
+    body = {"amount": "50", "reference": "INV-1"}
+    first, again = [(await client.post(here, json=body)).json() for _ in range(2)]
+    assert (first["booked"], again["booked"]) == (True, False)
+    assert first["entry"] == again["entry"] == (await client.get("/v1/accounts/acme/entries")).json()["items"][0]["id"]
+    for amount, currency, taken in (
+        ("50.123", "EUR", False), ("10.5", "JPY", False), ("10", "JPY", True), ("1.234", "KWD", True), ("1.2345", "KWD", False),
+        ("0.000001", "credit", True),
+    ):  # fmt: skip
+        account = {"id": currency.lower(), "currency": currency}
+        await client.post("/v1/accounts", json=account)
+        answer = await client.post(f"/v1/accounts/{account['id']}/topups", json={"amount": amount, "reference": amount})
+        assert answer.status_code == (201 if taken else 422), answer.text
+        if not taken:
+            assert problem(answer, 422, "invalid-request")["errors"][0]["field"] == "amount"
+
+
+async def test_name_and_floor_can_be_changed(desk: ApiDesk) -> None:
+    client, here = desk.client(), "/v1/accounts/acme"
+    changed = (await client.patch(here, json={"floor": "-20.00"})).json()
+    assert changed["floor"] == "-20.00"
+    changed = (await client.patch(here, json={"name": "Acme Foods"})).json()
+    assert (changed["name"], changed["floor"]) == ("Acme Foods", "-20.00")
+    assert (await client.patch(here, json={"floor": None})).json()["floor"] is None
+    for wrong in ({}, {"floor": "5"}, {"name": ""}, {"currency": "USD"}):
+        problem(await client.patch(here, json=wrong), 422, "invalid-request")
+    problem(await client.patch("/v1/accounts/nobody", json={"name": "x"}), 404, "not-found")
+
+
+async def test_a_price_can_be_removed_and_one_that_never_counts_is_refused(desk: ApiDesk) -> None:
+    client, here = desk.client(), "/v1/tariffs"
+    narrow = {"channel": "sms", "prefix": "+336", "price": "0.09"}
+    assert (await client.put(here, json=narrow)).status_code == 200
+    dry = alert(dry_run=True)
+    dear = (await client.post("/v1/alerts?account=acme", json=dry)).json()["total"]
+    assert (await client.delete(here + "?channel=sms&prefix=%2B336")).json()["price"] == "0.09"
+    assert (await client.post("/v1/alerts?account=acme", json=dry)).json()["total"] != dear
+    problem(await client.delete(here + "?channel=sms&prefix=%2B336"), 404, "not-found")
+    assert "+336" not in {one["prefix"] for one in (await client.get(here)).json()["items"]}
+    assert (await client.put(here, json=narrow)).json()["version"] == 3
+    for channel, prefix, field in (
+        ("sms", "33", "prefix"), ("sms", "0033", "prefix"), ("voice", "00", "prefix"), ("sms", "+999", "prefix"),
+        ("fax", "", "channel"), ("email", "@example.org", "prefix"),
+    ):  # fmt: skip
+        answer = await client.put(here, json={"channel": channel, "prefix": prefix, "price": "1"})
+        assert problem(answer, 422, "invalid-request")["errors"][0]["field"] == field, (channel, prefix)
 
 
 async def test_a_price_counts_at_once_and_is_kept_in_versions(desk: ApiDesk) -> None:

@@ -103,7 +103,7 @@ def test_json_and_config_stand_before_or_after(terminal: Terminal, monkeypatch: 
         ["accounts", "--config", "absent.toml", "list", "--config", config, "--json"],
     ):
         answer = terminal.run(*words, config=False)
-        assert (answer.status, answer.document) == (0, {"accounts": []}), words
+        assert (answer.status, answer.document) == (0, {"items": [], "accounts": []}), words
     monkeypatch.setenv("TOCSIN_CONFIG", config)
     assert terminal.run("accounts", "list", config=False).status == 0
     monkeypatch.setenv("TOCSIN_CONFIG", "absent.toml")
@@ -200,14 +200,25 @@ def test_an_account_from_its_creation_to_its_entries(terminal: Terminal) -> None
     created = terminal.json("accounts", "create", "acme", "--currency", "EUR")
     assert created["id"] == "acme"
     assert (created["currency"], created["balance"], created["held"]) == ("EUR", "0.00", "0.00")
-    for _ in range(2):  # the same reference counts once
+    for told in ("booked", "was booked before, nothing moved"):  # the same reference counts once
         answer = terminal.run("accounts", "topup", "acme", "50.00", "--reference", "INV-1")
-        assert answer.out == "account acme: 50.00 by INV-1, balance 50.00 EUR\n"
+        assert answer.out == f"account acme: 50.00 by INV-1 {told} (entry 1), balance 50.00 EUR\n"
     assert terminal.json("accounts", "show", "acme")["balance"] == "50.00"
     assert [one["id"] for one in terminal.json("accounts", "list")["accounts"]] == ["acme"]
     entries = terminal.json("accounts", "entries", "acme")["entries"]
     assert [(one["kind"], one["amount"], one["cause"]["id"]) for one in entries] == [("topup", "50.00", "INV-1")]
-    assert "topup INV-1" in terminal.run("accounts", "entries", "acme").out
+    heading, _, line = terminal.run("accounts", "entries", "acme").out.splitlines()
+    assert heading == "account acme, amounts in EUR"
+    assert line.split()[0] == "1"
+    assert line.split()[4:] == ["topup", "+50.00", "50.00", "0.00", "topup", "INV-1"]
+    assert terminal.json("accounts", "entries", "acme", "--to", "2020-01-01")["entries"] == []
+    assert "nothing moved on this account then" in terminal.run("accounts", "entries", "acme", "--to", "2020-01-01").out
+    assert terminal.run("accounts", "set", "acme", "--name", "Acme Foods", "--floor", "-20.00").out == (
+        "account acme: name Acme Foods, floor -20.00 EUR\n"
+    )
+    assert terminal.json("accounts", "set", "acme", "--no-floor")["floor"] is None
+    assert terminal.json("accounts", "show", "acme")["name"] == "Acme Foods"
+    terminal.run("accounts", "set", "acme", "--name", "acme")
     assert "50.00 EUR" in terminal.run("accounts", "show", "acme").out
     assert terminal.run("accounts", "list").out.splitlines()[1].split() == ["acme", "50.00", "0.00", "EUR", "acme"]
 
@@ -231,6 +242,18 @@ def test_lists_go_on_beyond_a_page(terminal: Terminal, monkeypatch: pytest.Monke
         (("accounts", "create", "b", "--currency", "euro"), "--currency: expected three upper-case letters"),
         (("accounts", "topup", "acme", "60.00", "--reference", "INV-1"), "INV-1 was a top-up of 50.00, not 60.00"),
         (("accounts", "topup", "acme", "5e1", "--reference", "INV-2"), "AMOUNT: expected a decimal number"),
+        (
+            ("accounts", "topup", "acme", "50.123", "--reference", "INV-2"),
+            "AMOUNT: expected decimals as EUR has them (at most 2)",
+        ),
+        (("accounts", "set", "acme", "--floor", "20"), "--floor: expected 0, or a negative decimal number"),
+        (("accounts", "set", "nobody", "--name", "x"), "there is no account nobody"),
+        (
+            ("tariffs", "set", "--channel", "sms", "--prefix", "33", "--price", "0.045"),
+            '--prefix: expected "+" and a country code, say',
+        ),
+        (("tariffs", "set", "--channel", "fax", "--price", "0.045"), "--channel: expected a channel that is there"),
+        (("tariffs", "remove", "--channel", "sms", "--prefix", "+33"), "there is no tariff for sms:+33"),
         (("accounts", "topup", "nobody", "5", "--reference", "INV-2"), "there is no account nobody"),
         (("accounts", "show", "nobody"), "there is no account nobody"),
         (("accounts", "entries", "nobody"), "there is no account nobody"),
