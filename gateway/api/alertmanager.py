@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from gateway.alertmanager import Notification
 from gateway.alertmanager_intake import AlertmanagerIntake, Concerned, Verdict
 from gateway.api.context import ApiContext, allowed
 from gateway.api.documentation import body_of, documented
 from gateway.api.json_bodies import JsonRoute, not_json, parsed
-from gateway.api.problems import Problem, wrong_field
+from gateway.api.problems import Problem, invalid, wrong_field
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import JoinView, View
 from gateway.joining import Fate
@@ -101,7 +101,12 @@ def router(context: ApiContext) -> APIRouter:
 def _read(body: bytes) -> Notification:
     if not body:
         raise not_json("expected a body of JSON")
-    return Notification.model_validate(parsed(body))
+    posted = parsed(body)
+    try:
+        return Notification.model_validate(posted)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise invalid(found, body=posted, model=Notification) from error
 
 
 def _problem(refusal: NotTaken) -> Problem:

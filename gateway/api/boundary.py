@@ -28,9 +28,9 @@ sends who may not even call the route is never worth more memory."""
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 
 REQUESTS = Counter("tocsin_http_requests_total", "HTTP requests answered", ["method", "status"])
-METHODS: Final = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE"}
-)  # others are counted as one: a label is no free text
+WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+"""Whose body some route reads, and which is therefore bounded."""
+METHODS: Final = WITH_BODY | {"GET", "HEAD", "DELETE"}  # others are counted as one: a label is no free text
 
 _ROOT: Final = logging.getLogger()
 
@@ -63,7 +63,7 @@ class Boundary:
             raise
         except Exception as error:  # the last stop: whatever it is, the sender gets an answer
             problem = problem_of(error)
-            if problem is None:
+            if problem is None or exchange.status == 500:
                 log.exception("request_failed", method=scope["method"], path=masked(scope["path"]))
                 problem = Problem("internal-error", f"the log knows more of request {exchange.request_id}")
             if exchange.status == 0:
@@ -78,7 +78,7 @@ class Boundary:
             scope = {**scope, "method": "GET"}
         if path.startswith("/v1/"):
             scope[CALLER] = await self._api.keys.caller(scope["headers"])
-        if method in ("POST", "PUT"):
+        if method in WITH_BODY:
             limit = self._api.settings.http.max_body_bytes
             if path != "/v1/alerts" and not path.startswith("/v1/intake/"):
                 limit = min(limit, BODY_BYTES_MAX)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -221,8 +220,6 @@ def problem_of(error: Exception) -> Problem | None:
             return Problem("conflict", "somebody changed the same thing at the same time; look again")
         case StoreError():
             return Problem("unavailable", "the store does not take anything at the moment")
-        case ValidationError():
-            return invalid(error.errors(include_url=False, include_input=False))
         case HTTPException():
             return Problem(_BY_STATUS.get(error.status_code, "bad-request"), str(error.detail), headers=error.headers)
     return None

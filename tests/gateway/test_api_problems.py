@@ -194,7 +194,7 @@ async def test_paths_and_methods_that_are_not_there(desk: ApiDesk) -> None:
         problem(await client.get(path), 404, "not-found")
     for method, path, allow in (
         ("DELETE", "/v1/alerts", "GET, HEAD, POST"),
-        ("PATCH", "/v1/accounts/acme", "GET, HEAD"),
+        ("PUT", "/v1/accounts/acme", "GET, HEAD, PATCH"),
         ("POST", "/metrics", "GET, HEAD"),
         ("GET", "/v1/keys/x", "DELETE"),
     ):

@@ -110,7 +110,7 @@ def _curl(method: str, url: str, path: str, operation: Json, schemas: Mapping[st
         "curl",
         *(
             ["-X", method]
-            if method in ("PUT", "DELETE") or (method == "POST" and _body(operation, schemas) is None)
+            if method in ("PUT", "PATCH", "DELETE") or (method == "POST" and _body(operation, schemas) is None)
             else []
         ),
     ]
