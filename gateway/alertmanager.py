@@ -35,6 +35,8 @@ TOLD_CHARS_MAX = 80
 NAME = "alertname"
 UNREAD = "This notification of Alertmanager is too large and was not read to its end: look there."
 """Said of a group of which only the first members are known."""
+UNCLEAR = "This notification of Alertmanager could not be read in full: look there."
+"""Said of what came in a form that Alertmanager does not write."""
 
 
 def _labels(value: Any) -> Any:
@@ -109,8 +111,9 @@ class Notification(_Posted):
         description=f"the members; beyond {MEMBERS_MAX} they are counted",
         examples=[[{"status": "firing", "labels": {"alertname": "DiskFull"}}]],
     )
-    unread: bool = Field(
-        default=False, exclude=True, description="set here where it was too large to be read to its end"
+    unread: bool = Field(default=False, exclude=True, description="set here where it could not be read in full")
+    unclear: bool = Field(
+        default=False, exclude=True, description="set here where that was for its form, and not for its size"
     )
 
     @model_validator(mode="before")
@@ -173,11 +176,17 @@ def group_values(notification: Notification) -> dict[str, object]:
         "firing": count,
         "title": _title(labels, annotations, notification.receiver),
         "summary": _line(annotations, "summary", SUMMARY_CHARS_MAX),
-        "description": UNREAD if notification.unread else _line(annotations, "description", DESCRIPTION_CHARS_MAX),
+        "description": _unread(notification) or _line(annotations, "description", DESCRIPTION_CHARS_MAX),
         "labels": _labels_told(labels),
         "members": told,
         "more": count - len(told) if told else 0,
     }
+
+
+def _unread(notification: Notification) -> str:
+    if not notification.unread:
+        return ""
+    return UNCLEAR if notification.unclear else UNREAD
 
 
 def member_values(member: Member) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Alertmanager's notifications of any size: the first members and all that is said of the group, in bounded memory. Pure.
+"""Alertmanager's notifications of any size and form: the first members and all that is said of the group, in bounded memory. Pure.
 
 Alertmanager reads no answers: a notification that is refused is one that nobody hears of, and the larger the outage, the larger it is.
 """
@@ -6,6 +6,7 @@ Alertmanager reads no answers: a notification that is refused is one that nobody
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ KEPT_CHARS_MAX = 4 * 1024 * 1024
 """Of members that are kept whole. Of those beyond, what tells them apart is kept and what describes them is not."""
 VALUE_CHARS_MAX = 512 * 1024
 """Of one member, or of one value of the group. No label that Prometheus takes comes near; a larger one ends the reading."""
+DIGITS_MAX = 18
+"""Of a number that is written as text: what a database takes."""
 BYTES_MAX = 512 * 1024 * 1024
 """Of a body that is read to its end, in pieces that are forgotten: twenty times what a million members have."""
 
@@ -25,6 +28,8 @@ GROUP_KEYS = frozenset({
 })  # fmt: skip
 """What is kept of the group; `groupKey` comes after the members (Alertmanager, notify/webhook)."""
 _MEMBERS = "alerts"
+_LABELS = frozenset({"groupLabels", "commonLabels"})
+_STATUS = frozenset({"firing", "resolved"})
 _BLANKS = re.compile(r"[ \t\r\n]*")
 
 
@@ -55,6 +60,8 @@ class NotificationReader:
         """Nothing more is read: it has ended, is broken or is beyond all bounds."""
         self.complete = False
         """It was read to its end."""
+        self.unclear = False
+        """Something that it says of alerts is in no form that could be read."""
 
     def feed(self, data: bytes) -> None:
         """Reads on. Never raises."""
@@ -78,19 +85,39 @@ class NotificationReader:
         labels = _texts(known.get("groupLabels"))
         receiver, key = _text(known.get("receiver")), _text(known.get("groupKey"))
         common = _texts(known.get("commonLabels")) or shared
-        cut = known.get("truncatedAlerts")
+        unclear = self.unclear or known.get("version", "4") not in ("4", 4)
         return {
             "version": "4",
-            "status": "resolved" if known.get("status") == "resolved" else "firing",
+            "status": self._status(),
             "receiver": receiver,
             "groupKey": key or f"unread:{receiver}:{json.dumps(labels or common, sort_keys=True)}",
             "groupLabels": labels,
             "commonLabels": common,
             "commonAnnotations": _texts(known.get("commonAnnotations")),
-            "truncatedAlerts": (cut if type(cut) is int and cut >= 0 else 0) + self._left_out,
+            "truncatedAlerts": _count(known.get("truncatedAlerts")) + self._left_out,
             _MEMBERS: self._members,
-            "unread": not self.complete,
+            "unread": unclear or not self.complete,
+            "unclear": unclear and self.complete,
         }
+
+    def _status(self) -> str:
+        """What it says; where it says neither, a group of which every member is resolved is resolved."""
+        said = _word(self._known.get("status"))
+        if said in _STATUS:
+            return said
+        cut = self._left_out or _count(self._known.get("truncatedAlerts"))
+        over = self.complete and not self.unclear and self._members and not cut
+        return "firing" if not over or any(map(_fires, self._members)) else "resolved"
+
+    @property
+    def named(self) -> bool:
+        """Whether the group's key was read."""
+        return bool(_text(self._known.get("groupKey")))
+
+    @property
+    def rest(self) -> str:
+        """What follows the end, of the piece in which it came."""
+        return self._text[self._at :] if self.complete else ""
 
     # --- one step of reading each ------------------------------------------------------------------------------------
 
@@ -100,6 +127,7 @@ class NotificationReader:
 
     def _name(self) -> None:
         if self._peek() == "}":
+            self._at += 1
             self.over = self.complete = True
             return
         if self._peek() == ",":
@@ -122,6 +150,7 @@ class NotificationReader:
         value = self._value()
         if self._key in GROUP_KEYS:
             self._known[self._key] = value
+        self.unclear |= self._key == _MEMBERS or (self._key in _LABELS and not _is_map(value))
         self._step = self._name
 
     def _member(self) -> None:
@@ -136,9 +165,11 @@ class NotificationReader:
 
     def _keep(self, posted: Any, chars: int) -> None:
         if not isinstance(posted, dict):
+            self.unclear = True
             return
+        self.unclear |= not _is_map(posted.get("labels"))
         self._kept_chars += chars
-        fires = posted.get("status") != "resolved"
+        fires = _fires(posted)
         if len(self._members) == MEMBERS_MAX:
             self._left_out += fires
             return
@@ -186,7 +217,33 @@ def _text(value: Any) -> str:
 def _texts(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         return {}
-    return {_text(name): _text(text) if isinstance(text, str) else json.dumps(text) for name, text in value.items()}
+    return {_text(name): _as_text(text) for name, text in value.items()}
+
+
+def _as_text(value: Any) -> str:
+    """A label's value; one that is no text as JSON has it, and "" for null, as for a label that is not there."""
+    if value is None or isinstance(value, str):
+        return _text(value)
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        return ""
+
+
+def _is_map(value: Any) -> bool:
+    """An empty map of Go may be written as null."""
+    return value is None or isinstance(value, dict)
+
+
+def _count(value: Any) -> int:
+    """The number, also where it is written as text; 0 for what is none."""
+    if isinstance(value, str) and value.isascii() and value.strip().isdigit() and len(value) <= DIGITS_MAX:
+        return int(value)
+    return value if type(value) is int and value >= 0 else 0
+
+
+def _word(value: Any) -> str:
+    return value.strip().lower() if isinstance(value, str) else ""
 
 
 def _shared(members: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -205,7 +262,7 @@ def _told_apart(member: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fires(member: Any) -> bool:
-    return isinstance(member, dict) and member.get("status") != "resolved"
+    return isinstance(member, dict) and _word(member.get("status")) != "resolved"
 
 
 def with_first_members(posted: dict[str, Any]) -> dict[str, Any]:
@@ -217,3 +274,19 @@ def with_first_members(posted: dict[str, Any]) -> dict[str, Any]:
     beyond = sum(map(_fires, members[MEMBERS_MAX:]))
     total = cut + beyond if type(cut) is int and cut >= 0 else cut  # what is wrong with it is told by whoever validates
     return {**posted, _MEMBERS: members[:MEMBERS_MAX], "truncatedAlerts": total}
+
+
+def with_goodwill(body: bytes) -> dict[str, Any]:
+    """A notification of whatever was posted, in the form that Alertmanager posts. `unclear` where it may have said something else."""
+    reader = NotificationReader()
+    reader.feed(body.decode(json.detect_encoding(body), "replace").lstrip("\ufeff").encode("utf-8", "replace"))
+    posted = reader.notification()
+    rest = reader.rest.strip()
+    if rest:  # it may be another one, which fires
+        posted["status"] = "firing"
+    told = posted[_MEMBERS] or posted["status"] == "resolved"
+    posted["unclear"] = posted["unread"] = bool(posted["unread"] or not told or rest)
+    known = reader.named or posted["groupLabels"] or posted["commonLabels"]
+    if rest or not known:
+        posted["groupKey"] = f"unread:{hashlib.sha256(body).hexdigest()}"  # nothing tells it from others but all of it
+    return posted

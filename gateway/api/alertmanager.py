@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from dataclasses import replace
+from typing import Any, Final, Literal
 
+import structlog
 from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import Counter
 from pydantic import Field, ValidationError
 
 from gateway.alertmanager import Notification
@@ -16,11 +19,19 @@ from gateway.api.problems import Problem, invalid, wrong_field
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import JoinView, View
 from gateway.joining import Fate
+from gateway.large_notification import with_goodwill
 from gateway.large_work import LARGE_BYTES, TooMuchUnderWayError
 from gateway.rules import NotTaken
 
+log = structlog.get_logger(__name__)
+
 PATH: Final = "/v1/intake/alertmanager"
 ALERTS_SHOWN: Final = 100  # of a group that is taken member by member
+GOODWILL = Counter(
+    "tocsin_notifications_read_with_goodwill_total",
+    "Notifications that are not what Alertmanager writes, and were read all the same",
+    ["meaning"],
+)
 
 
 class IntakeAlert(View):
@@ -55,13 +66,21 @@ def router(context: ApiContext) -> APIRouter:
     large = context.broker.large
 
     async def take(body: bytes, caller: Caller) -> Verdict:
-        notification = _read(body) if len(body) < LARGE_BYTES else await large.do(lambda: _read(body), urgently=True)
+        found = _read(body) if len(body) < LARGE_BYTES else await large.do(lambda: _read(body), urgently=True)
+        notification, wrong = found
         if notification.status == "firing":
             context.storage.require_room()
         try:
-            return await intake.take(notification, account_id=caller.account_id, key_id=caller.key_id)
+            verdict = await intake.take(notification, account_id=caller.account_id, key_id=caller.key_id)
         except NotTaken as refusal:
-            raise _problem(refusal) from refusal
+            raise (wrong if wrong is not None and notification.unread else _problem(refusal)) from refusal
+        if wrong is None:
+            return verdict
+        meaning = "unclear" if notification.unread else "clear"
+        GOODWILL.labels(meaning).inc()
+        log.warning("notification_read_with_goodwill", meaning=meaning, group=notification.key, error=wrong.detail)
+        told = "could not be read in full" if notification.unread else "read with goodwill"
+        return replace(verdict, detail="; ".join(filter(None, (f"{told}: {wrong.detail}", verdict.detail))))
 
     @routes.post(
         PATH,
@@ -98,15 +117,24 @@ def router(context: ApiContext) -> APIRouter:
     return routes
 
 
-def _read(body: bytes) -> Notification:
-    if not body:
-        raise not_json("expected a body of JSON")
-    posted = parsed(body)
+def _read(body: bytes) -> tuple[Notification, Problem | None]:
+    """The notification, and what is wrong with its form: whoever posts it reads no answers, and what is refused is lost."""
+    posted = None
     try:
-        return Notification.model_validate(posted)
+        posted = _json(body)
+        return Notification.model_validate(posted), None
+    except Problem as problem:
+        wrong = problem
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        raise invalid(found, body=posted, model=Notification) from error
+        wrong = invalid(found, body=posted, model=Notification)
+    return Notification.model_validate(with_goodwill(body)), wrong
+
+
+def _json(body: bytes) -> Any:
+    if not body:
+        raise not_json("expected a body of JSON")
+    return parsed(body)
 
 
 def _problem(refusal: NotTaken) -> Problem:

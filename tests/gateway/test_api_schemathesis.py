@@ -22,7 +22,8 @@ CHECKS = (
     "ensure_resource_availability",
 )
 """All but two: that every request its schema allows is taken (a schema cannot tell that the account can pay, or that a
-number is in service), and which 4xx a request gets that its schema forbids (one with a million members is too large)."""
+number is in service), and which 4xx a request gets that its schema forbids (one with a million members is too large, and
+what is posted as Alertmanager's is taken in any form: an alarm that is refused is lost)."""
 EXAMPLES = 8
 SEED = 20260301
 BOUND_S = 110

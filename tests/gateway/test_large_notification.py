@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.alertmanager import Notification, group_values
-from gateway.large_notification import BYTES_MAX, KEPT_CHARS_MAX, MEMBERS_MAX, VALUE_CHARS_MAX, NotificationReader
+from gateway.large_notification import (
+    BYTES_MAX,
+    KEPT_CHARS_MAX,
+    MEMBERS_MAX,
+    VALUE_CHARS_MAX,
+    NotificationReader,
+    with_goodwill,
+)
 
 
 def member(n: int, status: str = "firing", **more: Any) -> dict[str, Any]:
@@ -113,9 +120,12 @@ OF_MEMBER = ("status", "labels", "annotations", "fingerprint")
 def test_whatever_its_values_are_there_is_a_notification(
     content: dict[str, Any], members: list[dict[str, Any]]
 ) -> None:
-    read(json.dumps({"alerts": members} | content).encode())
+    posted = json.dumps({"alerts": members} | content).encode()
+    read(posted)
+    Notification.model_validate(with_goodwill(posted))
 
 
 @given(st.binary(max_size=300) | st.text('{}[]",:x\\ealrts1.', max_size=60).map(str.encode), st.integers(1, 30))
 def test_whatever_comes_there_is_a_notification(data: bytes, size: int) -> None:
     read(*cut(data, size))
+    assert Notification.model_validate(with_goodwill(data)).key

@@ -121,3 +121,81 @@ async def test_case_1_13_what_no_rule_and_nobody_takes_is_told_to_the_last_resor
     assert "too large" in told
     small = json.loads(group([member(1)]))
     assert (await post(server, json.dumps(small).encode()))[0] == 422  # no rule is for it, and that is meant
+
+
+def small(n: int, **more: Any) -> dict[str, Any]:
+    """A group of its own, with one member."""
+    found: dict[str, Any] = json.loads(group([member(n)], key=f"{{}}:{{n={n}}}"))
+    return found | more
+
+
+def without(posted: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in posted.items() if name not in names}
+
+
+def as_json(posted: object) -> bytes:
+    return json.dumps(posted).encode()
+
+
+CLEAR: dict[str, bytes] = {
+    "no UTF-8": as_json(small(1, receiver="MARK")).replace(b"MARK", b"\xe9\xff"),
+    "UTF-16": json.dumps(small(2)).encode("utf-16"),
+    "a mark before it": b"\xef\xbb\xbf" + as_json(small(3)),
+    "a count as text": as_json(small(4, truncatedAlerts="3")),
+    "a count below zero": as_json(small(5, truncatedAlerts=-1)),
+    "no status": as_json(without(small(6), "status")),
+    "a status in capitals": as_json(small(7, status="FIRING")),
+    "a member's status in capitals": as_json(small(8, alerts=[member(8, "FIRING")])),
+    "labels that are no texts": as_json(small(9, groupLabels={"team": "database", "shard": 3, "on": True, "no": None})),
+    "a number as version": as_json(small(10, version=4)),
+    "no version": as_json(without(small(11), "version")),
+    "no key": as_json(without(small(12), "groupKey")),
+    "half a character": as_json(small(13, receiver="\ud800")),
+    "a line's end within a text": as_json(small(14, receiver="a\nb")).replace(b"\\n", b"\n"),
+}
+"""Of the rule's group; what is odd changes nothing of what is meant."""
+UNCLEAR: dict[str, bytes] = {
+    "empty": b"",
+    "no JSON": b"the house is on fire",
+    "bytes": bytes(range(256)),
+    "nothing": b"null",
+    "an array": b"[" + as_json(small(20)) + b"]",
+    "an empty object": b"{}",
+    "deep": b'{"groupKey": "deep", "x": ' + b"[" * 30_000,
+    "deep labels": as_json(small(21)).replace(b'"db21"', b"[" * 5_000 + b"]" * 5_000),
+    "cut off": as_json(small(22))[:-200],
+    "two at once": as_json(small(23, status="resolved")) + as_json(small(24)),
+    "another version": as_json(small(25, version="5")),
+    "no members": as_json(without(small(26), "alerts")),
+    "members that are none": as_json(small(27, alerts=["x", 1])),
+    "labels that are a text": as_json(small(28, groupLabels="all", commonLabels=None)),
+    "a huge number": as_json(small(29)).replace(b'"truncatedAlerts": 0', b'"truncatedAlerts": ' + b"9" * 5_000),
+}
+
+
+async def test_case_1_13_what_alertmanager_does_not_write_is_told_all_the_same(
+    smsc: NodeSmsc, start_server: StartServer
+) -> None:
+    last = '[last_resort]\nrecipients = ["sms:+33612345678"]\n'
+    server = await start_server(last + ON_CALL)  # the same person: where a notification went is in the answer
+    assert (await server.post({}, key="tok_wrong"))[0] == 401
+    for what, body in CLEAR.items():
+        status, answer = await post(server, body)
+        assert (what, status, answer.get("rule")) == (what, 202, "database"), answer
+        assert [one["outcome"] for one in answer["alerts"]] == ["accepted"], what
+        assert answer["detail"].startswith("read with goodwill: "), what
+    told = await texts(smsc, len(CLEAR))
+    assert not [text for text in told if "could not be read" in text or "InstanceDown" not in text]
+    assert sum("4 firing" in text for text in told) == 1  # one, and three that max_alerts cut off
+    for what, body in UNCLEAR.items():
+        status, answer = await post(server, body)
+        assert (what, status, [one["outcome"] for one in answer["alerts"]]) == (what, 202, ["accepted"]), answer
+        assert answer["detail"].startswith("could not be read in full: "), what
+    told = (await texts(smsc, len(CLEAR) + len(UNCLEAR)))[len(CLEAR) :]
+    assert all("could not be read in full" in text for text in told)
+    assert (await post(server, UNCLEAR["no JSON"]))[1]["alerts"][0]["outcome"] == "joined"
+    over = small(7, status="Resolved", alerts=[member(7, "RESOLVED")])
+    status, answer = await post(server, as_json(over))
+    assert (status, [one["outcome"] for one in answer["alerts"]]) == (200, ["resolved"])
+    silent = as_json(without(small(6, alerts=[member(6, "resolved")]), "status"))
+    assert (await post(server, silent))[0] == 200
