@@ -102,8 +102,8 @@ class Account:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TopUp:
-    """A payment and the account after it. `entry` is its id in the ledger; `booked` is False where it was there before."""
+class Booking:
+    """What was entered by hand, and the account after it. `entry` is its id; `booked` is False where it was there before."""
 
     account: Account
     entry: int
@@ -250,7 +250,7 @@ def payment(connection: Connection, account_id: str, amount: str) -> Micros:
     return micros
 
 
-def top_up(connection: Connection, now: datetime, *, account_id: str, amount_micros: Micros, reference: str) -> TopUp:
+def top_up(connection: Connection, now: datetime, *, account_id: str, amount_micros: Micros, reference: str) -> Booking:
     """The payment `reference` arrived. The same reference and amount once more changes nothing.
 
     Raises NotFoundError, InvalidFieldError, AmountError, and TopUpConflict where the reference named another amount or was reversed.
@@ -272,14 +272,14 @@ def top_up(connection: Connection, now: datetime, *, account_id: str, amount_mic
     if known is None:
         _, entries = ledger.topup(balance, amount_micros=amount_micros, reference=reference)
         (entry,) = write_entries(connection, now, balance, entries)
-        return TopUp(account=stands(connection, account_id), entry=entry, booked=True)
+        return Booking(account=stands(connection, account_id), entry=entry, booked=True)
     if known.amount_micros != amount_micros:
         was = f"{reference} was a top-up of {format_amount(known.amount_micros)}"
         again = " and was reversed: give the right one another reference" if known.reversed_by is not None else ""
         raise TopUpConflict(f"{was}, not {format_amount(amount_micros)}{again}")
     if known.reversed_by is not None:
         raise TopUpConflict(f"{reference} was reversed by entry {known.reversed_by}: use another reference")
-    return TopUp(account=stands(connection, account_id), entry=known.id, booked=False)
+    return Booking(account=stands(connection, account_id), entry=known.id, booked=False)
 
 
 def locked_balance(connection: Connection, account_id: str) -> Balance:

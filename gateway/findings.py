@@ -45,7 +45,7 @@ TO_DO: Final = MappingProxyType(
         FindingKind.BALANCE: "entries are the truth: find who changed the balance or removed an entry; " + _RESTORE,
         FindingKind.ENTRY: f"no command writes such an entry: {_RESTORE}",
         FindingKind.CAUSE: "nothing that Tocsin did led to this entry: find who wrote it; a capture is refunded "
-        "(POST /v1/accounts/ID/refunds), the rest needs a backup",
+        "(`tocsin accounts refund`), the rest needs a backup",
         FindingKind.TAKEN_BACK: "the account has more or less than it paid for: correct it by a top-up or a reversal with a "
         "reason, or restore a backup",
         FindingKind.HOLD: "credit is held that nothing will settle, or less than will be settled: " + _RESTORE,

@@ -11,8 +11,8 @@ from billing.ledger import Balance, Entry, EntryKind, InsufficientCredit
 from billing.money import format_amount
 from gateway.administration import (
     REFERENCE_CHARS_MAX,
-    Account,
     AdministrationError,
+    Booking,
     InvalidFieldError,
     is_line,
     locked_balance,
@@ -32,8 +32,8 @@ class ReversalConflict(AdministrationError):  # noqa: N818 - the name of its pro
 
 def refund(
     connection: Connection, now: datetime, *, entry_id: int, reason_id: str, account_id: str | None = None
-) -> Account:
-    """The account after the capture `entry_id` was given back, whole. The same for the same reason changes nothing.
+) -> Booking:
+    """The capture `entry_id`, given back whole, and the account after it. The same for the same reason changes nothing.
 
     With `account_id` only an entry of that account is found. Raises NotFoundError, InvalidFieldError, AmountError and
     RefundConflict.
@@ -47,10 +47,12 @@ def refund(
         _, entries = ledger.refund(
             balance, entry=_as_entry(row), entry_id=str(entry_id), reason_id=_cause(entry_id, reason_id)
         )
-        write_entries(connection, now, balance, entries)
-    elif known != _cause(entry_id, reason_id):
-        raise RefundConflict(f"entry {entry_id} was refunded before")
-    return stands(connection, row.account_id)
+        (number,) = write_entries(connection, now, balance, entries)
+        return Booking(account=stands(connection, row.account_id), entry=number, booked=True)
+    by, cause = known
+    if cause != _cause(entry_id, reason_id):
+        raise RefundConflict(f"entry {entry_id} was refunded before, by entry {by}")
+    return Booking(account=stands(connection, row.account_id), entry=by, booked=False)
 
 
 def reverse(
@@ -61,8 +63,8 @@ def reverse(
     reason_id: str,
     allow_debt: bool = False,
     account_id: str | None = None,
-) -> Account:
-    """The account after the top-up `entry_id` was taken back, whole. The same for the same reason changes nothing.
+) -> Booking:
+    """The top-up `entry_id`, taken back whole, and the account after it. The same for the same reason changes nothing.
 
     What is spent or held of it cannot be taken back, but with `allow_debt` the account goes below zero, down to its floor. With
     `account_id` only an entry of that account is found. Raises NotFoundError, InvalidFieldError and ReversalConflict.
@@ -84,10 +86,12 @@ def reverse(
             )
         except InsufficientCredit as short:
             raise ReversalConflict(_spent(entry_id, balance, short, allow_debt)) from short
-        write_entries(connection, now, balance, entries)
-    elif known != _cause(entry_id, reason_id):
-        raise ReversalConflict(f"entry {entry_id} was reversed before")
-    return stands(connection, row.account_id)
+        (number,) = write_entries(connection, now, balance, entries)
+        return Booking(account=stands(connection, row.account_id), entry=number, booked=True)
+    by, cause = known
+    if cause != _cause(entry_id, reason_id):
+        raise ReversalConflict(f"entry {entry_id} was reversed before, by entry {by}")
+    return Booking(account=stands(connection, row.account_id), entry=by, booked=False)
 
 
 def _spent(entry_id: int, balance: Balance, short: InsufficientCredit, allow_debt: bool) -> str:
@@ -120,11 +124,11 @@ def _cause(entry_id: int, reason_id: str) -> str:
     return f"{entry_id}:{reason_id}"  # one reason may take back many entries
 
 
-def _taken_back(connection: Connection, entry_id: int) -> str | None:
-    """The cause of the entry that took this one back; None where none did."""
+def _taken_back(connection: Connection, entry_id: int) -> tuple[int, str] | None:
+    """The id and the cause of the entry that took this one back; None where none did."""
     t = tables.entries.c
-    found: str | None = connection.scalar(select(t.cause_id).where(t.reverses == entry_id))
-    return found
+    found = connection.execute(select(t.id, t.cause_id).where(t.reverses == entry_id)).first()
+    return None if found is None else (found.id, found.cause_id)
 
 
 def _as_entry(row: Row[tuple[object, ...]]) -> Entry:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from billing.money import format_amount, parse_amount
 from gateway import administration as admin
 from gateway import reversals
-from gateway.administration import UNSET, Account, TopUp
+from gateway.administration import UNSET, Account, Booking
 from gateway.api.alerts import IDEMPOTENCY_KEY, LINE_PATTERN, REPLAYED_HEADER, Id
 from gateway.api.context import ApiContext
 from gateway.api.documentation import documented
@@ -145,13 +145,11 @@ class AccountView(View):
     created_at: Time = Field(description="when it was made")
 
 
-class TopUpView(AccountView):
-    """The account after a payment, and where the payment is in its books."""
+class BookingView(AccountView):
+    """The account after a payment, a refund or a reversal, and where that is in its books."""
 
-    entry: int = Field(description="the entry of the payment: a reversal names it", examples=[3])
-    booked: bool = Field(
-        description="false where the same payment was there before, and nothing moved", examples=[True]
-    )
+    entry: int = Field(description="the entry of it; a reversal names that of a payment", examples=[3])
+    booked: bool = Field(description="false where the same was there before, and nothing moved", examples=[True])
 
 
 class CallbackSecret(View):
@@ -203,9 +201,9 @@ def account_view(account: Account) -> AccountView:
     return AccountView(**_shown(account))
 
 
-def top_up_view(topup: TopUp) -> TopUpView:
-    """The payment as shown."""
-    return TopUpView(**_shown(topup.account), entry=topup.entry, booked=topup.booked)
+def booking_view(one: Booking) -> BookingView:
+    """What was entered by hand, as shown."""
+    return BookingView(**_shown(one.account), entry=one.entry, booked=one.booked)
 
 
 def _shown(account: Account) -> dict[str, Any]:
@@ -357,7 +355,7 @@ def _add_money(routes: APIRouter, api: ApiContext) -> None:
     @routes.post(
         "/v1/accounts/{account_id}/topups",
         status_code=201,
-        response_model=TopUpView,
+        response_model=BookingView,
         responses={**problems, 201: {"description": "The account after it.", **replayed}},
         openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
     )
@@ -377,25 +375,25 @@ def _add_money(routes: APIRouter, api: ApiContext) -> None:
         status_code=201,
         responses=documented("not-found", "refund-conflict", "conflict", body=True),
     )
-    async def refund(*, caller: Caller = money, account_id: Id, body: RefundIn) -> AccountView:
-        """Gives one capture back, whole."""
+    async def refund(*, caller: Caller = money, account_id: Id, body: RefundIn) -> BookingView:
+        """Gives one capture back, whole. The same for the same reason changes nothing."""
         _require_seen(caller, account_id)
-        account = await api.store.write(
+        booking = await api.store.write(
             lambda connection: reversals.refund(
                 connection, api.clock.now(), entry_id=body.entry, reason_id=body.reason, account_id=account_id
             )
         )
-        return account_view(account)
+        return booking_view(booking)
 
     @routes.post(
         "/v1/accounts/{account_id}/reversals",
         status_code=201,
         responses=documented("not-found", "reversal-conflict", "conflict", body=True),
     )
-    async def reverse(*, caller: Caller = money, account_id: Id, body: ReversalIn) -> AccountView:
+    async def reverse(*, caller: Caller = money, account_id: Id, body: ReversalIn) -> BookingView:
         """Takes one mistyped top-up back, whole. The same for the same reason changes nothing."""
         _require_seen(caller, account_id)
-        account = await api.store.write(
+        booking = await api.store.write(
             lambda connection: reversals.reverse(
                 connection,
                 api.clock.now(),
@@ -405,7 +403,7 @@ def _add_money(routes: APIRouter, api: ApiContext) -> None:
                 account_id=account_id,
             )
         )
-        return account_view(account)
+        return booking_view(booking)
 
 
 def _top_up(
@@ -418,7 +416,7 @@ def _top_up(
     now = api.clock.now()
     micros = admin.payment(connection, account_id, body.amount)
     topup = admin.top_up(connection, now, account_id=account_id, amount_micros=micros, reference=body.reference)
-    answer = top_up_view(topup).model_dump_json()
+    answer = booking_view(topup).model_dump_json()
     if key is not None:
         keep(connection, now, key, answer)
     return answer, False

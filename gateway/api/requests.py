@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
 
-from gateway.api.accounts import AccountChange, AccountIn, ReversalIn, TopUpIn
+from gateway.api.accounts import AccountChange, AccountIn, RefundIn, ReversalIn, TopUpIn
 from gateway.api.alerts import ID_PATTERN
 from gateway.api.keys import KeyIn
 from gateway.api.tariffs import TariffIn
@@ -31,6 +31,7 @@ MODELS: Final[Mapping[str, type[BaseModel]]] = {
     "account": AccountIn,
     "account_change": AccountChange,
     "topup": TopUpIn,
+    "refund": RefundIn,
     "reversal": ReversalIn,
     "key": KeyIn,
     "tariff": TariffIn,

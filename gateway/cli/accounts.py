@@ -10,7 +10,7 @@ from gateway.cli.access import access_options
 from gateway.cli.groups import Group, stands_for
 from gateway.cli.installation import installation
 from gateway.cli.invocation import common_options, table, this_invocation
-from gateway.cli.moments import read_moment, shown_time, zone_here
+from gateway.cli.moments import read_span, shown_time, zone_here
 
 ENTRIES_SHOWN = 50
 ENTRIES_MAX = 100_000
@@ -71,15 +71,27 @@ def set_(account_id: str, name: str | None, floor: str | None, no_floor: bool) -
 @access_options
 @common_options
 def topup(account_id: str, amount: str, reference: str) -> None:
-    """Add AMOUNT, such as 50.00, to the account ID."""
+    """Add AMOUNT, such as 50.00, to the account ID. `accounts reverse` takes back what was mistyped."""
     invocation = this_invocation()
     with installation(invocation) as there:
         document = there.top_up(account_id, amount=amount, reference=reference)
-    done = "booked" if document["booked"] else "was booked before, nothing moved"
-    entry = f"entry {document['entry']}"
-    invocation.show(
-        document, f"account {account_id}: {amount} by {reference} {done} ({entry}), balance {_balance(document)}"
-    )
+    done = _done(document, "booked")
+    invocation.show(document, f"account {account_id}: {amount} by {reference} {done}, balance {_balance(document)}")
+
+
+@accounts.command()
+@click.argument("account_id", metavar="ID")
+@click.argument("entry", type=click.IntRange(1))
+@click.option("--reason", required=True, help="Why it is given back; the same one twice counts once.")
+@access_options
+@common_options
+def refund(account_id: str, entry: int, reason: str) -> None:
+    """Give the charge ENTRY, a capture, back to the account ID, whole. `accounts entries` shows ids."""
+    invocation = this_invocation()
+    with installation(invocation) as there:
+        document = there.refund(account_id, entry=entry, reason=reason)
+    done = _done(document, "refunded")
+    invocation.show(document, f"account {account_id}: capture {entry} {done}, balance {_balance(document)}")
 
 
 @accounts.command()
@@ -94,7 +106,8 @@ def reverse(account_id: str, entry: int, reason: str, allow_debt: bool) -> None:
     invocation = this_invocation()
     with installation(invocation) as there:
         document = there.reverse(account_id, entry=entry, reason=reason, allow_debt=allow_debt)
-    invocation.show(document, f"account {account_id}: top-up {entry} reversed, balance {_balance(document)}")
+    done = _done(document, "reversed")
+    invocation.show(document, f"account {account_id}: top-up {entry} {done}, balance {_balance(document)}")
 
 
 @accounts.command()
@@ -143,7 +156,7 @@ def entries(account_id: str, since: str | None, until: str | None, limit: int) -
     """
     invocation = this_invocation()
     zone = zone_here()
-    first, last = read_moment("--from", since, zone), read_moment("--to", until, zone, whole_day=True)
+    first, last = read_span(since, until, zone)
     with installation(invocation) as there:
         found = there.entries(account_id, limit + 1, first, last)
     shown, older = found[:limit], len(found) > limit
@@ -166,6 +179,12 @@ def entries(account_id: str, since: str | None, until: str | None, limit: int) -
         lines.append(f"there are older ones: --limit {limit * 10}, or --to a day")
     nothing = "nothing moved on this account" + (" then" if since or until else " yet")
     invocation.show({"entries": shown}, lines if shown else nothing)
+
+
+def _done(document: dict[str, Any], what: str) -> str:
+    """Whether it was done, or there before; and its entry."""
+    done = what if document["booked"] else f"was {what} before, nothing moved"
+    return f"{done} (entry {document['entry']})"
 
 
 def _cause(cause: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from gateway.cli.finding import find_alert, required
 from gateway.cli.following import Following, wait_options
 from gateway.cli.groups import Group
 from gateway.cli.invocation import common_options, table, this_invocation
-from gateway.cli.moments import read_moment, shown_time, zone_here
+from gateway.cli.moments import read_span, shown_time, zone_here
 from gateway.client import ApiError
 from gateway.rendering import headline, shortened
 from gateway.telling import Telling
@@ -60,7 +60,7 @@ def list_(
 ) -> None:
     """List alerts, the latest first."""
     invocation, zone = this_invocation(), zone_here()
-    first, last = read_moment("--from", since, zone), read_moment("--to", until, zone, whole_day=True)
+    first, last = read_span(since, until, zone)
     wanted = {
         "status": status,
         "account": account,

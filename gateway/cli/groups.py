@@ -12,6 +12,7 @@ from gateway.cli.failures import Refused
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[A-Za-z_-]+")
+_BELOW_ZERO = re.compile(r"-[0-9.]")
 _NUMBERS = re.compile(r"\[([0-9]+)\]")
 
 
@@ -27,6 +28,19 @@ def stands_for(**options: str) -> Callable[[F], F]:
 
 class Command(click.Command):
     """Says what is wrong with a request in the words of the command line: `--to` and ID, not `recipients[0]` and `id`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the words. Raises UsageError that says what is wrong with a number below zero, which looks like an option."""
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            number = next(
+                (word for word in words if _BELOW_ZERO.match(word) and word.startswith(error.option_name)), None
+            )
+            if number is None:
+                raise
+            raise click.UsageError(f"no number below zero is taken here: {number}", ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. Raises Refused instead of an ApiError that names fields."""

@@ -53,6 +53,8 @@ class Installation(Protocol):
 
     def top_up(self, account_id: str, *, amount: str, reference: str) -> Json: ...
 
+    def refund(self, account_id: str, *, entry: int, reason: str) -> Json: ...
+
     def reverse(self, account_id: str, *, entry: int, reason: str, allow_debt: bool) -> Json: ...
 
     def entries(self, account_id: str, limit: int, since: datetime | None, until: datetime | None) -> list[Json]: ...
@@ -185,6 +187,10 @@ class OverApi:
         body = {"amount": amount, "reference": reference}
         return self._api.post("v1", "accounts", account_id, "topups", body=body)
 
+    def refund(self, account_id: str, *, entry: int, reason: str) -> Json:
+        body = {"entry": entry, "reason": reason}
+        return self._api.post("v1", "accounts", account_id, "refunds", body=body)
+
     def reverse(self, account_id: str, *, entry: int, reason: str, allow_debt: bool) -> Json:
         body = {"entry": entry, "reason": reason, "allow_debt": allow_debt}
         return self._api.post("v1", "accounts", account_id, "reversals", body=body)
@@ -280,16 +286,27 @@ class OnStore:
         _examine_id("of_account", account_id=account_id)
         _examine("topup", {"amount": amount, "reference": reference})
 
-        def book(connection: Connection) -> books.TopUp:
+        def book(connection: Connection) -> books.Booking:
             micros = books.payment(connection, account_id, amount)
             return books.top_up(connection, self._now, account_id=account_id, amount_micros=micros, reference=reference)
 
-        return shown.top_up(self._write(book))
+        return shown.booking(self._write(book))
+
+    def refund(self, account_id: str, *, entry: int, reason: str) -> Json:
+        _examine_id("of_account", account_id=account_id)
+        _examine("refund", {"entry": entry, "reason": reason})
+        return shown.booking(
+            self._write(
+                lambda connection: reversals.refund(
+                    connection, self._now, entry_id=entry, reason_id=reason, account_id=account_id
+                )
+            )
+        )
 
     def reverse(self, account_id: str, *, entry: int, reason: str, allow_debt: bool) -> Json:
         _examine_id("of_account", account_id=account_id)
         _examine("reversal", {"entry": entry, "reason": reason, "allow_debt": allow_debt})
-        return shown.account(
+        return shown.booking(
             self._write(
                 lambda connection: reversals.reverse(
                     connection,

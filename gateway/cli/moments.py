@@ -30,6 +30,14 @@ def read_moment(option: str, text: str | None, zone: tzinfo, *, whole_day: bool 
         raise click.BadParameter(f"{EXPECTED}, not {text}", param_hint=f"'{option}'") from None
 
 
+def read_span(since: str | None, until: str | None, zone: tzinfo) -> tuple[datetime | None, datetime | None]:
+    """The times of --from and --to; a date alone is a whole day. Raises BadParameter, also for an end before the beginning."""
+    first, last = read_moment("--from", since, zone), read_moment("--to", until, zone, whole_day=True)
+    if first is not None and last is not None and last <= first:
+        raise click.BadParameter(f"expected a time after that of --from, not {until}", param_hint="'--to'")
+    return first, last
+
+
 def moment(text: str, now: datetime, *, whole_day: bool = False) -> datetime:
     """The time in UTC; `now` says what today is, and in which zone. Of a date alone its end with `whole_day`. Raises ValueError,
     OverflowError."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from billing.money import format_amount
 from billing.tariff import Tariff
-from gateway.administration import Account, Key, TopUp
+from gateway.administration import Account, Booking, Key
 from gateway.clock import rfc3339
 from gateway.entries import StoredEntry
 
@@ -26,8 +26,8 @@ def account(one: Account) -> Json:
     }
 
 
-def top_up(one: TopUp) -> Json:
-    """The payment as the API shows it."""
+def booking(one: Booking) -> Json:
+    """A payment, refund or reversal as the API shows it."""
     return {**account(one.account), "entry": one.entry, "booked": one.booked}
 
 

@@ -149,13 +149,14 @@ async def test_a_capture_is_refunded_once(store: Store) -> None:
     await pay(store, 10 * EUR, "INV-1")
     number = await captured(store, 3 * EUR)
 
-    async def give_back(reason: str, account_id: str | None = None) -> admin.Account:
+    async def give_back(reason: str, account_id: str | None = None) -> admin.Booking:
         return await store.write(
             lambda c: reversals.refund(c, NOW, entry_id=number, reason_id=reason, account_id=account_id)
         )
 
-    assert (await give_back("T-1")).balance_micros == 10 * EUR
-    assert (await give_back("T-1")).balance_micros == 10 * EUR
+    first, again = await give_back("T-1"), await give_back("T-1")
+    assert (first.account.balance_micros, first.booked, again.booked) == (10 * EUR, True, False)
+    assert (again.account.balance_micros, again.entry) == (10 * EUR, first.entry)
     with pytest.raises(reversals.RefundConflict):
         await give_back("T-2")
     with pytest.raises(admin.NotFoundError):
@@ -177,7 +178,7 @@ async def test_only_captures_are_refunded(store: Store) -> None:
 
 async def reversed_topup(
     store: Store, number: int, reason: str, *, allow_debt: bool = False, account_id: str = "acme"
-) -> admin.Account:
+) -> admin.Booking:
     return await store.write(
         lambda c: reversals.reverse(
             c, NOW, entry_id=number, reason_id=reason, allow_debt=allow_debt, account_id=account_id
@@ -189,8 +190,8 @@ async def test_a_mistyped_top_up_is_reversed_once_and_whole(store: Store) -> Non
     await acme(store)
     await pay(store, 500 * EUR, "INV-1")
     (wrong,) = await store.read(lambda c: entries_of(c, "acme"))
-    assert (await reversed_topup(store, wrong.id, "typed 500 for 50")).balance_micros == 0
-    assert (await reversed_topup(store, wrong.id, "typed 500 for 50")).balance_micros == 0
+    assert (await reversed_topup(store, wrong.id, "typed 500 for 50")).account.balance_micros == 0
+    assert (await reversed_topup(store, wrong.id, "typed 500 for 50")).account.balance_micros == 0
     with pytest.raises(reversals.ReversalConflict, match="was reversed before"):
         await reversed_topup(store, wrong.id, "another reason")
     for amount, says in (
@@ -215,7 +216,7 @@ async def test_what_is_spent_is_taken_back_only_into_a_debt_that_was_asked_for(s
     with pytest.raises(reversals.ReversalConflict, match=r"may go no lower than -5\.00"):
         await reversed_topup(store, wrong.id, "T", allow_debt=True)
     await pay(store, 1 * EUR, "INV-2")
-    assert (await reversed_topup(store, wrong.id, "T", allow_debt=True)).balance_micros == -5 * EUR
+    assert (await reversed_topup(store, wrong.id, "T", allow_debt=True)).account.balance_micros == -5 * EUR
     assert await store.read(admin.verify_ledger) == []
 
 

@@ -321,13 +321,19 @@ def test_a_mistyped_top_up_is_taken_back(terminal: Terminal) -> None:
     terminal.json("accounts", "topup", "acme", "500", "--reference", "INV-1")
     entry = str(terminal.json("accounts", "entries", "acme")["entries"][0]["id"])
     words = ["accounts", "reverse", "acme", entry, "--reason", "typed 500 for 50"]
-    for _ in range(2):
-        assert terminal.run(*words).out == f"account acme: top-up {entry} reversed, balance 0.00 EUR\n"
+    for done in ("reversed", "was reversed before, nothing moved"):
+        assert terminal.run(*words).out == f"account acme: top-up {entry} {done} (entry 2), balance 0.00 EUR\n"
     refused = terminal.run(*words[:-1], "another reason")
-    assert (refused.status, refused.err) == (1, f"tocsin: entry {entry} was reversed before\n")
+    assert (refused.status, refused.err) == (1, f"tocsin: entry {entry} was reversed before, by entry 2\n")
     assert "use another reference" in terminal.run("accounts", "topup", "acme", "500", "--reference", "INV-1").err
     assert [one["kind"] for one in terminal.json("accounts", "entries", "acme")["entries"]] == ["reversal", "topup"]
-    assert terminal.run("accounts", "reverse", "acme", "-5", "--reason", "x").status == 2
+    for words in (["reverse", "acme", "-5", "--reason", "x"], ["topup", "acme", "-50.00", "--reference", "x"]):
+        refused = terminal.run("accounts", *words)
+        assert (refused.status, f"no number below zero is taken here: {words[2]}" in refused.err) == (2, True)
+    refused = terminal.run("accounts", "refund", "acme", entry, "--reason", "x")
+    assert (refused.status, "only a capture can be refunded" in refused.err) == (1, True)
+    span = ["--from", "2026-11-30", "--to", "2026-11-29"]
+    assert "'--to': expected a time after that of --from" in terminal.run("accounts", "entries", "acme", *span).err
     assert terminal.json("ledger", "verify")["ok"]
 
 

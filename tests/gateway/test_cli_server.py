@@ -265,9 +265,11 @@ def test_case_7_3_ledger_verify_names_damages_beside_the_server(terminal: Termin
         for _ in range(2):
             terminal.json("send", "--to", PHONE, "--text", "Hi", "--account", "acme")
         eventually_sync(lambda: terminal.json("accounts", "show", "acme")["held"] == "0.00", what="everything settled")
-        capture = next(
-            one["id"] for one in terminal.json("accounts", "entries", "acme")["entries"] if one["kind"] == "capture"
-        )
+        listed = terminal.json("accounts", "entries", "acme")["entries"]
+        capture, other = [one["id"] for one in listed if one["kind"] == "capture"]
+        give_back = ["accounts", "refund", "acme", str(other), "--reason", "never arrived"]
+        told = terminal.run(*give_back).out
+        assert told.startswith(f"account acme: capture {other} refunded (entry ")
         statement = REFUND.format(capture=capture, amount=45_000)
         hand = sqlite3.connect(terminal.database, timeout=30)
         with pytest.raises(sqlite3.IntegrityError, match="a refund gives back one capture of its account, whole"):
@@ -284,6 +286,9 @@ def test_case_7_3_ledger_verify_names_damages_beside_the_server(terminal: Termin
         assert answer.status == 1
         assert f"a refund of 0.09 takes entry {capture} back, which is a capture of 0.045" in answer.err
         assert "what to do: the account has more or less than it paid for" in answer.err
+    assert terminal.run(*give_back).out == told.replace("refunded", "was refunded before, nothing moved").replace(
+        "0.955", "1.045"
+    )
 
 
 # --- PostgreSQL ------------------------------------------------------------------------------------------------------
