@@ -34,6 +34,10 @@ ADMISSION_S = 10.0
 """So long a connection to us is kept for strangers: it is closed unless a request came that may come in."""
 MESSAGE_S = 32.0
 """A message that has begun is whole by then (64 times T1, RFC 3261, 17.1.1.2): later nobody waits for its answer."""
+BACKLOG = 512
+"""Connections that the system keeps until they are judged: all places of one turn, and as many again."""
+ACCEPT_AGAIN_S = 0.2
+"""After none could be accepted: descriptors come free within a turn or not for long."""
 KNOWN = "known"
 """In place of the network of a connection of whoever may come in by the address: as many again, that no stranger can take."""
 ADMITTED = "admitted"
@@ -52,7 +56,7 @@ WATCHED = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_
 
 CLOSED = Metric(
     "tocsin_sip_connections_closed_total",
-    "Connections that we closed: too many, nobody that may come in, messages that are broken or too slow",
+    "Connections that we closed: too many, no handshake, nobody that may come in, messages that are broken or too slow",
     ["reason"],
 )
 
@@ -109,7 +113,10 @@ class Transports:
         self._failed = failed
         self._tls = tls
         self._udp: asyncio.DatagramTransport | None = None
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._entering: set[asyncio.Task[None]] = set()
+        """Connections to us that have a place and are not secured yet."""
         self._links: dict[Hop, _Link] = {}
         self._incoming: dict[Hop, str] = {}
         """The connections to us, each with its network."""
@@ -138,11 +145,11 @@ class Transports:
             self.port = self.port or TLS_PORT
             return
         context = self._tls.server if self._transport == "tls" and self._tls is not None else None
-        self._server = await loop.create_server(
-            lambda: _Link(self), self._host, self.port,
-            ssl=context, ssl_handshake_timeout=None if context is None else ADMISSION_S,
-        )  # fmt: skip
-        self.port = self._server.sockets[0].getsockname()[1]
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listener = socket.create_server((self._host, self.port), family=family, backlog=BACKLOG)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._accepting = loop.create_task(self._accept(self._listener, context))
 
     def send(self, hop: Hop, data: bytes) -> None:
         """Sends one message; a connection is opened where there is none. What cannot be sent is told to `failed`."""
@@ -201,8 +208,12 @@ class Transports:
         """Closes everything; what is written already is sent first."""
         for task, _ in list(self._opening.values()):
             task.cancel()
-        if self._server is not None:
-            self._server.close()
+        accepting = [] if self._accepting is None else [self._accepting]
+        for entering in (*accepting, *self._entering):
+            entering.cancel()
+        await asyncio.gather(*accepting, return_exceptions=True)  # before its socket goes: the loop looks at that one
+        if self._listener is not None:
+            self._listener.close()
         for link in list(self._links.values()):
             link.close()
         if self._udp is not None:
@@ -246,12 +257,46 @@ class Transports:
             peer, left_out = told
             log.warning(kind, hop=str(hop) if peer == hop.host else peer, reason=reason, left_out=left_out)
 
+    async def _accept(self, listener: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Judges connections to us as they come, before TLS has cost anything: whoever does not end a handshake has a place too."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listener)
+            except OSError as error:  # no descriptor is left, or whoever connected is gone again
+                log.warning("connection_not_accepted", error=str(error))
+                await asyncio.sleep(ACCEPT_AGAIN_S)
+                continue
+            hop = Hop(self._transport, address[0], address[1])
+            if self._takes(hop):
+                entering = loop.create_task(self._let_in(connection, hop, context))
+                self._entering.add(entering)
+                entering.add_done_callback(self._entering.discard)
+            else:
+                connection.close()
+            await asyncio.sleep(0)  # the others have their turn, however many wait
+
+    async def _let_in(self, connection: socket.socket, hop: Hop, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + ADMISSION_S
+        try:
+            await loop.connect_accepted_socket(
+                lambda: _Link(self, hop, admission_at=until), connection,
+                ssl=context, ssl_handshake_timeout=None if context is None else ADMISSION_S,
+            )  # fmt: skip
+        except OSError as error:
+            CLOSED.labels("handshake").inc()
+            self.tell("connection_closed", hop, str(error) or type(error).__name__)
+        finally:
+            if hop not in self._links:
+                self._incoming.pop(hop, None)
+
     def opened(self, link: _Link, hop: Hop) -> None:
-        """A connection of ours is there."""
+        """A connection is there, in either direction."""
         self._links[hop] = link
 
-    def taken(self, link: _Link, hop: Hop) -> bool:
-        """A connection to us is there; False where there are too many."""
+    def _takes(self, hop: Hop) -> bool:
+        """Whether there is a place for a connection to us, which is then taken."""
         network = KNOWN if self._knows(hop) else _network(hop.host)
         taken = Counter(self._incoming.values())
         others = sum(taken.values()) - taken[KNOWN]
@@ -261,7 +306,6 @@ class Transports:
             self.tell("connection_refused", hop, "too many connections")
             return False
         self._incoming[hop] = network
-        self._links[hop] = link
         return True
 
     def lost(self, link: _Link, hop: Hop) -> None:
@@ -281,11 +325,6 @@ class Transports:
         """A whole message came over a connection."""
         self._received(data, hop)
 
-    @property
-    def secured(self) -> bool:
-        """Whether connections to us are TLS."""
-        return self._transport == "tls"
-
 
 class _Datagrams(asyncio.DatagramProtocol):
     """One message a datagram (RFC 3261, 18.3)."""
@@ -301,11 +340,12 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 class _Link(asyncio.Protocol):
-    """One connection, in either direction."""
+    """One connection, in either direction; `admission_at`: until when somebody has to have come in over one to us."""
 
-    def __init__(self, owner: Transports, hop: Hop | None = None) -> None:
+    def __init__(self, owner: Transports, hop: Hop, *, admission_at: float | None = None) -> None:
         self._owner = owner
         self._hop = hop
+        self._admission_at = admission_at
         self.gone = asyncio.Event()
         self._admission: asyncio.TimerHandle | None = None
         self._slow: asyncio.TimerHandle | None = None
@@ -319,19 +359,9 @@ class _Link(asyncio.Protocol):
         self._transport = stream
         self.heard_at = asyncio.get_running_loop().time()
         _watch(stream.get_extra_info("socket"))
-        if self._hop is not None:
-            self._owner.opened(self, self._hop)
-            return
-        peer = stream.get_extra_info("peername")
-        if peer is None:  # it is gone again
-            stream.abort()
-            return
-        hop = Hop("tls" if self._owner.secured else "tcp", peer[0], peer[1])
-        if self._owner.taken(self, hop):
-            self._hop = hop
-            self._admission = asyncio.get_running_loop().call_later(ADMISSION_S, self._not_admitted)
-        else:
-            stream.abort()
+        self._owner.opened(self, self._hop)
+        if self._admission_at is not None:
+            self._admission = asyncio.get_running_loop().call_at(self._admission_at, self._not_admitted)
 
     def admitted(self) -> None:
         """Somebody came in over it."""
@@ -347,16 +377,14 @@ class _Link(asyncio.Protocol):
 
     def _close_for(self, kind: str, reason: str) -> None:
         assert self._transport is not None
-        assert self._hop is not None
         CLOSED.labels(kind).inc()
         self._owner.tell("connection_closed", self._hop, reason)
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self._hop is None:
-            return  # it was refused
         self.heard_at = asyncio.get_running_loop().time()
         assert self._transport is not None
+        pings = False
         for frame in self._framer.receive(data):
             if isinstance(frame, FramingError):
                 CLOSED.labels("broken").inc()
@@ -366,8 +394,12 @@ class _Link(asyncio.Protocol):
             if isinstance(frame, bytes):
                 self._owner.message(frame, self._hop)
             else:
-                self._transport.write(b"\r\n")  # the pong of a keep-alive (RFC 5626, 4.4.1)
+                pings = True
             self._whole()
+        if (
+            pings
+        ):  # one pong, however many keep-alives came at once (RFC 5626, 4.4.1): whoever reads none gets no thousand
+            self.send(b"\r\n")
         if self._framer.pending and self._slow is None:
             self._slow = asyncio.get_running_loop().call_later(MESSAGE_S, self._too_slow)
 
@@ -375,8 +407,7 @@ class _Link(asyncio.Protocol):
         self.gone.set()
         self.admitted()
         self._whole()
-        if self._hop is not None:
-            self._owner.lost(self, self._hop)
+        self._owner.lost(self, self._hop)
 
     def _whole(self) -> None:
         """No message is on its way."""

@@ -9,6 +9,8 @@ HEAD_BYTES_MAX = 32 * 1024
 """A head without its end beyond this is none."""
 
 _LENGTH = re.compile(rb"\n(?:content-length|l)[ \t]*:(?:[ \t]|\r\n[ \t])*([0-9]{1,9})[ \t]*(?=\r?\n)", re.IGNORECASE)
+_FILL = re.compile(rb"[\0\n]+")
+"""With these some keep their way open. Nothing is copied to find their end: there may be as many ends as bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,10 @@ class StreamFramer:
         """What may stand between two messages."""
         buffer = self._buffer
         while True:
-            del buffer[: len(buffer) - len(buffer.lstrip(b"\0\n"))]  # some keep their way open with these
+            fill = _FILL.match(buffer)
+            if fill is not None:
+                end, fill = fill.end(), None  # a buffer that is looked at cannot be shortened
+                del buffer[:end]
             if buffer.startswith(b"\r\n\r\n"):
                 del buffer[:4]
                 return Ping()
@@ -111,9 +116,9 @@ class StreamFramer:
         buffer = self._buffer
         if not self._may_be_bare:
             return
-        end = buffer.find(b"\n\n", max(0, seen - 1))
-        if buffer.find(b"\r", seen, end if end >= 0 else len(buffer)) >= 0:
-            self._may_be_bare = False
-        elif end >= 0:
+        returns = buffer.find(b"\r", seen, HEAD_BYTES_MAX)  # no further: thousands of messages may be behind this one
+        end = buffer.find(b"\n\n", max(0, seen - 1), returns if returns >= 0 else HEAD_BYTES_MAX)
+        if end >= 0:
             self._buffer[: end + 2] = buffer[:end].replace(b"\n", b"\r\n") + b"\r\n\r\n"
+        if end >= 0 or returns >= 0:
             self._may_be_bare = False

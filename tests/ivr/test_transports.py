@@ -329,6 +329,42 @@ async def test_a_message_that_does_not_end_ends_its_connection(
     assert (await side.received.get())[0] == OPTIONS
 
 
+async def test_who_does_not_end_a_handshake_has_a_place_and_then_none(
+    opened: Opened, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "INCOMING_OF_ONE_MAX", 2)
+    monkeypatch.setattr(module, "ADMISSION_S", 1.0)
+    files = self_signed(tmp_path / "tls")
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(files.certificate, files.key)
+    client = ssl.create_default_context(cafile=files.certificate)
+    side = await opened(TlsContexts(client=client, server=server))
+    slow = [await connect(side.port) for _ in range(2)]
+    slow[1].say(b"\x16\x03\x01\x02\x00\x01")
+    with structlog.testing.capture_logs() as logs:
+        await (await connect(side.port)).closed()
+        assert [one["event"] for one in logs] == ["connection_refused"]
+        for one in slow:
+            await one.closed()
+    other = await opened(TlsContexts(client=client))
+    for _ in range(3):  # each place is free again
+        other.transports.send(Hop("tls", LOCAL, side.port, "localhost"), OPTIONS)
+        data, hop = await side.received.get()
+        assert data == OPTIONS
+        other.transports.give_up(Hop("tls", LOCAL, side.port, "localhost"), asyncio.get_running_loop().time() + 60)
+        assert await side.failed.get() == hop
+
+
+async def test_thousands_of_keep_alives_at_once_get_few_answers(opened: Opened) -> None:
+    side = await opened()
+    reader, writer = await asyncio.open_connection(LOCAL, side.port)
+    writer.write(b"\r\n\r\n" * 100_000 + OPTIONS)
+    assert (await side.received.get())[0] == OPTIONS
+    writer.write_eof()
+    assert 0 < len(await reader.read()) < 20_000
+    writer.close()
+
+
 @pytest.mark.parametrize("host", ["224.0.0.1", "255.255.255.255", "0.0.0.1"])
 async def test_no_message_is_sent_to_many(opened: Opened, host: str) -> None:
     side = await opened(transport="udp")

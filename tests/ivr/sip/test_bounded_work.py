@@ -8,6 +8,7 @@ import pytest
 
 from ivr.sip import sdp
 from ivr.sip.bodies import sdp_of
+from ivr.sip.framing import StreamFramer
 from ivr.sip.headers import parse_name_addr
 from ivr.sip.message import Malformed, Request, parse
 
@@ -59,6 +60,21 @@ def test_a_description_of_thousands_of_lines_is_read_in_a_bounded_time() -> None
         began = time.process_time()
         sdp.parse((SDP + f"{line}\n" * 5_000).encode())
         assert time.process_time() - began < READ_S_MAX, line
+
+
+PIECE_BYTES = 256 * 1024
+"""What a loop reads of a connection at once."""
+
+
+def test_a_stream_is_cut_in_a_bounded_time_whatever_is_between_messages() -> None:
+    for token in (
+        b"\r\n", b"\n", b"\0", b"\r\n\n", b"\r\n\0", b"\r\n\r\n", b"\r\n\n\r\n\r\n", b"a\n", b"a\n\n", b"a\r\n",
+        b"\nl: 0\r\n\r\n", b"a b c\nl:0\n\n", b"OPTIONS sip:a SIP/2.0\r\nl: 0\r\n\r\n\r\n\r\n",
+    ):  # fmt: skip
+        framer = StreamFramer(65_535)
+        began = time.process_time()
+        framer.receive(token * (PIECE_BYTES // len(token)))
+        assert time.process_time() - began < 3 * READ_S_MAX, token  # it is four times as much as a message
 
 
 def test_a_field_or_a_head_beyond_any_need_is_not_read() -> None:
