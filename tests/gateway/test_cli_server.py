@@ -262,11 +262,11 @@ def test_case_7_3_ledger_verify_names_damages_beside_the_server(terminal: Termin
         terminal.json("accounts", "create", "acme")
         terminal.json("accounts", "topup", "acme", "1.00", "--reference", "INV-1")
         terminal.json("tariffs", "set", "--channel", "sms", "--price", "0.045")
-        for _ in range(2):
+        for _ in range(3):
             terminal.json("send", "--to", PHONE, "--text", "Hi", "--account", "acme")
         eventually_sync(lambda: terminal.json("accounts", "show", "acme")["held"] == "0.00", what="everything settled")
         listed = terminal.json("accounts", "entries", "acme")["entries"]
-        capture, other = [one["id"] for one in listed if one["kind"] == "capture"]
+        capture, other, _ = [one["id"] for one in listed if one["kind"] == "capture"]
         give_back = ["accounts", "refund", "acme", str(other), "--reason", "never arrived"]
         told = terminal.run(*give_back).out
         assert told.startswith(f"account acme: capture {other} refunded (entry ")
@@ -286,9 +286,7 @@ def test_case_7_3_ledger_verify_names_damages_beside_the_server(terminal: Termin
         assert answer.status == 1
         assert f"a refund of 0.09 takes entry {capture} back, which is a capture of 0.045" in answer.err
         assert "what to do: the account has more or less than it paid for" in answer.err
-    assert terminal.run(*give_back).out == told.replace("refunded", "was refunded before, nothing moved").replace(
-        "0.955", "1.045"
-    )
+    assert f"capture {other} was refunded before, nothing moved (entry " in terminal.run(*give_back).out
 
 
 # --- PostgreSQL ------------------------------------------------------------------------------------------------------
