@@ -31,6 +31,7 @@ def application(broker: Broker) -> ASGIApp:
     app = FastAPI(
         title="Tocsin",
         version=_version(),
+        openapi_url=None,  # it would be written anew for each who asks
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,

@@ -384,3 +384,28 @@ async def test_case_7_8_who_asks_is_served_while_strangers_hold_every_connection
         assert told is None or told.problem == "request-timeout"
         for wire in (known, *strangers):
             await wire.close()
+
+
+UNREAD = 300
+"""Who ask for what is large, as often as may be asked at once, and read nothing of it: each copy would have 190 kB."""
+
+
+async def test_what_anybody_may_ask_for_is_made_once_and_held_once_however_many_read_none_of_it(tmp_path: Path) -> None:
+    async with served(tmp_path) as (server, port):
+        for path in (b"/openapi.json", b"/docs", b"/docs/tocsin.css"):
+            request = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n" % path
+            first, _ = await ask(port, request)
+            assert first is not None
+            assert first.status == 200
+            before = memory_kb(server.pid, "VmRSS")
+            with contextlib.ExitStack() as stack:
+                for _ in range(UNREAD):
+                    deaf = stack.enter_context(socket.socket())
+                    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                    deaf.setblocking(False)
+                    await asyncio.get_running_loop().sock_connect(deaf, (LOOPBACK, port))
+                    deaf.send(request * 12)
+                again, _ = await ask(port, request)  # it waits in the same line, behind the first of each
+                assert again is not None
+                assert again.body == first.body
+                assert memory_kb(server.pid, "VmRSS") - before < 32 * 1024, path

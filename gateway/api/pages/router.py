@@ -66,6 +66,13 @@ def router(version: str, url: str, ready: Callable[[], Awaitable[bool]], documen
     told = cache(lambda: reference(document(), url))
     docs_page = cache(lambda: rendered("docs.html.j2", up="", **told()))
 
+    openapi = cache(lambda: json.dumps(document(), ensure_ascii=False, separators=(",", ":")).encode())
+
+    @routes.get("/openapi.json")
+    async def described() -> Response:
+        # made once: it is large, anybody may ask for it, and who does not read it holds no copy
+        return Response(await asyncio.to_thread(openapi), media_type="application/json")
+
     @routes.get("/")
     async def root(request: Request) -> Response:
         up = await ready()
@@ -140,6 +147,7 @@ def rendered(template: str, **values: Any) -> bytes:
     return _environment().get_template(template).render(**values).encode()
 
 
+@cache
 def _file(name: str) -> bytes:
     return files("gateway.api.pages").joinpath(name).read_bytes()
 
