@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -132,6 +133,8 @@ class ApiClient:
             connection.request(method, self._base + target, body, headers)
             response = connection.getresponse()
             content = response.read(ANSWER_BYTES_MAX)
+        except ssl.SSLError as error:
+            raise UnreachableError(f"no TLS with {self.url}: {_why_no_tls(error)}") from error
         except (OSError, http.client.HTTPException) as error:
             raise UnreachableError(f"nobody answers at {self.url}: {_why(error)}") from error
         finally:
@@ -154,8 +157,14 @@ def _why(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError) and error.errno:
-        return os.strerror(error.errno)
+        return error.strerror or os.strerror(error.errno)  # a name that is not found has a number of its own
     return str(error) or type(error).__name__
+
+
+def _why_no_tls(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message}"
+    return f"what answers there speaks another protocol, maybe http without s ({error.reason or error})"
 
 
 def _target(path: tuple[str, ...], query: Mapping[str, str | int | None]) -> str:

@@ -160,9 +160,10 @@ class _Run:
             [
                 "",
                 f"The gateway stays up: {story.url}, key {story.key}",
-                "Send another alert, then look at the account:",
+                "Send another alert, then look at the alerts and at the account:",
                 "",
                 f"  {curl}",
+                f"  {program} --config {settings} alerts list",
                 f"  {program} --config {settings} accounts entries {ACCOUNT}",
                 "",
                 "To a first real provider (a demo's settings are for the demo alone):",

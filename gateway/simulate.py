@@ -55,6 +55,12 @@ async def simulate_mail(behaviour: SinkBehaviour, host: str, port: int, show: Sh
         await sink.stop()
 
 
+def by_number(behaviours: Mapping[str, Behaviour], otherwise: Behaviour) -> Callable[[str], Behaviour]:
+    """What the phone of a number does. A number is the same with and without its plus."""
+    plain = {number.removeprefix("+"): behaviour for number, behaviour in behaviours.items()}
+    return lambda number: plain.get(number.removeprefix("+"), otherwise)
+
+
 async def simulate_phone(
     behaviours: Mapping[str, Behaviour], otherwise: Behaviour, host: str, port: int, transport: Transport, show: Show,
     recorded: Callable[[SimulatedCall], Keeper | None] = lambda _: None,
@@ -62,7 +68,7 @@ async def simulate_phone(
     """Phones until SIGINT or SIGTERM; tells where they are, and of every call. `behaviours` by number; see `PhoneSimulator` for
     `recorded`. Raises OSError."""
     phones = PhoneSimulator(
-        lambda number: behaviours.get(number, otherwise), host=host, port=port, transport=transport,
+        by_number(behaviours, otherwise), host=host, port=port, transport=transport,
         told=lambda call: _tell_of_call(call, show), recorded=recorded,
     )  # fmt: skip
     await phones.open()

@@ -197,7 +197,9 @@ def release(word: str, by: str, idempotency_key: str | None) -> None:
 
     ID is the id of an alert, its first or last characters, the id of a delivery, or a reference.
     """
-    _end("release", word, by, idempotency_key)
+    alert = _do("release", word, {"by": by}, idempotency_key)
+    handed = f", handed back by {by}" if by else ""
+    this_invocation().show(alert, f"{alert['id']} is {alert['status']} again{handed}: people are tried again")
 
 
 def _end(verb: str, word: str, by: str, idempotency_key: str | None) -> None:
@@ -224,7 +226,7 @@ def _do(verb: str, word: str, body: dict[str, Any], idempotency_key: str | None)
 HINTS = {
     "acknowledge": "there is nothing left to acknowledge",
     "resolve": "there is nothing left to resolve",
-    "cancel": "only an active alert is cancelled; one that is acknowledged is resolved",
+    "cancel": "only an active alert is cancelled",
     "release": "only an alert that is acknowledged is released",
 }
 

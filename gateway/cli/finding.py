@@ -65,7 +65,8 @@ def _nothing(word: str) -> str:
     if word.startswith("tok_"):
         raise Refused("that is an API key, which no list shows; `tocsin alerts list` shows the ids of alerts")
     raise Refused(
-        f"there is no alert with the id or reference {word}, nor one among the latest whose id begins or ends so"
+        f"there is no alert with the id or reference {word}, nor one among the latest whose id begins or ends so with at least "
+        f"{PART_CHARS_MIN} characters; `tocsin alerts list` shows them"
     )
 
 

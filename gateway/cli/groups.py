@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from difflib import get_close_matches
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -14,6 +15,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NAME = re.compile(r"[A-Za-z_-]+")
 _BELOW_ZERO = re.compile(r"-[0-9.]")
 _NUMBERS = re.compile(r"\[([0-9]+)\]")
+BEGINNING_CHARS_MIN: Final = 3
+"""Fewer letters are the beginning of too many commands."""
+MEANT_MAX: Final = 3
 
 
 def stands_for(**options: str) -> Callable[[F], F]:
@@ -78,7 +82,41 @@ class Command(click.Command):
         return called
 
 
-class Group(click.Group):
+class Suggesting(click.Group):
+    """Names the command that may be meant where there is none of that name, also one of a group below: `ack`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's own. Raises UsageError."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            meant = _meant(args[0], self._paths(ctx))
+            did = f" Did you mean {' or '.join(f'{path!r}' for path in meant)}?" if meant else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{did}", ctx) from error
+
+    def _paths(self, ctx: click.Context) -> list[str]:
+        """All commands, each as it is typed after the name of this group."""
+        paths = []
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            paths.append(name)
+            if isinstance(command, click.Group):
+                paths += [f"{name} {below}" for below in command.list_commands(ctx)]
+        return paths
+
+
+def _meant(word: str, paths: list[str]) -> list[str]:
+    """Those whose last word begins so, else those that are spelled alike."""
+    word = word.lower()
+    last = {path: path.rpartition(" ")[2] for path in paths}
+    begins = [path for path in paths if len(word) >= BEGINNING_CHARS_MIN and last[path].startswith(word)]
+    alike = get_close_matches(word, last.values(), n=MEANT_MAX)
+    return (begins or [path for path in paths if last[path] in alike])[:MEANT_MAX]
+
+
+class Group(Suggesting):
     """Like click's own, which cuts sentences off to fit one line."""
 
     command_class = Command

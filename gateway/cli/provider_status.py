@@ -49,12 +49,20 @@ def _row(one: dict[str, Any], zone: tzinfo) -> list[str]:
         one["name"],
         one["channel"],
         one["kind"],
-        f"{one['links_up']} of {one['links']} up" if one["links"] else ("up" if one["up"] else "down"),
+        links_shown(one),
         one["circuit"].replace("_", "-"),
         "?" if depth is None else str(depth),
         str(one["outstanding"]),
         _wrong(one, zone),
     ]
+
+
+def links_shown(one: dict[str, Any]) -> str:
+    """A mail server's connections are opened when there is mail: none of them open is no trouble, and not called down."""
+    if not one["links"]:
+        return "up" if one["up"] else "down"
+    opened_when_needed = one["channel"] == "email" and one["up"]
+    return f"{one['links_up']} of {one['links']} {'open' if opened_when_needed else 'up'}"
 
 
 def _wrong(one: dict[str, Any], zone: tzinfo) -> str:

@@ -14,6 +14,7 @@ import click
 
 from channels.printable import visible
 from gateway.cli.failures import Failure, failure_of
+from gateway.cli.groups import Suggesting
 from gateway.cli.invocation import common_options, print_json
 from gateway.masking import masked, masked_in
 
@@ -29,7 +30,7 @@ COMMANDS = {
     "keys": ("gateway.cli.keys:keys", "Create, list and revoke API keys."),
     "say": ("gateway.cli.say:say", "Speak a text as a call would, to listen to it."),
     "pins": ("gateway.cli.pins:pins", "Hash the PINs of people and alarm lines."),
-    "tariffs": ("gateway.cli.tariffs:tariffs", "Set and list prices."),
+    "tariffs": ("gateway.cli.tariffs:tariffs", "Set, remove and list prices."),
     "ledger": ("gateway.cli.ledger:ledger", "Verify the books."),
     "providers": ("gateway.cli.providers:providers", "Look how providers stand, and try one with a real message."),
     "migrate": ("gateway.cli.migrate:migrate", "Bring the database schema up to date."),
@@ -38,7 +39,7 @@ COMMANDS = {
 }
 
 
-class Root(click.Group):
+class Root(Suggesting):
     """Loads a subcommand when it is asked for: `tocsin --help` reads no database library."""
 
     def list_commands(self, _context: click.Context) -> list[str]:

@@ -29,7 +29,7 @@ PRIORITIES = ("emergency", "high", "normal", "bulk")
 @click.option("--priority", type=click.Choice(PRIORITIES), default="normal", show_default=True)
 @click.option("--account", help="Who pays; needed unless --key belongs to an account or there is only one.")
 @click.option("--reference", help="Your name for the trouble; the same one again joins an open alert.")
-@click.option("--exercise", is_flag=True, help="Every rendering says EXERCISE first.")
+@click.option("--exercise", is_flag=True, help="Every message says EXERCISE first.")
 @click.option("--dry-run", is_flag=True, help="Only say who would be tried when, and at what price.")
 @click.option("--idempotency-key", help="Repeated with the same key and content, it is one alert.")
 @click.option(

@@ -16,7 +16,7 @@ from gateway.cli.invocation import common_options, table, this_invocation
 @click.group(cls=Group)
 @common_options
 def tariffs() -> None:
-    """Set and list prices."""
+    """Set, remove and list prices."""
 
 
 @tariffs.command(name="set")

@@ -19,7 +19,9 @@ from gateway.cli.check import NOT_EXAMINED
 from gateway.cli.root import COMMANDS, tocsin
 from gateway.cli.simulate import SMSC_OPTIONS, mail_behaviour
 from gateway.local_access import LocalAccess, path_beside
+from gateway.simulate import by_number
 from gateway.store.engine import SqliteStore
+from ivr.phone import Behaviour
 from tests.gateway.cli_desk import Terminal, terminal_in
 
 
@@ -53,6 +55,35 @@ def test_every_command_takes_config_and_json() -> None:
     assert ("accounts", "topup") in found
     assert ("simulate", "smsc") in found
     assert len({words[0] for words in found}) == len(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("ack",), "'alerts acknowledge'"),
+        (("alerts", "ack"), "'acknowledge'"),
+        (("Status",), "'providers status'"),
+        (("alert",), "'alerts'"),
+        (("simulate", "sms"), "'smsc'"),
+        (("topup", "acme", "5"), "'accounts topup'"),
+        (("acounts", "list"), "'accounts'"),
+        (("zzz",), ""),
+    ],
+)
+def test_a_command_that_is_not_there_names_the_one_that_may_be_meant(
+    terminal: Terminal, words: tuple[str, ...], meant: str
+) -> None:
+    answer = terminal.run(*words, config=False)
+    assert answer.status == 2
+    assert answer.err.partition("\n")[0].endswith(f" Did you mean {meant}?" if meant else f"{words[-1]!r}.")
+
+
+@pytest.mark.parametrize("named", ["33612345601", "+33612345601"])
+@pytest.mark.parametrize("called", ["33612345601", "+33612345601"])
+def test_a_simulated_phone_is_named_with_or_without_its_plus(named: str, called: str) -> None:
+    busy, otherwise = Behaviour(status=486), Behaviour()
+    does = by_number({named: busy}, otherwise)
+    assert (does(called), does("33612345602")) == (busy, otherwise)
 
 
 def test_the_help_of_every_group_says_whole_sentences(terminal: Terminal) -> None:

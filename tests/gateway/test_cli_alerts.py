@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.cli.provider_status import links_shown
 from tests.gateway.cli_desk import TOCSIN, Answer, Terminal, terminal_in
 from tests.peers.ports import free_port
 from tests.peers.processes import ChildProcess
@@ -115,6 +117,11 @@ def test_alerts_are_listed_by_status_account_reference_and_time_and_page_by_page
         (("--status", "open"), "active"),
         (("--cursor", "x"), "expected next_cursor of a page of this list"),
         (("--account", "a b"), "account: "),
+        (("--from", "1h", "--to", "12h"), "'--to': expected a time after that of --from, not 12h"),
+        (
+            ("--url", "http://no-such-host.invalid", "--key", "tok_x"),
+            "http://no-such-host.invalid: Name or service not known",
+        ),
     ],
 )
 def test_a_wrong_filter_is_told_in_one_line(terminal: Terminal, words: tuple[str, ...], told: str) -> None:
@@ -204,8 +211,9 @@ def test_an_alert_is_acknowledged_handed_back_and_resolved(terminal: Terminal) -
     assert '"On my way"' in terminal.run("alerts", "timeline", alert_id).out
     assert "Anna takes it in charge" in terminal.run("alerts", "show", alert_id).out
     refused = terminal.run("alerts", "cancel", alert_id)
-    assert (refused.status, "one that is acknowledged is resolved" in refused.err) == (1, True)
-    assert terminal.json("alerts", "release", alert_id, "--by", "Anna")["status"] == "active"
+    assert (refused.status, "resolve it, or release it and cancel it then" in refused.err) == (1, True)
+    handed_back = terminal.run("alerts", "release", alert_id, "--by", "Anna").out
+    assert handed_back == f"{alert_id} is active again, handed back by Anna: people are tried again\n"
     assert terminal.run("alerts", "resolve", alert_id, "--by", "Bob").out == f"{alert_id} is resolved by Bob\n"
     for verb in ("cancel", "release"):
         assert terminal.run("alerts", verb, alert_id).status == 1
@@ -248,6 +256,29 @@ def test_a_server_elsewhere_is_not_asked_with_the_local_key(terminal: Terminal, 
     answer = terminal.run(*words, "--url", "http://127.0.0.1:1")
     assert answer.status == 1
     assert answer.err == "tocsin: say with --key, or TOCSIN_KEY, with which API key http://127.0.0.1:1 is to be asked\n"
+
+
+def test_https_to_a_server_that_speaks_http_says_what_is_wrong(terminal: Terminal, installed: Installed) -> None:
+    secure = installed.url.replace("http://", "https://")
+    answer = terminal.run("alerts", "list", "--url", secure, "--key", "tok_x")
+    assert (answer.status, answer.err.count("\n")) == (1, 1)
+    assert answer.err.startswith(
+        f"tocsin: no TLS with {secure}: what answers there speaks another protocol, maybe http"
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "links"),
+    [
+        ({"channel": "sms", "up": True, "links": 1, "links_up": 1}, "1 of 1 up"),
+        ({"channel": "sms", "up": False, "links": 2, "links_up": 0}, "0 of 2 up"),
+        ({"channel": "email", "up": True, "links": 4, "links_up": 0}, "0 of 4 open"),
+        ({"channel": "email", "up": False, "links": 4, "links_up": 0}, "0 of 4 up"),
+        ({"channel": "voice", "up": False, "links": 0, "links_up": 0}, "down"),
+    ],
+)
+def test_an_idle_mail_server_does_not_look_broken(one: dict[str, Any], links: str) -> None:
+    assert links_shown(one) == links
 
 
 def test_providers_are_shown_as_they_stand_and_as_they_are_set(terminal: Terminal) -> None:

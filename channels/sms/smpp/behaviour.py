@@ -110,7 +110,7 @@ class Judge:
     def decide(self, now: float, destination: str = "") -> Decision:
         """What becomes of a submit to `destination` that arrives now."""
         behaviour = self.behaviour
-        if behaviour.queue_full_for and behaviour.queue_full_for == destination:
+        if behaviour.queue_full_for and behaviour.queue_full_for.removeprefix("+") == destination.removeprefix("+"):
             return Decision(status=RMSGQFUL)
         if self._too_fast(now) or self._falls(behaviour.throttle_per_mille):
             return Decision(status=RTHROTTLED)

@@ -14,6 +14,7 @@ from channels.sms.channel import SmsChannel
 from channels.sms.smpp import simulator
 from channels.sms.smpp.behaviour import Judge, SmscBehaviour
 from channels.sms.smpp.limits import Limits
+from channels.sms.smpp.wire import RMSGQFUL, ROK
 from tests.channels.sms.running import message, running, simulating, smpp
 
 
@@ -190,3 +191,10 @@ async def test_receipts_that_nobody_fetches_are_bounded_over_all_names(monkeypat
             smsc.send_mo("33612345678", "38000", "x", system_id=f"esme-{n}")
         assert sum(map(len, smsc._undelivered.values())) == smsc._waiting == 5
         assert len(smsc._undelivered) == 5
+
+
+@pytest.mark.parametrize("named", ["33612345601", "+33612345601"])
+def test_a_number_is_named_with_or_without_its_plus(named: str) -> None:
+    judge = Judge(SmscBehaviour(queue_full_for=named), lambda: 0.5)
+    assert judge.decide(0.0, "33612345601").status == RMSGQFUL
+    assert judge.decide(0.0, "33612345602").status == ROK
