@@ -20,6 +20,7 @@ from gateway.routing import Route, Routes
 from gateway.settings_formats import (
     Address,
     Country,
+    Dialled,
     Name,
     Network,
     NumberPrefix,
@@ -308,7 +309,7 @@ class LineSettings(Section):
     """One [[lines]] table: what answers when a number of ours is called."""
 
     name: Name = Field(description="what rules and the timeline call it")
-    number: str = Field(pattern=r"^\+?[0-9*#]{1,20}$", description="the number or extension that is dialled")
+    number: Dialled = Field(description="the number or extension that is dialled")
     kind: Literal["acknowledgement", "alarm"] = Field(description="what it is for")
     language: Language = Field(default="", description="the language in which it answers")
     pin: PinHash = Field(default=SecretStr(""), description="who knows it may raise the alarm")

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, PlainValidator, SecretStr
 
 from gateway.destinations import is_country
 from gateway.pins import check_form
+from gateway.settings_urls import check_postgresql_url, check_redis_url, has_host, has_path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -44,16 +45,35 @@ def _web_url(value: str) -> str:
 def _store_url(value: SecretStr) -> SecretStr:
     url = value.get_secret_value()
     is_file = url.startswith("sqlite:///") and url not in ("sqlite:///", "sqlite:///:memory:")
-    if not is_file and not (url.startswith("postgresql://") and urlsplit(url).path.strip("/")):
+    if not is_file and not (url.startswith("postgresql://") and has_path(url)):
         raise ValueError('expected "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
+    if not is_file:
+        check_postgresql_url(url)
     return value
 
 
 def _queue_url(value: SecretStr) -> SecretStr:
     url = value.get_secret_value()
-    if url != "memory:" and not (url.startswith(("redis://", "rediss://")) and urlsplit(url).hostname):
+    if url != "memory:" and not (url.startswith(("redis://", "rediss://")) and has_host(url)):
         raise ValueError('expected "memory:", "redis://HOST:PORT/DATABASE" or "rediss://…" (TLS)')
+    if url != "memory:":
+        check_redis_url(url)
     return value
+
+
+_DIALLED = re.compile(r"\+?[0-9*#]{1,20}")
+_AS_WRITTEN = str.maketrans("", "", " .-()/\u00a0\u202f\u2009")
+"""What people put between the digits of a number."""
+
+
+def _dialled(value: str) -> str:
+    number = value.replace("(0)", "").translate(_AS_WRITTEN)
+    if not _DIALLED.fullmatch(number):
+        raise ValueError(
+            'expected a number such as "+33140000018" or "01 40 00 00 18", or an extension such as "*18", '
+            f"got {json.dumps(value)}"
+        )
+    return number
 
 
 def _country(value: str) -> str:
@@ -114,6 +134,7 @@ ShortCode = Annotated[str, Field(min_length=2, max_length=8), AfterValidator(_sh
 NumberPrefix = Annotated[str, AfterValidator(_number_prefix)]
 WebUrl = Annotated[str, Field(max_length=2_048), AfterValidator(_web_url)]
 Listen = Annotated[str, AfterValidator(_listen)]
+Dialled = Annotated[str, AfterValidator(_dialled)]
 StoreUrl = Annotated[SecretStr, AfterValidator(_store_url)]
 QueueUrl = Annotated[SecretStr, AfterValidator(_queue_url)]
 TimeZone = Annotated[str, Field(max_length=100), AfterValidator(_time_zone)]

@@ -30,6 +30,20 @@ _SECRET_WORDS = ("password", "secret", "token", "key")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_LANGUAGE = 'a language by its code, such as "fr" or "pt-BR"'
+
+PATTERNS: Mapping[str, str] = {
+    r"^[A-Za-z0-9-]*$": _LANGUAGE,
+    r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$": _LANGUAGE,
+    r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$": _LANGUAGE,
+    "^[A-Z]{2}$": 'two capital letters, such as "FR"',
+    "^[0-9]{0,12}$": "at most 12 digits without anything between them",
+    r"^[A-Za-z0-9.:_-]+$": "the name or address of a host, without port, path or spaces",
+    r"^[A-Za-z0-9.:\[\]-]*$": "the name or address of a host, without port, path or spaces",
+    r"^[^\x00-\x1f\x7f]*$": "text on one line, without control characters",
+}
+"""What the patterns of keys mean to whoever does not read regular expressions."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
@@ -218,7 +232,8 @@ class Examination:
         if error["type"] == "missing":
             return f"missing, expected {expected}" if expected else "missing"
         if error["type"] == "string_pattern_mismatch":
-            expected = f"text that matches {error['ctx']['pattern']}"
+            pattern = error["ctx"]["pattern"]
+            expected = PATTERNS.get(pattern, f"text that matches {pattern}")
         sentence = f"expected {expected}" if expected else str(error["msg"]).replace("Input should be", "expected", 1)
         return f"{sentence}{self._got(path, error['input'])}"
 

@@ -197,7 +197,7 @@ def _types() -> Iterator[Mistake]:
             'url = "sqlite:///FOLDER/tocsin.db"',
             ('"mysql://x"', '"sqlite:///:memory:"', '"postgresql://host"', "1", '"tocsin.db"'),
         ),
-        ("queue.url", 'url = "memory:"', ('"memory"', '"redis:"', "1", '"amqp://x"')),
+        ("queue.url", 'url = "memory:"', ('"memory"', '"redis:"', "1", '"amqp://x"', '"redis://127.0.0.1:abc/0"')),
         ("rules[0].priority", 'priority = "high"', ('"urgent"', "1")),
         ("rules[0].steps[1].after_s", "after_s = 300", ("-1", '"5 min"', "604801")),
         ("rules[0].match.severity.regex", 'severity = {regex = "critical|page"}', ('{regex = "("}', "{regex = 1}")),

@@ -30,7 +30,13 @@ def called(*numbers: str, lines: tuple[LineSettings, ...] = (FIRE, DUTY, DESK), 
 
 
 @pytest.mark.parametrize("number", ["+33140000018", "0033140000018", "33140000018", "0140000018", "140000018"])
-@pytest.mark.parametrize("written", ["+33140000018", "0033140000018", "0140000018", "33140000018"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "+33140000018", "0033140000018", "0140000018", "33140000018", "01 40 00 00 18", "01.40.00.00.18",
+        "01-40-00-00-18", "+33 (0)1 40 00 00 18", "01\u00a040\u00a000\u00a000\u00a018", "01\u202f40\u202f00\u202f00\u202f18",
+    ],
+)  # fmt: skip
 def test_spellings_of_one_number(number: str, written: str) -> None:
     assert called(number, lines=(line("fire", written), DUTY)) == "fire"
 
