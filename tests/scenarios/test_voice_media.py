@@ -147,6 +147,16 @@ async def test_case_3_7_keys_of_the_type_that_we_offered_are_heard_though_the_an
         await acknowledges(gateway, alert, phone, far, Gateway())
 
 
+FLOOD = 40_000
+RUBBISH = (
+    b"",
+    b"\x80",
+    b"\xff" * 1_400,
+    b"\x80\xc8\0\1" * 300,
+    b"\x80\x65\0\1" + b"\0\0\0\1" * 2 + b"\1\x8a\3\x20",
+    b"\x9f" + b"\0" * 160,
+)
+"""What is no sound of any call: nothing, halves, reports that have no end, keys, sources that do not fit."""
 CALLS = 20
 BEHIND_NAT = "127.0.0.9"
 """What a phone says of itself that sends from somewhere else."""
@@ -176,6 +186,14 @@ async def test_case_7_1_a_spray_over_every_port_acknowledges_none_of_twenty_call
                         for port in range(first, last, 2):
                             stranger.send(event, (LOOPBACK, port))
                     await asyncio.sleep(0.25)
+                for at in range(FLOOD // 100):
+                    for n in range(100):
+                        stranger.send(RUBBISH[n % len(RUBBISH)], (LOOPBACK, first + (100 * at + n) % (last - first)))
+                    await asyncio.sleep(0)
+                if said != BEHIND_NAT:  # whoever is behind one is heard only once it has spoken
+                    phone.hush()
+                    await phone.heard(10 * CALLS)
+                assert await gateway.metric("tocsin_calls_up") == CALLS
                 statuses = [(await gateway.shown(f"/v1/alerts/{alert}"))["status"] for alert in alerts]
                 assert statuses == ["active"] * CALLS
                 assert stranger.hush() == 0
