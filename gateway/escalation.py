@@ -11,15 +11,19 @@ from functools import lru_cache
 from typing import Any
 
 from gateway.identity import folded
+from gateway.turns import turns
 
 OCCURRENCES_MAX = 500  # steps times repeats of one alert: a step a minute for a working day
 DELIVERIES_MAX = 200_000
 """Of one alert, over all steps and repeats: twice the most recipients, so that each can be tried again."""
 
 
+LARGE_CHARS = 16 * 1024
+"""Of recipients and steps as they are stored, from which planning and joining is large work: some 500 numbers."""
 AT_ONCE = 500  # recipients that are written as JSON in one call
 READ_AT_ONCE_CHARS = 64 * 1024  # of JSON that is read in one call: a millisecond
 _BETWEEN = re.compile(r"[\s,]*")
+_OCCURRENCE = '{"after_s": '
 _read = json.JSONDecoder().raw_decode
 
 PLANS_REMEMBERED = 64  # as JSON: nearly all alerts have one of a few plans
@@ -91,6 +95,15 @@ def is_repeat(plan: Sequence[Occurrence], n: int) -> bool:
     return n < len(plan) and (plan[n].channels, plan[n].recipients, plan[n].part) in tried
 
 
+def is_repeat_in(stored: str, n: int) -> bool:
+    """As `is_repeat`, of a plan as it is stored. A long one is compared as it stands: reading it takes seconds."""
+    if len(stored) < LARGE_CHARS:
+        return is_repeat(plan_from_json(stored), n)
+    _, *found = stored.split(_OCCURRENCE)  # in a text the quotes would be escaped
+    tried = [one.partition(", ")[2].rstrip(", ]") for one in found[: n + 1]]  # without its time
+    return n < len(found) and tried[n] in tried[:n]
+
+
 def targets(occurrence: Occurrence, recipients: Sequence[Recipient]) -> list[tuple[int, Recipient, str]]:
     """(number of the recipient, recipient, address) for all whom this occurrence tries, in order."""
     return [
@@ -108,6 +121,7 @@ def deciding(plan: Sequence[Occurrence], recipients: Sequence[Recipient], names:
     for occurrence in plan:
         seen: set[str] = set()
         for _, recipient, address in targets(occurrence, recipients):
+            turns.give_way()
             if address in seen:
                 continue  # as it is planned: the first who lists it has it
             seen.add(address)
@@ -138,6 +152,7 @@ def recipients_to_json(recipients: Sequence[Recipient]) -> str:
 def _texts(recipients: Sequence[Recipient]) -> Iterator[str]:
     """Piece by piece: what is written at once cannot be interrupted by anything urgent."""
     for start in range(0, len(recipients), AT_ONCE):
+        turns.give_way()
         some = [_recipient_json(recipient) for recipient in recipients[start : start + AT_ONCE]]
         yield json.dumps(some, ensure_ascii=False)[1:-1]
 
@@ -161,6 +176,7 @@ def _stored(text: str) -> Iterator[Any]:
     while (at := _BETWEEN.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # it always matches
         if text[at] == "]":
             return
+        turns.give_way()
         stored, at = _read(text, at)
         yield stored
 

@@ -14,6 +14,7 @@ from gateway.clock import Clock
 from gateway.escalation import Occurrence, due_at, everybody, is_repeat, plan_from_json, recipients_from_json, targets
 from gateway.identity import Names
 from gateway.intake import CHUNK, ActivateStep, ExpandAlert
+from gateway.joining_aside import is_large
 from gateway.large_work import LargeWork
 from gateway.lifecycle import AlertNotFound, ChangeAlert, GoOnTo, StopDeliveries, lapse
 from gateway.planning import PlannedDelivery, Planner
@@ -25,9 +26,6 @@ from gateway.store.journal import Journal
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-LARGE_CHARS = 16 * 1024
-"""Of recipients and steps as they are stored, from which planning is large work: some 500 numbers."""
 
 
 class Escalator:
@@ -70,7 +68,7 @@ class Escalator:
         if alert.expanded < alert.expanding:
             self.expand(alert_id)
         elif alert.step_at is not None and alert.step_at <= self._clock.now():
-            if not _is_large(alert):
+            if not is_large([alert]):
                 await self._begin_step(alert)
             elif alert_id not in self._beginning:  # others that are due are not to wait for it
                 self._beginning.add(alert_id)
@@ -89,8 +87,9 @@ class Escalator:
         planned = await self._next(alert)
         if planned is None:
             return
+        plan = await self._aside(alert, lambda: plan_from_json(alert.steps))
         command = ActivateStep(
-            alert_id=alert.id, step=alert.step, planned=planned, tariffs=self._tariffs, steps=alert.steps
+            alert_id=alert.id, step=alert.step, planned=planned, tariffs=self._tariffs, steps=alert.steps, plan=plan
         )
         if await self._journal.do(command, urgent=alert.priority == 0) and len(planned) > CHUNK:
             self.expand(alert.id, planned)
@@ -181,7 +180,7 @@ class Escalator:
 
     async def _aside(self, alert: Alert, work: Callable[[], T]) -> T:
         """The result of `work`, done beside the loop where the alert is large."""
-        if not _is_large(alert):
+        if not is_large([alert]):
             return work()
         return await self._large.do(work, urgently=alert.priority is Priority.EMERGENCY)
 
@@ -191,10 +190,6 @@ class Escalator:
         )
         row = await self._store.read(lambda connection: connection.execute(statement).first())
         return None if row is None else rows.alerts.from_row(row)
-
-
-def _is_large(alert: Alert) -> bool:
-    return len(alert.recipients) + len(alert.steps) >= LARGE_CHARS
 
 
 def _left_to(plan: Sequence[Occurrence], alert: Alert, who: Names, answered: Collection[str]) -> int:

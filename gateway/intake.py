@@ -9,24 +9,22 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import select
-
 from billing import ledger
 from billing.ledger import InsufficientCredit
 from gateway import delivery as machine
 from gateway.alert import Alert, Priority, Status, next_look
 from gateway.attempts import Claim, claim_one
-from gateway.clock import from_micros, rfc3339, to_micros
-from gateway.delivery import ANNOUNCED_AGAIN, Delivery, State
-from gateway.escalation import Occurrence, due_at, plan_from_json
+from gateway.clock import rfc3339, to_micros
+from gateway.delivery import ANNOUNCED_AGAIN, Delivery
+from gateway.escalation import Occurrence, due_at
 from gateway.frozen import replace
 from gateway.ids import new_id
-from gateway.joining import How, Join, Request, Tried, best, join, notice
+from gateway.joining import How, Join, Request, best, join, notice
+from gateway.joining_aside import LargeJoinError, WorkedOut, delivery_rows, is_large, known_joins, tried
 from gateway.planning import PlannedDelivery
 from gateway.policy import RetryPolicy
 from gateway.progress import RAISED, Announced, Tariffs, change_alert, change_delivery
 from gateway.queue.port import Urgency
-from gateway.store import tables
 from gateway.store.unit import Unit, Wants
 from gateway.words import ask_anew
 
@@ -34,7 +32,6 @@ CHUNK = 500  # deliveries written by one command: a broadcast never holds up an 
 SHOWN_MAX = 100  # deliveries in the answer to POST /v1/alerts
 TOLD_MAX = 20  # addresses on the line of the timeline that says who was added
 REPEATED_CHARS_MAX = 500  # of the text of what joined, on the timeline
-FAILED_STATES = frozenset({State.FAILED.value, State.EXPIRED.value})
 EXPAND_AGAIN = timedelta(seconds=10)  # a broadcast whose writer died is taken up again after this
 
 
@@ -109,6 +106,10 @@ class AcceptAlert:
     """The fields that were written in the request."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Those of people by their addresses."""
+    worked: Mapping[str, WorkedOut] = field(default_factory=dict)
+    """How it joins each alert of the trouble, by its id, where that was worked out before."""
+    aside: bool = False
+    """A large join is not worked out here: raises LargeJoinError."""
 
     @property
     def weight(self) -> int:
@@ -179,10 +180,20 @@ class AcceptAlert:
         ]
         if not found:
             return None
-        request = Request(alert=mine, given=self.given, names=self.names)
-        unit.flush()  # what this batch has written counts
-        joins = [join(alert, request, _tried(unit, alert.id), unit.now) for alert in found]
+        joins = known_joins(self.worked, found, unit.now)
+        if joins is None:
+            if self.aside and is_large((mine, *found)):
+                raise LargeJoinError(found)
+            unit.flush()  # what this batch has written counts
+            joins = [
+                join(alert, self.request, tried(delivery_rows(unit.connection, alert.id)), unit.now) for alert in found
+            ]
         return best([each for each in joins if each is not None])
+
+    @property
+    def request(self) -> Request:
+        """It as an alert of its own."""
+        return Request(alert=self.alert, given=self.given, names=self.names)
 
     def _joined(self, unit: Unit, joined: Join) -> Taken:
         """Writes what the request made of the open alert, and a line of it on the timeline."""
@@ -249,22 +260,6 @@ def same(opened: Alert, asked: Alert) -> bool:
     return (
         opened.source == asked.source and opened.sender == asked.sender and rule and opened.exercise == asked.exercise
     )
-
-
-def _tried(unit: Unit, alert_id: str) -> dict[str, Tried]:
-    """What became of each address within the alert."""
-    t = tables.deliveries.c
-    found = unit.connection.execute(
-        select(t.address, t.state, t.settled_at).where(t.alert_id == alert_id).order_by(t.id)
-    )
-    tried: dict[str, Tried] = {}
-    for address, state, settled_at in found:
-        known = tried.get(address)
-        if state not in FAILED_STATES:
-            tried[address] = Tried(reached=True)
-        elif known is None or not known.reached:
-            tried[address] = Tried(reached=False, at=from_micros(settled_at))
-    return tried
 
 
 def activate(
@@ -447,6 +442,8 @@ class ActivateStep:
     tariffs: Tariffs
     steps: str
     """The alert's steps as they were when this was planned: others may have joined it meanwhile."""
+    plan: Sequence[Occurrence]
+    """What they say."""
 
     @property
     def weight(self) -> int:
@@ -462,5 +459,5 @@ class ActivateStep:
         if alert.expanded < alert.expanding or alert.steps != self.steps:
             return False  # the step before is still being written, or it is another step by now
         unit.event(alert.id, "step", str(self.step))
-        activate(unit, alert, plan_from_json(alert.steps), self.planned, self.tariffs, Shortfall.TAKE)
+        activate(unit, alert, self.plan, self.planned, self.tariffs, Shortfall.TAKE)
         return True

@@ -23,6 +23,7 @@ from gateway.escalation import (
 )
 from gateway.frozen import replace
 from gateway.merging import Escalation, added, asked_first, planned_first, taken_over
+from gateway.turns import turns
 
 TRIED_AGAIN: Final = timedelta(minutes=5)
 """Somebody whose delivery failed is tried anew by a repeat, no sooner than this: repeats may come every few seconds."""
@@ -162,6 +163,7 @@ def _unreached(
     planned = planned_first(opened)
 
     def reached(address: str, at: datetime) -> bool:
+        turns.give_way()
         known = tried.get(address)
         if known is not None and known.reached:
             return True

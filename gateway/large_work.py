@@ -15,6 +15,8 @@ from typing import Final, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from gateway.turns import turns
+
 T = TypeVar("T")
 
 LARGE: Final = 500
@@ -98,6 +100,9 @@ def give_way() -> None:
         if _slices.stopped is not None and _slices.stopped.is_set():
             raise StoppedError("the process ends: nobody waits for this any more")
         _slices.until = time.thread_time() + SLICE_S
+
+
+turns.give_way = give_way
 
 
 def _in_slices(work: Callable[[], T], behind: bool, stopped: threading.Event) -> T:

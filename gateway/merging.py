@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.escalation import Occurrence, Recipient, targets
 from gateway.frozen import replace
+from gateway.turns import turns
 
 Plan = tuple[Occurrence, ...]
 BEGUN = datetime.min.replace(tzinfo=UTC)
@@ -63,6 +64,7 @@ def asked_first(asked: Escalation) -> dict[str, datetime]:
     found: dict[str, datetime] = {}
     for n in range(len(asked.plan)):
         for address in asked.addresses(n):
+            turns.give_way()
             found.setdefault(address, asked.at(n))
     return found
 
@@ -73,6 +75,7 @@ def planned_first(opened: Escalation) -> dict[str, datetime]:
     for n in range(len(opened.plan)):
         at = opened.at(n) if n >= opened.step else BEGUN
         for address in opened.addresses(n):
+            turns.give_way()
             found[address] = min(at, found.get(address, at))
     return found
 
@@ -170,6 +173,7 @@ def _only(wanted: Wanted) -> Callable[[Sequence[Recipient]], tuple[Recipient, ..
         if everybody not in known:
             found = []
             for recipient in everybody:
+                turns.give_way()
                 addresses = tuple(address for address in recipient.addresses if wanted(address))
                 if addresses:
                     same = addresses == recipient.addresses

@@ -16,7 +16,7 @@ from gateway import alert as alerts
 from gateway.alert import Alert, Standing, Status
 from gateway.clock import rfc3339, to_micros
 from gateway.delivery import Announce, Delivery, Event, Settle, advance
-from gateway.escalation import is_repeat, plan_from_json
+from gateway.escalation import is_repeat_in
 from gateway.frozen import replace
 from gateway.ids import new_id
 from gateway.queue.port import Urgency
@@ -221,7 +221,7 @@ def _brought_forward(alert: Alert, standing: Standing, now: datetime) -> Alert:
     if alert.status is not Status.ACTIVE or standing.open or standing.reached:
         return alert
     waits = alert.step > 0 and alert.step_at is not None and alert.step_at > now
-    if not waits or is_repeat(plan_from_json(alert.steps), alert.step):
+    if not waits or is_repeat_in(alert.steps, alert.step):
         return alert
     return replace(alert, step_at=now)
 

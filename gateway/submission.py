@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -33,6 +34,8 @@ from gateway.escalation import (
 )
 from gateway.ids import new_id
 from gateway.intake import CHUNK, AcceptAlert, IdempotencyKey, Shortfall, Taken
+from gateway.joining_aside import TRIES as JOIN_TRIES
+from gateway.joining_aside import LargeJoinError, delivery_rows, work_out
 from gateway.large_work import LARGE, give_way
 from gateway.namesakes import Namesakes
 from gateway.planning import PlannedDelivery
@@ -288,15 +291,31 @@ class Submissions:
             reservation=reservation,
             given=submission.given,
             names=broker.names,
+            aside=True,
         )
         try:
-            taken = await broker.journal.do(command, urgent=alert.priority is Priority.EMERGENCY)
+            taken = await self._taken(command)
         finally:
             if reservation is not None:  # what was claimed has begun by now; the rest was not needed
                 reservation.close()
         if len(planned) > CHUNK and not (taken.replayed or taken.joined):
             broker.escalator.expand(alert.id, planned)
         return taken
+
+    async def _taken(self, command: AcceptAlert) -> Taken:
+        """The command's verdict. A large join is worked out beside the writer, and anew where the open alert has changed meanwhile."""
+        broker, urgent = self._broker, command.alert.priority is Priority.EMERGENCY
+        read = broker.store.read if urgent else broker.store.read_long
+        for left in reversed(range(JOIN_TRIES)):
+            try:
+                return await broker.journal.do(command, urgent=urgent)
+            except LargeJoinError as large:
+                found = large.found
+            rows = {alert.id: await read(lambda c, alert=alert: delivery_rows(c, alert.id)) for alert in found}  # type: ignore[misc]
+            now, request = broker.clock.now(), command.request
+            worked = await self._large.do(partial(work_out, found, request, rows, now), urgently=urgent)
+            command = replace(command, worked=worked, aside=left > 0)
+        return await broker.journal.do(command, urgent=urgent)
 
     async def _planned(self, submission: Submission) -> list[PlannedDelivery]:
         first, recipients, alert = submission.plan[0], submission.recipients, submission.alert

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway import words
+from gateway import joining, joining_aside, words
+from gateway.joining_aside import TRIES, WorkedOut
 from gateway.large_work import LARGE
 from gateway.planning import PlannedDelivery, Planner
 from tests.gateway.api_desk import ApiDesk, alert, running
@@ -105,3 +107,57 @@ async def test_an_acknowledgement_among_many_does_not_hold_up_the_writer(
         shown = answer.json()
         assert (shown["acknowledgements"][-1]["counts"], shown["status"]) == (counts, status)
     assert threads == [URGENT] * 4
+
+
+async def test_case_7_12_a_large_join_is_worked_out_beside_the_writer_and_a_small_one_in_it(
+    desk: ApiDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def noted(*rest: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return joining.join(*rest)
+
+    monkeypatch.setattr("gateway.joining_aside.join", noted)
+    monkeypatch.setattr("gateway.intake.join", noted)
+    client = desk.client(await desk.key("submitter", "acme"))
+    everybody = numbers(2 * LARGE + 3)
+
+    async def joined(start: int, end: int, reference: str, **more: Any) -> tuple[str, int]:
+        later = [{"after_s": 3_600}]
+        body = alert(recipients=everybody[start:end], reference=reference, steps=later, **more)
+        answer = await client.post("/v1/alerts", json=body)
+        assert answer.status_code == 202, answer.text
+        found = answer.json().get("join", {"how": "", "told_total": 0})
+        return found["how"], found["told_total"]
+
+    assert await joined(0, LARGE, "many", priority="high") == ("", 0)
+    assert await joined(0, 2 * LARGE, "many", priority="high") == ("widened", LARGE)
+    assert await joined(5, LARGE + 9, "many", priority="high") == ("repeated", 0)
+    assert threads == [REST, REST]
+    assert await joined(2 * LARGE - 1, 2 * LARGE + 1, "many", priority="emergency") == ("raised", 2)
+    assert threads.pop() == URGENT
+    assert await joined(0, 2, "few") == ("", 0)
+    assert await joined(1, 3, "few") == ("widened", 1)
+    assert threads[2:] not in ([REST], [URGENT])
+    threads.clear()
+
+    tries: list[int] = []
+
+    def too_late(*rest: Any) -> dict[str, WorkedOut]:
+        tries.append(len(tries))
+        found = joining_aside.work_out(*rest)
+        if len(tries) == late:
+            return found
+        return {one: replace(worked, opened=replace(worked.opened, text="else")) for one, worked in found.items()}
+
+    monkeypatch.setattr("gateway.submission.work_out", too_late)
+    late = 2
+    assert await joined(2 * LARGE, 2 * LARGE + 2, "many", priority="emergency") == ("widened", 1)
+    assert threads == [URGENT] * late
+    tries.clear()
+    threads.clear()
+    late = 0
+    assert await joined(2 * LARGE + 1, 2 * LARGE + 3, "many", priority="emergency") == ("widened", 1)
+    assert threads[:-1] == [URGENT] * TRIES
+    assert threads[-1] != URGENT  # it changed each time: the writer has done it

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,8 @@ from gateway.escalation import (
     Step,
     TooManyOccurrencesError,
     due_at,
+    is_repeat,
+    is_repeat_in,
     occurrences,
     plan_from_json,
     plan_to_json,
@@ -95,3 +99,11 @@ def test_a_plan_is_stored_and_read(plan: tuple[Occurrence, ...]) -> None:
 @given(everybody=recipients)
 def test_recipients_are_stored_and_read(everybody: tuple[Recipient, ...]) -> None:
     assert recipients_from_json(recipients_to_json(everybody)) == everybody
+
+
+@given(plans, st.lists(st.integers(0, 3), max_size=3), st.integers(0, 8))
+def test_a_repeat_is_told_by_how_it_is_stored(plan: tuple[Occurrence, ...], again: list[int], n: int) -> None:
+    whole = (*plan, *(replace(plan[one], after_s=10**7) for one in again if one < len(plan)))
+    with mock.patch("gateway.escalation.LARGE_CHARS", 0):
+        assert is_repeat_in(plan_to_json(whole), n) is is_repeat(whole, n)
+    assert is_repeat_in(plan_to_json(whole), n) is is_repeat(whole, n)

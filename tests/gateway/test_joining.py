@@ -19,6 +19,7 @@ from gateway.escalation import Occurrence, Recipient, deciding, plan_to_json, re
 from gateway.frozen import replace
 from gateway.intake import Shortfall, Taken
 from gateway.joining import TABLE, TRIED_AGAIN, Fate, How, Join, Request, Tried, best, escalation_of, join
+from gateway.joining_aside import WorkedOut
 from gateway.merging import asked_first, planned_first
 from tests.gateway import desk as desks
 from tests.gateway.desk import PRICE_MICROS, Desk
@@ -124,7 +125,9 @@ def test_nobody_is_passed_over_in_silence(
     state: tuple[Alert, dict[str, Tried]], asked: Alert, fields: frozenset[str]
 ) -> None:
     before, tried = state
-    joined = join(before, Request(alert=asked, given=fields, names={}), tried, NOW)
+    request = Request(alert=asked, given=fields, names={})
+    joined = join(before, request, tried, NOW)
+    check_worked_out(before, request, tried, joined)
     if joined is None:
         return  # an alert of its own, which tells everybody
     assert asked.start_at <= NOW
@@ -133,6 +136,19 @@ def test_nobody_is_passed_over_in_silence(
     check_reached(before, asked, tried, joined)
     check_kept(before, asked, joined)
     check_fields(before, asked, fields, joined)
+
+
+def check_worked_out(before: Alert, request: Request, tried: dict[str, Tried], joined: Join | None) -> None:
+    """What was worked out before is what is worked out now, though the alert's broadcast is written meanwhile."""
+    worked = WorkedOut(opened=before, join=joined)
+    later = NOW + timedelta(milliseconds=1)
+    assert not worked.fits(replace(before, text="another"), later)
+    assert not worked.fits(replace(before, step=before.step + 1), later)
+    moved = replace(before, look_at=later, callback_n=before.callback_n + 1, hold_left_micros=5)
+    if joined is None or joined.how is not How.RAISED:
+        moved = replace(moved, expanded=before.expanded + 1)
+    assert worked.fits(moved, later) is (before.expires_at > later)
+    assert worked.on(moved, NOW) == join(moved, request, tried, NOW)
 
 
 def check_reached(before: Alert, asked: Alert, tried: dict[str, Tried], joined: Join) -> None:
