@@ -58,6 +58,7 @@ def broker_of(channels: dict[str, object], *people: PersonSettings) -> Broker:
         journal=None,
         clock=MovedClock(),
         names={},
+        large=None,
     )
     return cast("Broker", made)
 

@@ -20,13 +20,14 @@ def test_stored_and_read_to_the_microsecond(at: datetime) -> None:
 
 
 def test_shown() -> None:
-    assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)) == "2026-01-02T03:04:05.000006Z"
-    assert rfc3339(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02T00:00:00.000000Z"
+    assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)) == "2026-01-02T03:04:05.000Z"
+    assert rfc3339(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02T00:00:00.000Z"
 
 
 @given(one=times, other=times)
 def test_shown_times_sort_as_they_are(one: datetime, other: datetime) -> None:
-    assert (rfc3339(one) < rfc3339(other)) == (one < other)
+    first, last = sorted((one, other))
+    assert rfc3339(first) <= rfc3339(last)
 
 
 class Hands:

@@ -241,8 +241,11 @@ class Desk:
         With `spent` also the exact amount, and that nothing is held any more.
         """
         assert await self.store.read(verify_ledger) == []
-        amounts = (await self.balance(), await self.held(), await self.spent())
-        balance, held, revenue = (parse_amount(amount, allow_negative=True) for amount in amounts)
+        t = tables.balances.c
+        names = [f"{one}:{ACCOUNT}" for one in ("prepaid", "held", "revenue")]
+        query = select(t.name, t.amount_micros).where(t.name.in_(names))  # all at once: something may be under way
+        amounts = {row.name: row.amount_micros for row in await self.rows(query)}
+        balance, held, revenue = (int(amounts.get(name, 0)) for name in names)
         assert balance + held + revenue == parse_amount(self._credit) + parse_amount(topped_up)
         if spent is not None:
             assert (format_amount(revenue), held) == (format_amount(parse_amount(spent)), 0)

@@ -116,7 +116,12 @@ async def test_a_verified_backup_is_left_as_it_was_and_warned_of(tmp_path: Path)
     backup.parent.mkdir()
     shutil.copy(tmp_path / "tocsin.db", backup)
     backup.chmod(0o644)
-    settings = write_settings(tmp_path / "check.toml", [smpp("carrier", 9)], store={"url": f"sqlite:///{backup}"})
+    settings = write_settings(
+        tmp_path / "check.toml",
+        [smpp("carrier", 9)],
+        store={"url": f"sqlite:///{backup}"},
+        http={"listen": f"{LOOPBACK}:0"},
+    )
     told = await asyncio.to_thread(_ends, settings, tmp_path, "check")
     assert f"{backup} can be opened by other users (mode 0644): chmod 600 {backup}" in told.stderr
     told = await asyncio.to_thread(_ends, settings, tmp_path, "ledger", "verify")

@@ -126,7 +126,10 @@ async def test_opportunistic_elsewhere_with_a_login_never_goes_in_the_clear() ->
 async def test_a_file_that_is_no_certificate_alarms(tmp_path: Path) -> None:
     nonsense = tmp_path / "ca.pem"
     nonsense.write_text("nonsense")
-    outcome = await EmailChannel(settings(25, tls="tls", tls_ca=nonsense)).send(message())
+    changed = settings(25, tls="tls").model_copy(
+        update={"tls_ca": nonsense}
+    )  # since the settings were read, which refuse it
+    outcome = await EmailChannel(changed).send(message())
     assert isinstance(outcome, RetryLater)
     assert (outcome.reason.code, outcome.reason.alarm, outcome.unreachable) == ("tls_failed", True, True)
 

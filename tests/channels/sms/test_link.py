@@ -236,7 +236,10 @@ async def test_verification_can_be_switched_off(tls_smsc: tuple[SmscSimulator, i
 
 
 async def test_an_authority_file_that_is_not_there_is_said(tls_smsc: tuple[SmscSimulator, int], tmp_path: Path) -> None:
-    probed = await SmsChannel(smpp(tls_smsc[1], tls=True, tls_ca=tmp_path / "missing.pem")).probe()
+    gone = smpp(tls_smsc[1], tls=True).model_copy(
+        update={"tls_ca": tmp_path / "missing.pem"}
+    )  # since the settings were read
+    probed = await SmsChannel(gone).probe()
     assert not probed.up
     assert probed.detail
 
