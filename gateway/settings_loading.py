@@ -111,6 +111,7 @@ def _examined(
     provider_kinds: ProviderKinds,
     channel_of: ChannelOf | None,
 ) -> Loaded:
+    raw = _without_nul(examination, raw, ())
     tables = raw.pop("providers", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         examination.add(("providers",), "expected a list of tables, written [[providers]]")
@@ -133,6 +134,19 @@ def _examined(
         plain_secrets=frozenset(examination.plain_secrets),
         warnings=tuple(caution.told(str(path)) for caution in examination.cautions),
     )
+
+
+def _without_nul(examination: Examination, value: Any, at: KeyPath) -> Any:
+    """The same without U+0000, which no file, host or row can be called by; each is told where it stands."""
+    match value:
+        case dict():
+            return {key: _without_nul(examination, item, (*at, key)) for key, item in value.items()}
+        case list():
+            return [_without_nul(examination, item, (*at, n)) for n, item in enumerate(value)]
+        case str() if "\0" in value:
+            examination.add(at, "expected text without U+0000")
+            return value.replace("\0", "\ufffd")
+    return value
 
 
 def _spoken_as_told(

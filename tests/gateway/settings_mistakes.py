@@ -195,7 +195,14 @@ def _types() -> Iterator[Mistake]:
         (
             "store.url",
             'url = "sqlite:///FOLDER/tocsin.db"',
-            ('"mysql://x"', '"sqlite:///:memory:"', '"postgresql://host"', "1", '"tocsin.db"'),
+            (
+                '"mysql://x"',
+                '"sqlite:///FOLDER/to\\u0000csin.db"',
+                '"sqlite:///:memory:"',
+                '"postgresql://host"',
+                "1",
+                '"tocsin.db"',
+            ),
         ),
         ("queue.url", 'url = "memory:"', ('"memory"', '"redis:"', "1", '"amqp://x"', '"redis://127.0.0.1:abc/0"')),
         ("rules[0].priority", 'priority = "high"', ('"urgent"', "1")),
