@@ -40,8 +40,9 @@ def _unheld_balances(connection: Connection) -> Iterator[Finding]:
     for row in rows(
         connection,
         """
-        select id, currency, floor_micros from accounts
-        where currency <> 'credit' and (length(currency) <> 3 or currency <> upper(currency)) or floor_micros > 0 order by id
+        select id, currency, floor_micros from accounts where currency <> 'credit' and not (length(currency) = 3
+            and substr(currency, 1, 1) between 'A' and 'Z' and substr(currency, 2, 1) between 'A' and 'Z'
+            and substr(currency, 3, 1) between 'A' and 'Z' and currency = upper(currency)) or floor_micros > 0 order by id
         """,
     ):
         floor = "none" if row.floor_micros is None else amount(row.floor_micros)

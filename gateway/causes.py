@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from billing.ledger import FLOWS, REVERSING, EntryKind
-from billing.money import format_amount
+from billing.money import MICROS_MAX, format_amount
 from gateway.delivery import ENDED as ENDED_STATES
 from gateway.delivery import State
 from gateway.findings import PROBLEMS_MAX, Finding, FindingKind
@@ -55,7 +55,7 @@ def malformed_entries(connection: Connection) -> Iterator[Finding]:
         connection,
         f"""
         select id, account_id, kind, cause_type, cause_id, debit, credit, amount_micros, reverses from entries
-        where amount_micros <= 0{whole} or not ({flow}) or cause_id = ''
+        where amount_micros <= 0 or amount_micros > {MICROS_MAX}{whole} or not ({flow}) or cause_id = ''
             or (kind in ({reversing})) <> (reverses is not null)
         order by id
         """,  # noqa: S608 - constants of ours
@@ -182,9 +182,10 @@ def mispriced_deliveries(connection: Connection) -> Iterator[Finding]:
         connection,
         """
         select d.id, d.account_id, s.account_id as whose, d.units, d.price_micros, d.hold_micros, d.captured_micros,
-            d.tariff_id, t.price_micros as price
+            d.tariff_id, t.price_micros as price, d.address, t.channel, t.prefix, t.removed
         from deliveries d left join alerts s on s.id = d.alert_id left join tariffs t on t.id = d.tariff_id
-        where s.account_id <> d.account_id or d.tariff_id is not null and t.id is null
+        where s.account_id <> d.account_id or d.tariff_id is not null and t.id is null or t.removed
+            or substr(d.address, 1, length(t.channel || ':' || t.prefix)) <> t.channel || ':' || t.prefix
             or d.price_micros <> coalesce(t.price_micros, 0) or d.hold_micros not in (0, d.units * d.price_micros)
             or d.captured_micros < 0 or d.captured_micros > d.hold_micros
         order by d.id
@@ -194,6 +195,12 @@ def mispriced_deliveries(connection: Connection) -> Iterator[Finding]:
             text = f"it is of account {row.account_id}, and its alert of {row.whose}"
         elif row.tariff_id is not None and row.price is None:
             text = f"its tariff {row.tariff_id} is not there"
+        elif row.removed:
+            text = f"its tariff {row.tariff_id} says that there is no price any more"
+        elif row.channel is not None and not str(row.address).startswith(f"{row.channel}:{row.prefix}"):
+            text = (
+                f"its tariff {row.tariff_id} is that of {row.channel}:{row.prefix or '*'}, and it goes to {row.address}"
+            )
         else:
             text = (
                 f"{row.units} units at {amount(row.price_micros)} were held with {amount(row.hold_micros)} and charged "
@@ -248,7 +255,7 @@ def misheld_alerts(connection: Connection) -> Iterator[Finding]:
 
 
 def broken_tariffs(connection: Connection) -> Iterator[Finding]:
-    """Tariffs whose versions do not follow each other from the first on."""
+    """Tariffs whose versions do not follow each other from the first on, or that remove what is not there."""
     for row in rows(
         connection,
         """
@@ -259,3 +266,23 @@ def broken_tariffs(connection: Connection) -> Iterator[Finding]:
     ):
         text = f"{row.versions} versions, from {row.first} to {row.last}, the lowest price {amount(row.price)}"
         yield Finding(FindingKind.TARIFF, f"tariff {row.channel}:{row.prefix or '*'}", text)
+    # what removes a price repeats it, so that a bill can tell which; nothing but 0 and 1 is a truth in SQLite's column
+    sqlite = connection.dialect.name == "sqlite"
+    odd = (
+        "or typeof(t.removed) <> 'integer' or t.removed not in (0, 1) or typeof(t.price_micros) <> 'integer'"
+        if sqlite
+        else ""
+    )
+    for row in rows(
+        connection,
+        f"""
+        select t.channel, t.prefix, t.version, t.price_micros, t.removed, p.version as before, p.price_micros as price
+        from tariffs t left join tariffs p on p.channel = t.channel and p.prefix = t.prefix and p.version = t.version - 1
+        where t.removed and (p.id is null or p.removed or p.price_micros <> t.price_micros) {odd}
+        order by t.channel, t.prefix, t.version
+        """,  # noqa: S608 - constants of ours
+    ):
+        removes = f"it is removed ({row.removed!r}) at {amount(row.price_micros)}"
+        was = "there was no price before" if row.before is None else f"version {row.before} says {amount(row.price)}"
+        place = f"tariff {row.channel}:{row.prefix or '*'} version {row.version}"
+        yield Finding(FindingKind.TARIFF, place, f"{removes}, and {was}")

@@ -37,7 +37,7 @@ TO_DO: Final = MappingProxyType(
     {
         FindingKind.FILE: "stop Tocsin, keep this file, look at the disk; put the last backup in its place that verifies",
         FindingKind.SCHEMA: "this is not the whole database of Tocsin: look at store.url; else restore a backup",
-        FindingKind.GUARD: "somebody dropped it, and hands could write since: look at everything else that is named here, "
+        FindingKind.GUARD: "somebody dropped or replaced it, and hands could write since: look at everything else that is named here, "
         "restore a backup, or copy the rows into a database that `tocsin migrate` made",
         FindingKind.RULE: f"the row was written with checks turned off: {_RESTORE}",
         FindingKind.REFERENCE: f"what the row names was removed, or never was: {_RESTORE}",

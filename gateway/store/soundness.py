@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -36,6 +38,7 @@ from gateway.store.engine import BUSY_MS, SCHEMA_VERSION
 T = TypeVar("T")
 
 _HEAD: Final = b"SQLite format 3\x00"
+_HEAD_BYTES: Final = 100
 _CACHE_KIB: Final = (
     65_536  # of the file that an audit keeps in memory; what it sorts beyond that goes to temporary files
 )
@@ -44,20 +47,54 @@ _STARTS_MAX: Final = 3  # how often it is read anew because a server started mea
 _RULES: Final = ("NULL value in", "CHECK constraint failed")
 """What SQLite's own examination says of rows that were written against the schema: the file itself is whole."""
 
-GUARDS: Final = frozenset({
-    "entries_stay", "entries_remain", "entries_move_balances", "entries_have_causes", "balances_follow_entries",
-    "balances_are_four", "accounts_keep_their_currency", "accounts_remain", "deliveries_have_alerts", "deliveries_stay_settled",
-    "deliveries_keep_their_hold", "deliveries_remain", "alerts_keep_their_account", "alerts_remain", "tariffs_stay",
-    "tariffs_remain", "tariffs_follow",
+GUARDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({
+    "sqlite": MappingProxyType({
+        "accounts_are_made_once": "2b933e7ab767", "accounts_keep_their_currency": "9aed82ac8ae9",
+        "accounts_remain": "06d06f5653bf", "alerts_keep_their_account": "66acfc285859", "alerts_remain": "d12ad92fe6a5",
+        "balances_are_four": "47d6f5b9b827", "balances_follow_entries": "21dfc5edafd7", "balances_remain": "78c12fe375a4",
+        "balances_start_empty": "bb2173d46d22", "deliveries_have_alerts": "ea4cecc363a2",
+        "deliveries_keep_their_hold": "e36f11aa2c37", "deliveries_remain": "d198609e3c7f",
+        "deliveries_stay_settled": "876b8c6cf76a", "entries_have_causes": "d9acf7f275e9", "entries_move_balances": "2dfc4acef57d",
+        "entries_remain": "2ebf53edf920", "entries_stay": "206b3e68031c", "tariffs_follow": "bc47a0e1e340",
+        "tariffs_remain": "f58f6e39706b", "tariffs_stay": "a6737aec7baa",
+    }),
+    "postgresql": MappingProxyType({
+        "accounts_keep_their_currency": "842cc93d9cc9", "accounts_remain": "6bfc7929b555",
+        "alerts_keep_their_account": "1bee40baaa12", "alerts_remain": "7545502c66b9", "balances_are_four": "684685162624",
+        "balances_follow_entries": "d3ce4af5d280", "deliveries_have_alerts": "59381f1a3ef0",
+        "deliveries_keep_their_hold": "73b8225b9ebb", "deliveries_remain": "8e9c9e50fa78",
+        "deliveries_remain_together": "64497dcc9179", "deliveries_stay_settled": "2f64d87b0410",
+        "entries_have_causes": "ce6992afca43", "entries_move_balances": "05c8711ccbf1", "entries_remain": "920afd4ec134",
+        "entries_stay": "8871276230fb", "tariffs_follow": "c646f3994256", "tariffs_remain": "56a2a672dfeb",
+        "tariffs_stay": "0c52feef0b5c",
+    }),
 })  # fmt: skip
-"""The triggers that both databases have, by name."""
-_OF_SQLITE: Final = frozenset({"balances_start_empty", "balances_remain", "accounts_are_made_once"})
-_OF_POSTGRESQL: Final = frozenset({"deliveries_remain_together"})
+"""The triggers of each kind of database by name, with the digest of what they do. A migration that changes one writes it here."""
+
+_GUARDED: Final = ("accounts", "balances", "entries", "deliveries", "alerts", "tariffs")
 
 
 def guards_of(dialect: str) -> frozenset[str]:
     """The triggers that this kind of database has."""
-    return GUARDS | (_OF_SQLITE if dialect == "sqlite" else _OF_POSTGRESQL)
+    return frozenset(GUARDS[dialect])
+
+
+def guards_there(connection: Connection) -> dict[str, str]:
+    """The triggers that are there, with the digest of what each does: one that was put back as an empty one is another."""
+    if connection.dialect.name == "sqlite":
+        statement = "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger'"
+    else:
+        statement = """
+            SELECT t.tgname, c.relname, t.tgtype, t.tgqual IS NULL, p.proname, p.prosrc FROM pg_trigger t
+            JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
+            WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')
+        """
+    found = connection.exec_driver_sql(statement)
+    return {
+        name: hashlib.sha256(" ".join(" ".join(str(part) for part in parts).split()).encode()).hexdigest()[:12]
+        for name, *parts in found
+        if name in guards_of(connection.dialect.name) or parts[0] in _GUARDED
+    }
 
 
 class NotAuditable(Exception):  # noqa: N818 - a verdict: there is nothing to be read, whatever is in it
@@ -114,13 +151,17 @@ def _require_database(path: Path) -> None:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            head = file.read(len(_HEAD))
+            head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise NotAuditable(f"{path}: {error.strerror}") from error
     if size == 0:
         raise DamagedFile([Finding(FindingKind.FILE, str(path), "the file is empty")])
-    if head != _HEAD:
+    if not head.startswith(_HEAD):
         raise DamagedFile([Finding(FindingKind.FILE, str(path), "it is not a SQLite database")])
+    page = int.from_bytes(head[16:18], "big")
+    if size % (65_536 if page == 1 else page or 1):
+        text = f"it was cut off, or something was added: {size} bytes are no whole pages of {page}"
+        raise DamagedFile([Finding(FindingKind.FILE, str(path), text)])
 
 
 @contextmanager
@@ -208,10 +249,10 @@ def missing_tables(connection: Connection) -> list[Finding]:
     names = set(found.get_table_names())
     if "alembic_version" not in names:
         return [Finding(FindingKind.SCHEMA, "alembic_version", "the table is not there: no schema of Tocsin")]
-    version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    version = ", ".join(connection.exec_driver_sql("SELECT version_num FROM alembic_version ORDER BY 1").scalars())
     if version != SCHEMA_VERSION:
         raise NotAuditable(
-            f"the schema is of version {version}, and this program knows {SCHEMA_VERSION}: "
+            f"the schema is of version {version or 'none'}, and this program knows {SCHEMA_VERSION}: "
             "`tocsin migrate` brings an older one up to date, a newer one needs the program that made it"
         )
     missing = [
@@ -231,16 +272,15 @@ def missing_tables(connection: Connection) -> list[Finding]:
 
 
 def missing_guards(connection: Connection) -> Iterator[Finding]:
-    """Triggers that somebody dropped or disabled."""
-    if connection.dialect.name == "sqlite":
-        found = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-    else:
-        found = connection.exec_driver_sql(
-            "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')"
-        )
-    there = {name for (name,) in found}
-    for name in sorted(guards_of(connection.dialect.name) - there):
-        yield Finding(FindingKind.GUARD, f"guard {name}", "the trigger is not there, or it is disabled")
+    """Triggers that somebody dropped, disabled or replaced, and those on the tables of money that are not Tocsin's."""
+    there, ours = guards_there(connection), GUARDS[connection.dialect.name]
+    for name in sorted(ours.keys() | there.keys()):
+        if name not in there:
+            yield Finding(FindingKind.GUARD, f"guard {name}", "the trigger is not there, or it is disabled")
+        elif name not in ours:
+            yield Finding(FindingKind.GUARD, f"trigger {name}", "it is not Tocsin's, and works on the tables of money")
+        elif there[name] != ours[name]:
+            yield Finding(FindingKind.GUARD, f"guard {name}", "the trigger is another one than Tocsin's")
 
 
 def broken_rules(connection: Connection) -> Iterator[Finding]:
