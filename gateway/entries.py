@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +30,8 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cause:
-    """What an entry was made for. Of a delivery also its alert, where it went and how many units it had; of an alert its id alone."""
+    """What an entry was made for. Of a delivery also its alert, where it went and how many of its units this charges or gives
+    back; of an alert its id alone."""
 
     type: str
     id: str
@@ -203,12 +204,17 @@ def _causes(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, Cause
     """What each of the entries was made for."""
     d = tables.deliveries.c
     ids = {row.cause_id for row in rows if row.cause_type == ledger.CAUSE_DELIVERY}
-    found = connection.execute(select(d.id, d.alert_id, d.address, d.units).where(d.id.in_(ids)))
-    deliveries = {
-        row.id: Cause(type=ledger.CAUSE_DELIVERY, id=row.id, alert=row.alert_id, address=row.address, units=row.units)
-        for row in found
-    }
-    return {row.id: deliveries.get(row.cause_id) or _cause(row.cause_type, row.cause_id) for row in rows}
+    found = connection.execute(select(d.id, d.alert_id, d.address, d.price_micros).where(d.id.in_(ids)))
+    deliveries = {row.id: row for row in found}
+    causes = {}
+    for row in rows:
+        delivery = deliveries.get(row.cause_id)
+        causes[row.id] = _cause(row.cause_type, row.cause_id)
+        if delivery is not None:
+            # whoever was charged has a price, unless a hand took it away
+            units = row.amount_micros // delivery.price_micros if delivery.price_micros else None
+            causes[row.id] = replace(causes[row.id], alert=delivery.alert_id, address=delivery.address, units=units)
+    return causes
 
 
 def _cause(kind: str, cause_id: str) -> Cause:

@@ -173,7 +173,10 @@ class CauseView(View):
         description="the alert that it belongs to, if any", examples=["alt_06h2qfjfshgp71rjcun5ijgspg"]
     )
     address: str | None = Field(description="of a delivery: where it went", examples=["sms:+33612345678"])
-    units: int | None = Field(description="of a delivery: how many units it is: parts of a text, mails", examples=[2])
+    units: int | None = Field(
+        description="of a delivery: how many of its units this charges or gives back: parts of a text, minutes",
+        examples=[2],
+    )
 
 
 class EntryView(View):

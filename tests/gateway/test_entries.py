@@ -109,7 +109,7 @@ async def test_a_span_of_days_shows_its_own_entries_with_the_balances_of_then(st
 
 async def test_each_says_what_it_was_for(store: Store) -> None:
     release, capture, hold, reversal, *_ = await all_of(store, 200)
-    delivery = Cause(type="delivery", id="dlv_1", alert="alt_1", address=str(DELIVERY["address"]), units=2)
+    delivery = Cause(type="delivery", id="dlv_1", alert="alt_1", address=str(DELIVERY["address"]), units=1)
     assert release.cause == capture.cause == delivery
     assert hold.cause == Cause(type="alert", id="alt_1:0@1", alert="alt_1")
     assert reversal.cause.type == "reversal"
