@@ -15,18 +15,15 @@ What stands for what a reader has:
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
-import os
 import re
-import socket
-import struct
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.docs.page import Step, steps_of
 from tests.docs.terminal import BlockFailedError, Terminal
+from tests.peers.network import alone_on_the_network
 
 ROOT = Path(__file__).parents[2]
 VENV = Path(sys.prefix)
@@ -38,8 +35,6 @@ PROBLEM = '"type":"/problems/'
 """The API refused what a `curl` of the page asked: curl itself says nothing of it."""
 DEMO = "make run"
 DEMO_IS_UP = "Ctrl-C stops it"
-_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
 class Reader:
@@ -170,22 +165,6 @@ def masked(line: str) -> str:
     pattern = pattern.replace("…", ".*")
     pattern = re.sub(r"\d+", r"\\d+", pattern)
     return re.sub(r"(?:\\ )+", r" +", pattern)
-
-
-def alone_on_the_network() -> bool:
-    """Gives this process a network of its own with loopback alone, where the kernel grants one. Before any thread starts."""
-    user, group = os.getuid(), os.getgid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.unshare(_CLONE_NEWNET if user == 0 else _CLONE_NEWUSER | _CLONE_NEWNET) != 0:
-        return False
-    if user != 0:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
-        Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        flags = struct.unpack("16sh", fcntl.ioctl(sock, _SIOCGIFFLAGS, struct.pack("16sh", b"lo", 0)))[1]
-        fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", flags | _IFF_UP))
-    return True
 
 
 def main(page: Path, folder: Path, *, demo: bool) -> int:

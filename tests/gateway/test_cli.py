@@ -482,13 +482,6 @@ def test_the_options_of_the_simulated_mail_server_become_its_behaviour() -> None
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_example_settings_are_right(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CARRIER_A_PASSWORD", "pw")
-    monkeypatch.setenv("MAIL_PASSWORD", "pw")
-    answer = terminal.run("check", "--config", str(ROOT / "deploy" / "tocsin.example.toml"))
-    assert (answer.status, answer.err) == (0, "")
-
-
 def test_every_command_and_option_is_documented() -> None:
     page = (ROOT / "docs" / "reference" / "command-line.md").read_text()
     for words, command in commands():

@@ -18,9 +18,11 @@ import pytest
 from tests.gateway.cli_desk import TOCSIN
 from tests.gateway.forked import Answer, ForkServer
 from tests.gateway.settings_mistakes import Mistake, mistakes, taken_port
+from tests.peers.network import alone_on_the_network
 
 PASSWORD = {"CARRIER_PASSWORD": "pw", "EMPTY": ""}
 SERVERS = 2
+ROOT = Path(__file__).parents[2]
 SHARES = 4
 """In so many tests the files are tried, for each to have time enough on a slow machine."""
 _PLACE = re.compile(r"^tocsin: (?P<file>[^:]+)(:(?P<line>\d+))?: ((?P<key>[A-Za-z_][\w.\[\]-]*): )?(?P<text>.+)$")
@@ -216,3 +218,14 @@ def test_a_file_that_is_none_is_status_3(
     forked.put(server)
     assert answer.status == 3
     assert answer.err.startswith(f"tocsin: {told}")
+
+
+def test_the_example_settings_are_right(tmp_path: Path) -> None:
+    """On a network of its own: the example names the customary ports, and `check` looks whether they are free."""
+    done = subprocess.run(
+        [TOCSIN, "check", "--config", ROOT / "deploy" / "tocsin.example.toml"],
+        preexec_fn=alone_on_the_network,
+        env={**os.environ, "CARRIER_A_PASSWORD": "pw", "MAIL_PASSWORD": "pw"},
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
