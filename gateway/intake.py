@@ -28,7 +28,7 @@ from gateway.queue.port import Urgency
 from gateway.store.unit import Unit, Wants
 from gateway.words import ask_anew
 
-CHUNK = 500  # deliveries written by one command: a broadcast never holds up an emergency for longer than that takes
+CHUNK = 125  # deliveries written by one command: a broadcast never holds up an emergency for longer than that takes
 SHOWN_MAX = 100  # deliveries in the answer to POST /v1/alerts
 TOLD_MAX = 20  # addresses on the line of the timeline that says who was added
 REPEATED_CHARS_MAX = 500  # of the text of what joined, on the timeline

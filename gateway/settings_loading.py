@@ -144,7 +144,7 @@ def _without_nul(examination: Examination, value: Any, at: KeyPath) -> Any:
         case list():
             return [_without_nul(examination, item, (*at, n)) for n, item in enumerate(value)]
         case str() if "\0" in value:
-            examination.add(at, "expected text without U+0000")
+            examination.add_unreadable(at, "expected text without U+0000")
             return value.replace("\0", "\ufffd")
     return value
 

@@ -113,7 +113,7 @@ class Examination:
         self._environ = environ
         self._shapes: dict[KeyPath, _Shape] = {}
         self._secrets: set[KeyPath] = set()
-        self._unresolved: set[KeyPath] = set()
+        self._unreadable: set[KeyPath] = set()
         self._expanded: set[KeyPath] = set()
 
     def right(self, *path: str | int) -> bool:
@@ -127,6 +127,11 @@ class Examination:
     def add(self, path: KeyPath, text: str) -> None:
         self._wrong.append(path)
         self.problems.append(self._problem(path, text))
+
+    def add_unreadable(self, path: KeyPath, text: str) -> None:
+        """As `add`; whatever stands there instead for the rest of the examination, nothing is said of it."""
+        self.add(path, text)
+        self._unreadable.add(path)
 
     def warn(self, path: KeyPath, text: str) -> None:
         self.cautions.append(self._problem(path, text))
@@ -202,7 +207,7 @@ class Examination:
             return _resolved_secret(reference, folder=self._folder, environ=self._environ)
         except _UnresolvedError as failure:
             self.problems.append(self._problem(at, str(failure)))  # what else stands there can be judged all the same
-            self._unresolved.add(at)
+            self._unreadable.add(at)
             return _UNRESOLVED
 
     # After validation: each error of pydantic becomes one sentence at one key.
@@ -213,7 +218,7 @@ class Examination:
             # of a key that is not written down it is said that it is missing, or that its default does not fit to another key
             unwritten = error["type"] == "missing" or (*at, *error["loc"]) in self._shapes
             path = self._as_written((*at, *_path_in(prepared, error["loc"], unwritten=unwritten)))
-            if path not in named and path not in self._unresolved:
+            if path not in named and path not in self._unreadable:
                 named[path] = self._sentence(path, typing.cast(dict[str, Any], error))
         for path, sentence in named.items():
             # A list whose every element is refused is also reported as too short: only the elements are wrong.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
@@ -41,6 +42,12 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> L
     if any(fnmatch(name, pattern) for pattern in WIRE):
         loops["asyncio"] = asyncio.new_event_loop
     return loops
+
+
+def pytest_collection_finish() -> None:
+    """The tests themselves, thousands of them, are no garbage: who measures the processor does not look through them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

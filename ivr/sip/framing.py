@@ -18,6 +18,9 @@ class Ping:
     """Two line ends: the other side asks for one back (RFC 5626, 4.4.1)."""
 
 
+_PING = Ping()
+
+
 @dataclass(frozen=True, slots=True)
 class FramingError:
     """Where one message ends is not known any more: the connection is of no use."""
@@ -93,7 +96,7 @@ class StreamFramer:
                 del buffer[:end]
             if buffer.startswith(b"\r\n\r\n"):
                 del buffer[:4]
-                return Ping()
+                return _PING
             if buffer.startswith(b"\r\n") and len(buffer) > 2 and buffer[2:3] != b"\r":
                 del buffer[:2]  # a pong, or a line end between messages (RFC 3261, 7.5)
                 continue

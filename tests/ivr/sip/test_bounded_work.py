@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -31,6 +33,14 @@ PLACES = {
 }
 READ_S_MAX = 0.2
 """Of the processor. They take some milliseconds; a square of anything would take seconds."""
+
+
+@pytest.fixture(autouse=True)
+def _no_collection() -> Iterator[None]:
+    """What the other tests of this process left behind is not looked through on this one's time."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.mark.parametrize("place", PLACES)
