@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
+from gateway.large_work import urgent
 from gateway.store.errors import StoreConflict, StoreError, StoreUnavailable
 from gateway.store.locking import DatabaseLock
 
@@ -47,7 +48,8 @@ class Store(Protocol):
     async def read(self, work: Callable[[Connection], T]) -> T: ...
 
     async def read_long(self, work: Callable[[Connection], T]) -> T:
-        """As `read`, for what may take seconds: many of these at once leave the way free for the others."""
+        """As `read`, for what may take seconds: many of these at once leave the way free for the others, and
+        stand behind what is urgent where this process is the database."""
         ...
 
     async def write(self, work: Callable[[Connection], T]) -> T: ...
@@ -62,6 +64,17 @@ def translated(error: Exception) -> StoreError:
     if isinstance(error, (IntegrityError, *UNFIT)) or str(getattr(orig, "sqlstate", "")).startswith("22"):
         return StoreConflict(str(orig))
     return StoreUnavailable(str(getattr(error, "orig", error)))
+
+
+def _behind(work: Callable[[Connection], T]) -> Callable[[Connection], T]:
+    """The same, once nothing urgent is under way: this process is the database, and its threads leave an emergency less of the
+    processor."""
+
+    def behind(connection: Connection) -> T:
+        urgent.wait_until_over()
+        return work(connection)
+
+    return behind
 
 
 @contextmanager
@@ -107,7 +120,7 @@ class SqliteStore:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     async def read_long(self, work: Callable[[Connection], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._long_readers, self._read, work)
+        return await asyncio.get_running_loop().run_in_executor(self._long_readers, self._read, _behind(work))
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         with _translating(), self._reader_engine.connect() as connection:
