@@ -9,7 +9,7 @@ from channels.outcome import Outcome
 from gateway import delivery as machine
 from gateway.alert import ENDED, Alert
 from gateway.delivery import Delivery, State
-from gateway.outcomes import event_of, learn, record, take
+from gateway.outcomes import event_of, learn, not_told, record, take
 from gateway.policy import RetryPolicy
 from gateway.progress import Tariffs, change_delivery
 from gateway.reports import apply_early
@@ -124,7 +124,7 @@ class RecordOutcome:
         stored = attempt
         if delivery.epoch != claimed.epoch or delivery.state is not State.SENDING:
             stored = unit.attempt(claimed.id, claimed.epoch) or attempt
-        if delivery.epoch != claimed.epoch or stored.outcome:
+        if delivery.epoch != claimed.epoch or not not_told(stored):
             parts = learn(unit, delivery, stored, self.outcome, self.policy, self.tariffs)
         else:
             parts = record(unit, attempt, self.outcome)

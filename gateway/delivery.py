@@ -416,7 +416,7 @@ def _apply(delivery: Delivery, event: Event, now: datetime) -> tuple[Delivery, t
         case AttemptRefused():
             return _again(delivery, event.decision, event.code, now, tries=delivery.tries + 1)
         case AttemptUnknown() | LeaseLost():
-            code = event.code if isinstance(event, AttemptUnknown) else "lease_lost"
+            code = event.code if isinstance(event, AttemptUnknown) else "interrupted"
             until = min(event.until, delivery.deadline_at)
             return replace(delivery, state=State.UNSURE, code=code, look_at=until), ()
         case LeaseRenewed():

@@ -18,6 +18,8 @@ from gateway.store.rows import Attempt, Part
 from gateway.store.unit import Unit
 
 DETAIL_MAX = 500  # characters of a provider's own words that are kept
+INTERRUPTED = "interrupted"
+"""The code of an attempt whose worker is gone: Tocsin stopped in the middle of it. Whoever made it may still come back."""
 NO_RECEIPT_CODES = frozenset({"accepted_no_receipt"})  # a provider that took it and said that no receipt will come
 
 
@@ -57,6 +59,26 @@ def take(unit: Unit, delivery: Delivery, event: Event, policy: RetryPolicy, tari
     return changed
 
 
+def not_told(attempt: Attempt) -> bool:
+    """Whether nothing is known of the attempt yet: it is under way, or was interrupted."""
+    return not attempt.outcome or attempt.code == INTERRUPTED
+
+
+def interrupt(unit: Unit, delivery: Delivery, changed: Delivery) -> None:
+    """Puts on record that the attempt at `delivery`, which was being sent, was interrupted, and what follows: `changed` is how it goes
+    on."""
+    attempt = unit.attempt(delivery.id, delivery.epoch)
+    if attempt is None or attempt.outcome:
+        return
+    follows = {
+        State.QUEUED: "; it is tried again",
+        State.UNSURE: "; a receipt is waited for, and "
+        + ("then it is tried again" if changed.resend else "it is not sent twice"),
+    }.get(changed.state, "")
+    detail = f"Tocsin stopped in the middle of it{follows}"
+    unit.put(replace(attempt, outcome="unsure", code=INTERRUPTED, detail=detail, at=unit.now))
+
+
 def record(unit: Unit, attempt: Attempt, outcome: Outcome) -> list[Part]:
     """Puts the attempt's outcome on record, and the parts that the provider took in it."""
     return _write(unit, attempt, outcome, outcome.parts)
@@ -75,7 +97,7 @@ def learn(
     known = {part.n for part in unit.parts_of(delivery.id) if part.chain == attempt.chain}
     fresh = [sent for sent in outcome.parts if sent.n not in known]
     doubtful = isinstance(outcome, RetryLater) and outcome.maybe_sent
-    if doubtful and (not fresh or not attempt.outcome):
+    if doubtful and (not fresh or not_told(attempt)):
         raise machine.Ignored("it is as much in doubt as before")
     parts = _write(unit, attempt, outcome, fresh)
     if not doubtful and delivery.epoch == attempt.epoch and delivery.state in (State.SENDING, State.UNSURE):

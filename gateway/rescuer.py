@@ -15,7 +15,7 @@ from gateway import delivery as machine
 from gateway.asking_anew import SLICE, AskAnew, urgent_waiting
 from gateway.clock import Clock, to_micros
 from gateway.delivery import ANNOUNCED_AGAIN, Delivery, Event, Ignored, State
-from gateway.outcomes import take
+from gateway.outcomes import interrupt, take
 from gateway.policy import RetryPolicy
 from gateway.progress import Announced, Tariffs
 from gateway.queue.port import Urgency
@@ -55,6 +55,8 @@ class LookAfter:
 
     def prefetch(self, wants: Wants) -> None:
         wants.deliveries.update(self.delivery_ids)
+        if self.orphaned:
+            wants.attempts.update(self.delivery_ids)
 
     def apply(self, unit: Unit) -> None:
         for delivery_id in self.delivery_ids:
@@ -70,6 +72,8 @@ class LookAfter:
                 changed = take(unit, delivery, event, self.policy, self.tariffs)
             except Ignored:
                 continue
+            if delivery.state is State.SENDING:
+                interrupt(unit, delivery, changed)
             RESCUED.labels(type(event).__name__).inc()
             if isinstance(event, machine.LookedAfter):
                 unit.signal(Announced(changed.provider, changed.id, Urgency(changed.urgency), changed.due_at))

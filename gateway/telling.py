@@ -185,6 +185,8 @@ def _outcome(wording: _Wording, line: Json) -> Words | None:
     if outcome in ("accepted", "") or (outcome == "failed" and not wording.once(line)):
         return None
     over = "" if outcome == "delivered" else f"over {line['provider']}:"
+    if outcome == "unsure" and line["code"] == "interrupted":
+        return "cut short", _joined(line["address"], over, "interrupted,", line["detail"])
     return OUTCOMES.get(outcome, outcome), _joined(line["address"], over, line["code"], line["detail"])
 
 

@@ -116,7 +116,7 @@ class OutcomeLine(View):
     provider: Provider
     attempt: Attempt
     outcome: Literal["", "accepted", "delivered", "retry_later", "failed", "unsure"] = Field(
-        description="what it returned; unsure where no answer came"
+        description="what it returned; unsure where no answer came, with the code `interrupted` where Tocsin stopped meanwhile"
     )
     code: Code
     detail: str = Field(description="the same for people", examples=["taken by the centre"])

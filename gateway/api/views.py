@@ -169,7 +169,7 @@ class AttemptView(View):
 
     provider: str = Field(description="over which provider", examples=["carrier-a"])
     outcome: Literal["", "accepted", "delivered", "retry_later", "failed", "unsure"] = Field(
-        description="what it returned; empty while it is under way, unsure where no answer came"
+        description="what it returned; empty while it is under way, unsure where no answer came or (`interrupted`) Tocsin stopped"
     )
     code: str = Field(description="a short word for why", examples=["accepted"])
     detail: str = Field(description="the same for people", examples=["message id 5f3a"])

@@ -7,12 +7,14 @@ import asyncio
 import pytest
 
 from gateway.alert import AlreadyEnded, Priority, Rule, Status
+from gateway.api.timeline import timeline
+from gateway.api.timeline_lines import OutcomeLine
 from gateway.delivery import ANNOUNCED_AGAIN, State
 from gateway.escalation import Occurrence
 from gateway.intake import CHUNK, EXPAND_AGAIN, ExpandAlert, Shortfall
 from gateway.lifecycle import StopDeliveries, cancel, release, resolve
 from tests.gateway import desk as desks
-from tests.gateway.answers import delivered, undelivered
+from tests.gateway.answers import accepted, delivered, undelivered
 from tests.gateway.desk import CREDIT_MICROS, EXPIRES_S, LEASE_S, PRICE_MICROS, Desk
 
 desk = desks.desk
@@ -45,6 +47,32 @@ async def test_what_a_dead_process_was_sending_is_in_doubt_from_the_start(desk: 
     await desk.claimed(one)
     await desk.rescuer.adopt_orphans()
     assert [await desk.state(one), await desk.state(two)] == [State.UNSURE, State.QUEUED]
+
+
+@pytest.mark.parametrize(
+    ("resend", "passed_s", "state", "follows"),
+    [
+        (True, 0, State.UNSURE, "; a receipt is waited for, and then it is tried again"),
+        (False, 0, State.UNSURE, "; a receipt is waited for, and it is not sent twice"),
+        (True, EXPIRES_S, State.EXPIRED, ""),
+    ],
+)
+async def test_an_attempt_that_was_interrupted_says_so_and_what_follows(
+    desk: Desk, resend: bool, passed_s: float, state: State, follows: str
+) -> None:
+    one = await desk.one(ONE, resend=resend)
+    alert_id = (await desk.delivery(one)).alert_id
+    claim = await desk.claimed(one)
+    desk.clock.move(passed_s)
+    await desk.rescuer.adopt_orphans()
+    assert await desk.state(one) == state
+    lines = await desk.store.read(lambda connection: timeline(connection, alert_id, after=None, limit=99))
+    (outcome,) = [found.line for found in lines if isinstance(found.line, OutcomeLine)]
+    assert (outcome.outcome, outcome.code) == ("unsure", "interrupted")
+    assert outcome.detail == f"Tocsin stopped in the middle of it{follows}"
+    if state is State.UNSURE:  # whoever made it may have been slow only, and comes back
+        await desk.record(claim, accepted("id-1"))
+        assert await desk.state(one) == State.ACCEPTED
 
 
 async def test_a_lease_that_runs_is_left_alone(desk: Desk) -> None:

@@ -104,6 +104,15 @@ def test_what_is_long_past_is_not_read_again() -> None:
     assert server.read <= 2 * PAGE
 
 
+def test_an_attempt_that_was_interrupted_is_told_as_such() -> None:
+    server = Server()
+    detail = "Tocsin stopped in the middle of it; it is tried again"
+    line = {"kind": "outcome", "delivery": "dlv_1", "address": "voice:+33612345678", "provider": "trunk", "attempt": 1}
+    server.lines = [{"at": rfc3339(BEGAN), **line, "outcome": "unsure", "code": "interrupted", "detail": detail}]
+    (told,) = Telling(server, "alt_1", currency="EUR").look().new
+    assert told.text.endswith(f"cut short voice:+33612345678 over trunk: interrupted, {detail}")
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -142,6 +142,12 @@ class Bench:
             assert answer.status == 200, body
             return body
 
+    async def timeline(self, alert_id: str) -> list[tuple[str, object]]:
+        """The kinds of the lines, each with what tells it from its like."""
+        async with self.session.get(f"/v1/alerts/{alert_id}/timeline") as answer:
+            lines = (await answer.json())["items"]
+        return [(line["kind"], line.get("code", line.get("attempt"))) for line in lines]
+
     async def acknowledged(self, *alert_ids: str) -> None:
         """Waits until somebody has each of these alerts."""
         for alert_id in alert_ids:
@@ -303,6 +309,10 @@ async def test_killed_while_calls_are_up_and_nobody_has_pressed(bench: Bench) ->
     called = bench.phones.calls_by_number()
     assert called == dict.fromkeys(people, 1)
     await bench.start_and_press()
+    await bench.acknowledged(*bench.taken)
+    for alert_id in bench.taken[: len(people)]:
+        words = await bench.timeline(alert_id)
+        assert words.index(("outcome", "interrupted")) < words.index(("attempt", 2))
     found = await bench.ended_well()
     assert set(bench.phones.calls_by_number() - called) == set(people)
     assert found.acknowledgements == dict.fromkeys(bench.taken, 1)
