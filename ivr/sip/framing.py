@@ -41,6 +41,7 @@ class StreamFramer:
     def _begin(self) -> None:
         """The next message."""
         self._seen = 0
+        self._head = b""
         self._size = 0
         self._may_be_bare = True
 
@@ -69,20 +70,22 @@ class StreamFramer:
             between = self._between()
             if between is not None or not buffer or buffer.startswith(b"\r"):
                 return between
-        if not self._size:
-            head = self._head()
+        if not self._head:
+            head = self._take_head()
             if not isinstance(head, bytes):
                 return head
+            self._head = head
             lengths = {int(found) for found in _LENGTH.findall(head)}
             if len(lengths) != 1:  # RFC 3261, 20.14: it must be there on a stream
                 return FramingError("Content-Length is missing, or there are two")
             self._size = len(head) + lengths.pop()
         if self._size > self._message_max:
             return FramingError(f"a message of more than {self._message_max} bytes")
-        if len(buffer) < self._size:
+        rest = self._size - len(self._head)
+        if len(buffer) < rest:
             return None
-        message = bytes(buffer[: self._size])
-        del buffer[: self._size]
+        message = self._head + buffer[:rest]
+        del buffer[:rest]
         self._begin()
         return message
 
@@ -103,25 +106,34 @@ class StreamFramer:
             ends = bytes(buffer[:4]) in (b"\r", b"\r\n", b"\r\n\r")
             return FramingError("a line end that is none") if buffer.startswith(b"\r") and not ends else None
 
-    def _head(self) -> bytes | FramingError | None:
-        """The head of the message, with its empty line; None where that has not come."""
+    def _take_head(self) -> bytes | FramingError | None:
+        """The head of the message, with its empty line, taken out of the buffer; None where that has not come."""
         buffer, seen = self._buffer, self._seen
-        self._mend_line_ends(seen)
+        bare = self._take_bare_head(seen)
+        if bare is not None:
+            return bare
         end = buffer.find(b"\r\n\r\n", max(0, seen - 3))
         self._seen = len(buffer)
         if end >= 0:
-            return bytes(buffer[: end + 4])
+            head = bytes(buffer[: end + 4])
+            del buffer[: end + 4]
+            return head
         return FramingError("a head that does not end") if len(buffer) > HEAD_BYTES_MAX else None
 
-    def _mend_line_ends(self, seen: int) -> None:
+    def _take_bare_head(self, seen: int) -> bytes | None:
         """A head without any carriage return is of somebody who ends all lines with line feeds. In another head it ends nothing:
-        whoever passes messages on writes line ends as they should be, and what is hidden in a line stays hidden."""
+        whoever passes messages on writes line ends as they should be, and what is hidden in a line stays hidden. Its line ends are
+        mended beside the buffer: within it, all that is behind would be moved for each of thousands of messages."""
         buffer = self._buffer
         if not self._may_be_bare:
-            return
+            return None
         returns = buffer.find(b"\r", seen, HEAD_BYTES_MAX)  # no further: thousands of messages may be behind this one
         end = buffer.find(b"\n\n", max(0, seen - 1), returns if returns >= 0 else HEAD_BYTES_MAX)
         if end >= 0:
-            self._buffer[: end + 2] = buffer[:end].replace(b"\n", b"\r\n") + b"\r\n\r\n"
-        if end >= 0 or returns >= 0:
+            head = buffer[:end].replace(b"\n", b"\r\n") + b"\r\n\r\n"
+            del buffer[: end + 2]
+            self._seen = len(head)
+            return bytes(head)
+        if returns >= 0:
             self._may_be_bare = False
+        return None
