@@ -155,6 +155,10 @@ def _number_within(number: str, policy: DestinationPolicy) -> Refusal | None:
         return _global_number(next(filter(is_assigned, whole), whole[0]), policy)
     if policy.home is None:
         return None
+    own = f"+{phonenumbers.country_code_for_region(policy.home)}"
+    number = next(
+        (one.removeprefix(own) for one in abroad if one.startswith(own)), number
+    )  # too short for any but a short one
     if number not in policy.short_codes and _is_short(number, policy.home):
         return Refusal(
             code="short_code_not_allowed",

@@ -18,7 +18,8 @@ form, countries the codes)."""
 _GROUPS = re.compile(r"\+?[0-9]+")
 _NAMES = re.compile(r"[^\W\d_]")
 _NO_KEY = re.compile(r"[^0-9*#+]")
-_END_OF_USER = re.compile(r"[;?:@,]")
+_END_OF_USER = re.compile(r"[;?:@,]|(?<=[0-9*#])[pwxt](?=[0-9*#+pwxt]*$)", re.IGNORECASE)
+"""A pause, a wait and an extension begin with a letter in what is otherwise keys (RFC 4967, 4): what stands before is dialled."""
 
 _HIDING: dict[str | None, tuple[str, ...]] = {
     **dict.fromkeys(("GB", "GG", "IM", "JE"), ("1470", "141")), "IE": ("141", "142"), "FR": ("3651",),

@@ -24,6 +24,8 @@ EXTENSION_DIGITS_MAX = 20
 _EXTENSION = re.compile(r"[0-9*#]{1,20}")
 _LOCAL = re.compile(r"[1-9*#][0-9*#]{0,11}")
 _EXT = re.compile(r";ext=", re.IGNORECASE)
+_DIALPLAN = frozenset("&/|$:\\{}")
+"""Exchanges put the user part into commands of their own: ``100&SIP/trunk/0899…`` would call two, one of them unjudged."""
 _EXPECTED = (
     "expected +<country code><number>, an extension of the exchange such as 4711, either with ;ext=<digits> behind it, "
     "or sip:user@host"
@@ -86,6 +88,8 @@ def _sip(written: str, allowed_domains: frozenset[str]) -> VoiceAddress:
     uri = parse_uri(written)
     if not isinstance(uri, SipUri) or not uri.user or uri.headers:
         raise InvalidAddressError(f"{_shown(written)}: {_EXPECTED}")
+    if not _DIALPLAN.isdisjoint(uri.user):
+        raise InvalidAddressError(f"{_shown(written)}: expected a user without {' '.join(sorted(_DIALPLAN))}")
     if uri.host.lower() not in allowed_domains:
         raise InvalidAddressError(f"{_shown(uri.host)} is not among the allowed_domains of the provider")
     if "maddr" in uri.params or uri.params.get("transport", "udp") not in ("udp", "tcp", "tls"):

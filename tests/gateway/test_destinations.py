@@ -109,6 +109,13 @@ def test_global_services_are_a_country_of_their_own() -> None:
         ("sip:0899701234@pbx.example", "premium_number"),  # dialled from France
         ("sip:0612345678@pbx.example", None),
         ("sip:+4915112345678@pbx.example", "country_not_allowed"),
+        ("sip:112p1@pbx.example", "emergency_number"),  # a pause, and a one after the answer
+        ("sip:112Ww1@pbx.example", "emergency_number"),
+        ("sip:0899701234x7@pbx.example", "premium_number"),
+        ("sip:112west@pbx.example", None),  # a name
+        ("sip:+33115@pbx.example", "short_code_not_allowed"),  # what is short at home is so behind its country's code
+        ("sip:0033115@pbx.example", "short_code_not_allowed"),
+        ("sip:+334711@pbx.example", None),
     ],
 )
 def test_numbers_in_voice_addresses_are_judged_too(value: str, refusal: str | None) -> None:

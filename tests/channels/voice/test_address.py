@@ -163,6 +163,12 @@ def test_the_case_of_a_domain_does_not_matter_to_what_is_allowed(domain: str) ->
         ("sip:@example.org", None),
         ("sip:anna@example.org?Subject=x", None),
         ("sip:anna@", None),
+        ("sip:100&SIP/trunk/0899701234@example.org", None),  # two destinations in the dial plan of an exchange
+        ("sip:112%2Fx@example.org", None),
+        ("sip:100%7Cx@example.org", None),
+        ("sip:tel%3a112@example.org", None),
+        ("sip:urn%3aservice%3asos@example.org", None),
+        ("sip:%24%7BEXTEN%7D@example.org", None),
         ("sip:an na@example.org", None),
         ("sip:anna@example.org:0", None),
         ("sip:anna@example.org:70000", None),
