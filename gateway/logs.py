@@ -15,6 +15,7 @@ from typing import Any, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from channels.plainly import is_raw, plainly
 from channels.printable import visible
 from gateway.tracebacks import told
 
@@ -145,5 +146,6 @@ def _told(value: object) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    seen = visible(text[:most], keep="\n\t")
+    cut = text[:most]
+    seen = visible(plainly(cut) if is_raw(cut) else cut, keep="\n\t")
     return seen if len(text) <= most else f"{seen}… ({len(text) - most} more)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from gateway.plainly import plainly
+from channels.plainly import plainly
 from gateway.settings import StoreSettings
 from gateway.store.engine import PostgresStore, SqliteStore, open_store
 from gateway.store.errors import StoreUnavailable

@@ -19,6 +19,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import AddrInfoType
 from yarl import URL
 
+from channels.plainly import plainly
+
 URL_CHARACTERS_MAX = 2_048
 """Old browsers and proxies stop about here; RFC 9110 4.1 asks servers for 8,000 octets, which no callback needs."""
 RESPONSE_BYTES_MAX = 64 * 1024
@@ -348,13 +350,13 @@ def _failure(failure: Exception, *, maybe_sent: bool) -> OutboundResult:
         case AddressRefusedError():
             code, detail = "address_refused", str(cause)
         case _ if isinstance(failure, aiohttp.ClientConnectorDNSError):
-            code, detail = "dns_failed", str(cause.strerror or cause) if isinstance(cause, OSError) else ""
+            code, detail = "dns_failed", plainly(cause)
         case _ if isinstance(failure, aiohttp.ClientConnectorCertificateError):
-            code, detail = "tls_failed", str(failure.certificate_error)
+            code, detail = "tls_failed", plainly(failure.certificate_error)
         case _ if isinstance(failure, aiohttp.ClientSSLError):
-            code, detail = "tls_failed", str(cause)
+            code, detail = "tls_failed", plainly(cause)
         case _ if isinstance(failure, aiohttp.ClientConnectorError):
-            code, detail = "connect_failed", str(cause)
+            code, detail = "connect_failed", plainly(cause)
         case TimeoutError():
             code, detail = "timed_out", "no answer in time"
         case aiohttp.ClientResponseError():
@@ -362,5 +364,5 @@ def _failure(failure: Exception, *, maybe_sent: bool) -> OutboundResult:
         case aiohttp.InvalidURL() | ValueError() if not maybe_sent:
             code, detail = "url_refused", "the request cannot be written"
         case _:
-            code, detail = "connection_lost", str(cause) or type(cause).__name__
+            code, detail = "connection_lost", plainly(cause)
     return OutboundResult(error=code, detail=detail[:EXCERPT_CHARACTERS_MAX], maybe_sent=maybe_sent)

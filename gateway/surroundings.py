@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from channels.listening import Listening, Listens
+from channels.plainly import plainly
 from gateway.client import ApiClient, ApiError, UnreachableError
 from gateway.local_access import connectable, path_beside, read
-from gateway.plainly import plainly
 from gateway.port_holder import taken_by
 from gateway.settings_http import HttpSettings
 from gateway.settings_loading import Loaded

@@ -111,11 +111,11 @@ class Trunk:
         return any(proxy.up for proxy in self._proxies.values()) and (self.registered or not self.config.register)
 
     @property
-    def detail(self) -> str:
-        """What is wrong, in words; "" while all is well."""
-        found = [f"not registered: {self.refused}"] if self.refused else []
-        found += [f"{hop}: {proxy.detail}" for hop, proxy in self._proxies.items() if proxy.detail]
-        return "; ".join(found)
+    def details(self) -> tuple[tuple[Hop | None, str], ...]:
+        """What is wrong, in words as they came, and at which proxy where it is one's; nothing while all is well."""
+        found: list[tuple[Hop | None, str]] = [(None, f"not registered: {self.refused}")] if self.refused else []
+        found += [(hop, proxy.detail) for hop, proxy in self._proxies.items() if proxy.detail]
+        return tuple(found)
 
     @property
     def alarm(self) -> bool:

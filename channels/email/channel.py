@@ -19,6 +19,7 @@ from channels.email.settings import SmtpSettings
 from channels.email.standing import Standing
 from channels.email.status import Reply, blames_session, classify, lost
 from channels.outcome import Accepted, LinkHealth, Outcome, PermanentFailure, Reason, RetryLater, SentPart
+from channels.plainly import plainly
 from channels.printable import printable
 
 log = structlog.get_logger(__name__)
@@ -204,7 +205,7 @@ class EmailChannel:
             try:
                 await listener.start()
             except OSError as error:
-                self._listener_problem = printable(f"bounce_listen: {error}")
+                self._listener_problem = printable(f"bounce_listen: {plainly(error)}")
                 log.warning("bounce_listener_failed", provider=self.provider, error=str(error))
                 await asyncio.sleep(LISTEN_AGAIN_S)
             else:

@@ -16,6 +16,7 @@ from aiosmtplib.errors import SMTPException, SMTPResponseException
 
 from channels.email.settings import SmtpSettings
 from channels.email.status import Reply, Stage
+from channels.plainly import endpoint, plainly
 
 UPLOAD_BYTES_PER_S = 65_536
 """A message is given so much time above `response_s`; a slower line would hold a connection of the pool for minutes."""
@@ -126,7 +127,7 @@ class Connection:
         self._client.close()
 
     async def _command(self, stage: Stage, *words: str, wanted: int = 2) -> Reply:
-        async with _losses(stage):
+        async with _losses(stage, self._settings):
             answer = await self._client.execute_command(*(word.encode("ascii") for word in words))
         reply = Reply(code=answer.code, text=answer.message)
         if reply.code // 100 != wanted:
@@ -137,7 +138,7 @@ class Connection:
         protocol = self._client.protocol
         if protocol is None or not protocol.is_connected:
             raise LostError(Stage.DATA, "connection_lost", "the connection ended before the message")
-        async with _losses(Stage.FINAL):
+        async with _losses(Stage.FINAL, self._settings):
             protocol.write(_stuffed(octets))
             answer = await protocol.read_response(self._settings.response_s + len(octets) / UPLOAD_BYTES_PER_S)
         reply = Reply(code=answer.code, text=answer.message)
@@ -164,12 +165,12 @@ async def open_connection(settings: SmtpSettings) -> Connection:
         local_hostname="localhost",
     )
     try:
-        async with _losses(Stage.CONNECT):
+        async with _losses(Stage.CONNECT, settings):
             await client.connect(timeout=settings.connect_s)
-        await _hello(client, settings.ehlo_name)
+        await _hello(client, settings)
         encrypted = implicit or await _start_tls(client, settings)
         if settings.username is not None and settings.password is not None:
-            async with _losses(Stage.AUTH):
+            async with _losses(Stage.AUTH, settings):
                 await client.login(settings.username, settings.password.get_secret_value())
     except BaseException:
         client.close()
@@ -199,7 +200,7 @@ def tls_context(settings: SmtpSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(settings.tls_ca) if settings.tls_ca else None)
     except (OSError, ssl.SSLError) as error:
-        raise LostError(Stage.TLS, "tls_failed", f"tls_ca: {error}", alarm=True) from error
+        raise LostError(Stage.TLS, "tls_failed", f"tls_ca: {plainly(error)}", alarm=True) from error
     if not _is_verified(settings):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -210,10 +211,10 @@ def _is_verified(settings: SmtpSettings) -> bool:
     return settings.tls != "opportunistic" or settings.tls_ca is not None or settings.username is not None
 
 
-async def _hello(client: SMTP, name: str) -> None:
+async def _hello(client: SMTP, settings: SmtpSettings) -> None:
     """EHLO, or HELO where that is not known (RFC 5321 3.2)."""
-    async with _losses(Stage.HELLO):
-        client.local_hostname = name or _own_name(client)
+    async with _losses(Stage.HELLO, settings):
+        client.local_hostname = settings.ehlo_name or _own_name(client)
         try:
             await client.ehlo()
         except SMTPResponseException as error:
@@ -230,9 +231,9 @@ async def _start_tls(client: SMTP, settings: SmtpSettings) -> bool:
         if settings.tls == "starttls" or settings.username is not None:
             raise LostError(Stage.TLS, "tls_not_offered", "the server does not offer STARTTLS", alarm=True)
         return False
-    async with _losses(Stage.TLS):
+    async with _losses(Stage.TLS, settings):
         await client.starttls()
-    await _hello(client, settings.ehlo_name)  # RFC 3207 4.2: what was said in the clear does not count
+    await _hello(client, settings)  # RFC 3207 4.2: what was said in the clear does not count
     return True
 
 
@@ -246,7 +247,7 @@ def _own_name(client: SMTP) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _losses(stage: Stage) -> AsyncIterator[None]:
+async def _losses(stage: Stage, settings: SmtpSettings) -> AsyncIterator[None]:
     """Turns what aiosmtplib and the sockets raise into RefusedError and LostError of this stage."""
     try:
         with cancellable():
@@ -255,7 +256,7 @@ async def _losses(stage: Stage) -> AsyncIterator[None]:
         raise RefusedError(stage, Reply(code=error.code, text=error.message)) from error
     except (SMTPException, OSError) as error:  # TimeoutError, ConnectionError and ssl.SSLError are OSErrors
         code, alarm = _loss_code(stage, error)
-        raise LostError(stage, code, str(error) or type(error).__name__, alarm=alarm) from error
+        raise LostError(stage, code, plainly(error, endpoint(settings.host, settings.port)), alarm=alarm) from error
 
 
 def _loss_code(stage: Stage, error: BaseException) -> tuple[str, bool]:

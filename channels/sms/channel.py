@@ -7,6 +7,7 @@ import ssl
 
 from channels.channel import Capabilities, InvalidAddressError, Message, ReportSink
 from channels.outcome import LinkHealth, Outcome, PermanentFailure, Reason, Report, RetryLater
+from channels.plainly import endpoint, plainly
 from channels.sms.address import parse
 from channels.sms.encoding import MessageTooLongError
 from channels.sms.settings import SmppSettings
@@ -143,7 +144,9 @@ class SmsChannel:
         except ssl.SSLCertVerificationError as error:
             return LinkHealth(up=False, detail=f"certificate refused: {error.verify_message}", alarm=True, links=1)
         except OSError as error:
-            return LinkHealth(up=False, detail=str(error) or type(error).__name__, links=1)
+            return LinkHealth(
+                up=False, detail=plainly(error, endpoint(self._settings.host, self._settings.port)), links=1
+            )
         connection.unbind()
         await connection.closed
         return LinkHealth(up=True, detail=f"bound as {mode.name.lower()}", links=1, links_up=1)

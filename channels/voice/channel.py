@@ -14,6 +14,7 @@ import structlog
 from channels.channel import Capabilities, InvalidAddressError, Message, ReportSink
 from channels.conversation import Attendant, Briefing, Stop
 from channels.outcome import Delivered, LinkHealth, Outcome, PermanentFailure, Reason, RetryLater
+from channels.plainly import endpoint, plainly
 from channels.voice.address import VoiceAddress, parse
 from channels.voice.calls_in import CallsIn
 from channels.voice.dialling import InvalidTargetError, endpoint_config, invitation_parts, trunk_config
@@ -149,7 +150,7 @@ class VoiceChannel:
                 try:
                     await self._open_and_keep()
                 except (OSError, ssl.SSLError, TimeoutError) as error:
-                    self._trouble = Reason(code="not_open", detail=str(error) or type(error).__name__, alarm=True)
+                    self._trouble = Reason(code="not_open", detail=plainly(error), alarm=True)
                     log.error("trunk_not_opened", provider=self.provider, error=self._trouble.detail)
                 except Exception as error:  # a fault of ours at one trunk must not end the others
                     self._trouble = Reason(code="not_open", detail=repr(error), alarm=True)
@@ -185,7 +186,7 @@ class VoiceChannel:
         if endpoint is None:
             return LinkHealth(up=False, detail=self._trouble.detail, alarm=self._trouble.alarm)
         links_up, links = trunk.proxies_up()
-        detail = "; ".join(filter(None, (trunk.detail, self._refusal)))
+        detail = "; ".join(filter(None, (_plain(trunk), self._refusal)))
         return LinkHealth(
             up=trunk.up, detail=detail, alarm=trunk.alarm or bool(self._refusal), links=links, links_up=links_up,
             outstanding=endpoint.calls_out, facts={"calls": str(endpoint.calls_up), "listens": str(endpoint.port)},
@@ -203,14 +204,14 @@ class VoiceChannel:
             )  # fmt: skip
             await endpoint.open(trunk.hops[0])
         except (OSError, ssl.SSLError, TimeoutError) as error:
-            return LinkHealth(up=False, detail=str(error) or type(error).__name__, alarm=True)
+            return LinkHealth(up=False, detail=plainly(error), alarm=True)
         try:
             await trunk.ask(endpoint)
         finally:
             await endpoint.close()
         links_up, links = trunk.proxies_up()
         return LinkHealth(
-            up=links_up > 0, detail=trunk.detail, alarm=trunk.alarm, links=links, links_up=links_up,
+            up=links_up > 0, detail=_plain(trunk), alarm=trunk.alarm, links=links, links_up=links_up,
             facts={"proxies": ", ".join(str(hop) for hop in trunk.hops)},
         )  # fmt: skip
 
@@ -335,6 +336,15 @@ class VoiceChannel:
         if self._attendant is None:
             return 503
         return await self._calls_in.answer(leg, self._attendant, self._languages, self._settings.language)
+
+
+def _plain(trunk: Trunk) -> str:
+    """What is wrong with the trunk, in the words of people; "" while all is well."""
+    found = (
+        f"{hop}: {plainly(detail, endpoint(hop.host, hop.port))}" if hop else plainly(detail)
+        for hop, detail in trunk.details
+    )
+    return "; ".join(found)
 
 
 def _taken_back(result: CallResult) -> bool:

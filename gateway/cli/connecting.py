@@ -12,11 +12,11 @@ from sqlalchemy import text
 
 from channels.channel import Channel
 from channels.email.settings import SmtpSettings
+from channels.plainly import plainly
 from channels.sms.settings import SmppSettings
 from channels.voice.settings import SipSettings
 from gateway.app import build_channels, build_queue
 from gateway.opening import store_refusal
-from gateway.plainly import plainly
 from gateway.queue.port import QueueUnavailable
 from gateway.settings import Settings
 from gateway.settings_loading import Loaded

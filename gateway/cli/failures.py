@@ -42,6 +42,7 @@ def failure_of(error: Exception) -> Failure | None:
     from billing.ledger import InsufficientCredit
     from billing.money import AmountError, CurrencyError
     from billing.tariff import TariffError
+    from channels.plainly import plainly
     from gateway.administration import AdministrationError, InvalidFieldError
     from gateway.client import ApiError, UnreachableError
     from gateway.settings_problems import SettingsError
@@ -69,5 +70,5 @@ def failure_of(error: Exception) -> Failure | None:
             return Failure(text=str(error))
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
-            return Failure(text=f"{place}{error.strerror or error}")
+            return Failure(text=f"{place}{plainly(error)}")
     return None

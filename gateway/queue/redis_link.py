@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from channels.plainly import plainly
 from gateway.queue.port import QueueUnavailable
 
 log = structlog.get_logger(__name__)
@@ -78,7 +79,7 @@ class RedisLink:
                 answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except LOST as error:
             self._failed(error)
-            raise QueueUnavailable(f"Redis cannot be reached: {type(error).__name__}") from error
+            raise QueueUnavailable(f"Redis cannot be reached: {plainly(error)}") from error
         self._answered()
         return answers
 

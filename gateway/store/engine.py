@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
+from channels.plainly import plainly
 from gateway.large_work import urgent
 from gateway.store.errors import StoreConflict, StoreError, StoreUnavailable
 from gateway.store.locking import DatabaseLock
@@ -63,7 +64,7 @@ def translated(error: Exception) -> StoreError:
     orig = getattr(error, "orig", error)
     if isinstance(error, (IntegrityError, *UNFIT)) or str(getattr(orig, "sqlstate", "")).startswith("22"):
         return StoreConflict(str(orig))
-    return StoreUnavailable(str(getattr(error, "orig", error)))
+    return StoreUnavailable(plainly(orig))
 
 
 def _behind(work: Callable[[Connection], T]) -> Callable[[Connection], T]:

@@ -199,7 +199,7 @@ def test_check_connect_finds_the_dead_provider_and_sends_nothing(terminal: Termi
     answer = terminal.run("check", "--connect")
     assert answer.status == 1
     assert answer.err == "tocsin: 1 of 3 parts does not work: provider carrier\n"
-    told = "FAILED  provider carrier  bind to 127.0.0.1:1 as user: Connection refused: nobody listens there\n"
+    told = "FAILED  provider carrier  bind to 127.0.0.1:1 as user: nobody listens at 127.0.0.1:1\n"
     assert told in answer.out
     assert "ok      store" in answer.out
     assert not terminal.database.exists()

@@ -244,3 +244,11 @@ def test_every_line_is_written(values: dict[str, Any], form: Format) -> None:
     structlog.get_logger().info("seen", **values)
     logs.configure()
     assert "seen" in stream.getvalue()
+
+
+def test_errors_of_the_system_are_written_in_words(written: io.StringIO) -> None:
+    refused = ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 25)")
+    structlog.get_logger().warning("lost", error=str(refused), hops=[str(refused)])
+    logging.getLogger("library").warning("%s", refused)
+    assert "Errno" not in written.getvalue()
+    assert written.getvalue().count("nobody listens at 127.0.0.1:25") == 3

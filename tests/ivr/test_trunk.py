@@ -213,7 +213,7 @@ async def test_a_wrong_password_is_an_alarm_at_once(stale: bool, tries: int) -> 
         for _ in range(tries):
             await registrar.next()
         await eventually(lambda: trunk.alarm, what="the alarm")
-        assert (trunk.registered, trunk.detail) == (False, "not registered: 401 Unauthorized")
+        assert (trunk.registered, trunk.details) == (False, ((None, "not registered: 401 Unauthorized"),))
         assert registrar.asked.empty()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
+from channels.plainly import endpoint, plainly
 from channels.sms.settings import SmppSettings
 from channels.sms.smpp.connection import BindRefusedError, Connection, OnInbound
 from channels.sms.smpp.events import CloseCause
@@ -91,7 +92,7 @@ class Link:
             self._down(f"certificate refused: {error.verify_message}", alarm=True)
             return self._reconnect.after_refusal(_chance.random())
         except OSError as error:
-            self._down(_words(error), alarm=False)
+            self._down(plainly(error, endpoint(self._settings.host, self._settings.port)), alarm=False)
             return self._reconnect.after_loss(_chance.random())
         self._up(connection)
         try:
@@ -129,8 +130,3 @@ class Link:
         self.alarm = alarm
         provider, mode = self._settings.name, self.mode.name.lower()
         log.warning("smpp_link_lost", provider=provider, mode=mode, detail=detail, alarm=alarm, **more)
-
-
-def _words(error: OSError) -> str:
-    """A connection's error in words; some time-outs have none of their own."""
-    return str(error) or ("timed out" if isinstance(error, TimeoutError) else type(error).__name__)
