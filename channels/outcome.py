@@ -188,7 +188,8 @@ class Receipt:
     def __post_init__(self) -> None:
         _make_printable(self, "code", "detail", "raw")
         _make_visible(self, "address")
-        object.__setattr__(self, "provider_message_ids", tuple(map(visible, self.provider_message_ids)))
+        if not all(map(str.isprintable, self.provider_message_ids)):
+            object.__setattr__(self, "provider_message_ids", tuple(map(visible, self.provider_message_ids)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,10 +243,14 @@ class LinkHealth:
 def _make_printable(value: Any, *names: str) -> None:
     """Words: one bounded line each."""
     for name in names:
-        object.__setattr__(value, name, printable(getattr(value, name)))
+        words = getattr(value, name)
+        if (shown := printable(words)) is not words:  # codes, and details that are not there, are as they were
+            object.__setattr__(value, name, shown)
 
 
 def _make_visible(value: Any, *names: str) -> None:
     """Ids and addresses: two that differ in a blank stay different."""
     for name in names:
-        object.__setattr__(value, name, visible(getattr(value, name)))
+        words = getattr(value, name)
+        if (shown := visible(words)) is not words:
+            object.__setattr__(value, name, shown)

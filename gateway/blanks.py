@@ -16,7 +16,12 @@ BLANK: Final = "expected a text to read: these are blanks and invisible marks al
 
 def is_blank(text: str) -> bool:
     """Whether there is nothing in the text to read or to say aloud."""
-    return all(unicodedata.category(character) in _NOTHING or character in _EMPTY for character in text)
+    for character in text:  # the first one decides nearly always
+        if character.isalnum() and character not in _EMPTY:
+            return False
+        if unicodedata.category(character) not in _NOTHING and character not in _EMPTY:
+            return False
+    return True
 
 
 def readable(text: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import threading
 import time
 
 MS_MAX = 2**48 - 1
+_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+"""Base 32 with the extended hex alphabet (RFC 4648, 7), which keeps the order of the bits."""
+_PAIRS = tuple(first + second for first in _DIGITS for second in _DIGITS)
+_SHIFTS = tuple(range(120, -10, -10))
 
 _lock = threading.Lock()
 _last_ms = 0
@@ -35,5 +38,5 @@ def first_id(prefix: str, micros: int) -> str:
 
 
 def _named(prefix: str, ms: int, tail: int) -> str:
-    # base 32 with the extended hex alphabet (RFC 4648, 7) keeps the order of the bytes
-    return f"{prefix}_{base64.b32hexencode((ms << 80 | tail).to_bytes(16))[:26].decode().lower()}"
+    bits = (ms << 80 | tail) << 2  # 128, and 2 that fill the last digit up
+    return f"{prefix}_{''.join([_PAIRS[bits >> shift & 1023] for shift in _SHIFTS])}"

@@ -255,7 +255,7 @@ def _target(url: str, policy: OutboundPolicy) -> URL | str:
 def _shape_refusal(url: str, target: URL, port: int | None) -> str | None:
     if target.scheme not in ("http", "https") or not target.raw_host:
         return "expected a URL that begins with https:// or http:// and names a host"
-    if "@" in urlsplit(url).netloc:  # even an empty one, which yarl leaves out
+    if "@" in url and "@" in urlsplit(url).netloc:  # even an empty one, which yarl leaves out
         return "expected a URL without user name and password"
     if port is None or not 1 <= port <= 65_535:
         return "expected a port from 1 to 65535"
@@ -313,17 +313,24 @@ async def _excerpt(response: aiohttp.ClientResponse, deadline_at: float) -> str:
     """The beginning of the answer's text. The rest of what is too long or too slow is dropped; the status stands."""
     content = bytearray()
     try:
-        async with asyncio.timeout_at(deadline_at):
-            while len(content) < RESPONSE_BYTES_MAX:
-                chunk = await response.content.read(RESPONSE_BYTES_MAX - len(content))
-                if not chunk:
-                    break
-                content += chunk
+        if response.content.is_eof():  # as of nearly all: the answer came as one piece
+            content += response.content.read_nowait(RESPONSE_BYTES_MAX)
+        else:
+            await _read_into(content, response, deadline_at)
     except (aiohttp.ClientError, OSError):  # a TimeoutError is an OSError
         response.close()
     if not response.content.at_eof():
         response.close()
     return content[: EXCERPT_CHARACTERS_MAX * 4].decode(errors="replace")[:EXCERPT_CHARACTERS_MAX]
+
+
+async def _read_into(content: bytearray, response: aiohttp.ClientResponse, deadline_at: float) -> None:
+    async with asyncio.timeout_at(deadline_at):
+        while len(content) < RESPONSE_BYTES_MAX:
+            chunk = await response.content.read(RESPONSE_BYTES_MAX - len(content))
+            if not chunk:
+                break
+            content += chunk
 
 
 def _answer(response: aiohttp.ClientResponse, excerpt: str) -> OutboundResult:
