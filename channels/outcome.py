@@ -42,7 +42,8 @@ class SentPart:
     units: int = 1
 
     def __post_init__(self) -> None:
-        _make_visible(self, "provider_message_id")
+        if not self.provider_message_id.isprintable():  # as every part of every message is
+            _make_visible(self, "provider_message_id")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +56,8 @@ class Accepted:
     detail: str = ""
 
     def __post_init__(self) -> None:
-        _make_printable(self, "code", "detail")
+        if self.detail or self.code != "accepted":  # said by nobody: most of all outcomes
+            _make_printable(self, "code", "detail")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

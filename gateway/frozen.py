@@ -41,7 +41,9 @@ def _maker(cls: type[T], names: Sequence[str], sources: Sequence[str]) -> Callab
     """A function of one argument, `values`, that makes a `cls`; each field is set to what its source, an expression, gives."""
     setters = [f"set_{name}" for name in names]
     lines = [f"{setter}(made, {source})" for setter, source in zip(setters, sources, strict=True)]
-    code = "\n    ".join([f"def make(values, new, cls, {', '.join(setters)}):", "made = new(cls)", *lines, "return made"])
+    code = "\n    ".join(
+        [f"def make(values, new, cls, {', '.join(setters)}):", "made = new(cls)", *lines, "return made"]
+    )
     written: dict[str, Any] = {}
     exec(code, written)  # noqa: S102 - the names of our own fields alone
     make: FunctionType = written["make"]

@@ -12,7 +12,7 @@ from channels.sms.smpp.wire import SEQUENCE_MAX
 _MESSAGE_COMMANDS = frozenset(kind.command_id for kind in (SubmitSm, DeliverSm, DataSm))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     """One message of ours without its answer. `position` counts messages in the order they were written."""
 

@@ -45,10 +45,11 @@ class Sending:
             for future in waiting:
                 future.cancel()
             raise
-        for n, answer in self._answered_late.items():
-            results[n] = answer
+        if self._answered_late:
+            for n, answer in self._answered_late.items():
+                results[n] = answer
         self._results = results
-        return self._verdict()
+        return verdict(self._submissions, results)
 
     def _late(self, n: int, answer: Answer) -> None:
         """Part `n` was answered after all: before the others have a result it is in time, else it is told."""
