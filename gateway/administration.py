@@ -10,6 +10,7 @@ import re
 import secrets
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from difflib import get_close_matches
 from enum import Enum, StrEnum
 from itertools import islice
 from typing import Any, Final
@@ -31,6 +32,8 @@ PAGE: Final = 50
 PAGE_MAX: Final = 200
 """Rows of one page: a page is read and answered in a few milliseconds. Whoever asks is bound by it; what is read here is what was
 asked for, since the row beyond a page says whether there is another."""
+SUGGESTED_AMONG: Final = 1_000
+"""Accounts among which the one is looked for that was meant: as many names are compared within some milliseconds."""
 NAME_CHARS_MAX: Final = 200
 REFERENCE_CHARS_MAX: Final = 200
 KEY_BYTES: Final = 32  # 256 random bits: a plain digest is then as good as a slow hash, nothing can be guessed
@@ -197,6 +200,16 @@ def get_account(connection: Connection, account_id: str) -> Account | None:
     return None if row is None else _account_of(row)
 
 
+def no_account(connection: Connection, account_id: str) -> NotFoundError:
+    """What to raise where there is no such account: it names it, and the one that may be meant. Only for those who see them all."""
+    known = connection.scalars(select(tables.accounts.c.id).order_by(tables.accounts.c.id).limit(SUGGESTED_AMONG))
+    by_small = {one.lower(): one for one in known}
+    close = get_close_matches(account_id.lower(), by_small, n=1)
+    return NotFoundError(
+        f"there is no account {account_id}" + (f", did you mean {by_small[close[0]]}?" if close else "")
+    )
+
+
 def list_accounts(connection: Connection, *, cursor: str | None = None, limit: int = PAGE) -> list[Account]:
     """At most `limit` accounts in the order of their ids, those after the id `cursor`."""
     statement = _accounts().order_by(tables.accounts.c.id).limit(limit)
@@ -231,7 +244,7 @@ def stands(connection: Connection, account_id: str) -> Account:
     """The account as it stands. Raises NotFoundError."""
     account = get_account(connection, account_id)
     if account is None:
-        raise NotFoundError(f"there is no account {account_id}")
+        raise no_account(connection, account_id)
     return account
 
 
@@ -293,7 +306,7 @@ def locked_balance(connection: Connection, account_id: str) -> Balance:
         .with_for_update(of=tables.balances)
     ).all()
     if not found:
-        raise NotFoundError(f"there is no account {account_id}")
+        raise no_account(connection, account_id)
     amounts = {row.name: row.amount_micros for row in found}
     return Balance(
         account=account_id,

@@ -106,7 +106,7 @@ class Telling:
         if words is None:
             return None
         after_s = (at - self._began_at).total_seconds()
-        return Told(line=line, text=f"  {after_s:6.3f} s  {words[0]:<9} {words[1]}".rstrip())
+        return Told(line=line, text=f"  {after_s:6.3f} s  {words[0]:<9} {' '.join(words[1].split())}".rstrip())
 
 
 def _at(line: Json) -> datetime:
@@ -202,7 +202,7 @@ def _acknowledged(_: _Wording, line: Json) -> Words:
     if line.get("via") == "voice":
         return "answered", f"{line['by']} pressed a key on the phone: {comment or 'acknowledged'}"
     what = "takes it in charge" if line.get("word") == "taken" else "has received it"
-    over = "API" if line.get("via") == "api" else line.get("via")
+    over = "the API" if line.get("via") == "api" else line.get("via")
     return "answered", f"{line['by']} {what}, over {over}" + (f': "{comment}"' if comment else "")
 
 
@@ -263,7 +263,7 @@ WORDING: Final[Mapping[str, Callable[[_Wording, Json], Words | None]]] = {
     "cancelled": _status("called off; nothing more goes out"),
     "failed": _status("nobody was reached, and nothing is left to try"),
     "expired": _status("its time passed without the acknowledgement that it asked for"),
-    "by": _said("by", "DETAIL"),
+    "by": _said("status", "asked for by DETAIL"),
     "declined": _said("declined", "DETAIL cannot act"),
     "everybody_declined": _said("declined", "everybody who was reached"),
     "key_before_the_rise": _said("ignored", "DETAIL answered before the priority rose, and is asked anew"),

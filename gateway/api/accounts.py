@@ -319,7 +319,7 @@ def _add_accounts(routes: APIRouter, api: ApiContext) -> None:
         _require_seen(caller, account_id)
         secret = await api.store.read(lambda connection: admin.callback_secret(connection, account_id))
         if secret is None:
-            raise not_found("account", account_id)
+            raise await api.store.read(lambda connection: admin.no_account(connection, account_id))
         return CallbackSecret(account=account_id, callback_secret=secret)
 
 
@@ -432,7 +432,4 @@ def _require_seen(caller: Caller, account_id: str) -> None:
 
 async def _account(api: ApiContext, caller: Caller, account_id: str) -> AccountView:
     _require_seen(caller, account_id)
-    found = await api.store.read(lambda connection: admin.get_account(connection, account_id))
-    if found is None:
-        raise not_found("account", account_id)
-    return account_view(found)
+    return account_view(await api.store.read(lambda connection: admin.stands(connection, account_id)))

@@ -247,7 +247,7 @@ def _add_deliveries(routes: APIRouter, api: ApiContext) -> None:
         """One delivery with every attempt, part and receipt."""
         found = await api.store.read(lambda c: read_delivery(c, delivery_id, caller.account_id))
         if found is None:
-            raise not_found("delivery")
+            raise not_found("delivery", delivery_id)
         return found
 
 
@@ -318,7 +318,7 @@ async def _once(
     if account_id is None and header_of(headers) is not None:
         account_id = await api.store.read(lambda connection: account_of_alert(connection, alert_id))
         if account_id is None:
-            raise not_found("alert")
+            raise not_found("alert", alert_id)
     key = idempotency_key(
         headers, account_id=account_id or "", route=f"POST /v1/alerts/{alert_id}/{verb}", body=await request.body()
     )
@@ -342,11 +342,11 @@ async def _once(
 async def _alert(api: ApiContext, alert_id: str, caller: Caller) -> AlertView:
     found = await api.store.read(lambda connection: read_alert(connection, alert_id, caller.account_id))
     if found is None:
-        raise not_found("alert")
+        raise not_found("alert", alert_id)
     return found
 
 
 async def _require_alert(api: ApiContext, alert_id: str, caller: Caller) -> None:
     account_id = await api.store.read(lambda connection: account_of_alert(connection, alert_id))
     if account_id is None or not caller.sees(account_id):
-        raise not_found("alert")
+        raise not_found("alert", alert_id)

@@ -45,7 +45,7 @@ class RetryCallback:
             select(*rows.callbacks.columns).where(t.alert_id == self.alert_id, t.n == self.n).with_for_update()
         ).first()
         if row is None or self.account_id not in (None, row.account_id):
-            raise not_found("callback")
+            raise not_found("callback", f"{self.n} of {self.alert_id}")
         callback = rows.callbacks.from_row(row)
         if callback.state != "parked":
             raise Problem("callback-not-parked", f"the callback is {callback.state}")

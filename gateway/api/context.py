@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.types import Scope
 
-from gateway.administration import get_account
+from gateway.administration import NotFoundError, stands
 from gateway.api.authentication import KeyRing
 from gateway.api.problems import Problem, wrong_field
 from gateway.api.roles import INSTALLATION, Caller, Permission, roles_that_may
@@ -67,8 +67,14 @@ class ApiContext:
         if asked is None:
             raise wrong_field("account", "missing", "expected ?account=ID with a key of the installation")
         if asked not in self._accounts:
-            if "\x00" in asked or await self.store.read(lambda c: get_account(c, asked)) is None:
-                raise wrong_field("account", "unknown_account", "there is no such account")
+            if "\x00" in asked:
+                raise wrong_field(
+                    "account", "unknown_account", "expected the id of an account, not one with U+0000 in it"
+                )
+            try:
+                await self.store.read(lambda c: stands(c, asked))
+            except NotFoundError as error:
+                raise wrong_field("account", "unknown_account", str(error)) from error
             if len(self._accounts) < ACCOUNTS_KNOWN_MAX:
                 self._accounts.add(asked)
         return asked

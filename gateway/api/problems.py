@@ -176,9 +176,9 @@ def wrong_field(field: str, code: str, detail: str) -> Problem:
     return Problem("invalid-request", f"{field}: {detail}", errors=[{"field": field, "code": code, "detail": detail}])
 
 
-def not_found(what: str, name: str = "") -> Problem:
+def not_found(what: str, name: str) -> Problem:
     """404; the same whether it does not exist or is another account's."""
-    return Problem("not-found", f"there is no {what} {name}" if name else f"there is no such {what}")
+    return Problem("not-found", f"there is no {what} {name}")
 
 
 def _insufficient(error: InsufficientCredit) -> Problem:
@@ -211,7 +211,7 @@ def problem_of(error: Exception) -> Problem | None:
         case TooMuchUnderWayError():
             return Problem("too-much-under-way", str(error))
         case AlertNotFound():
-            return not_found("alert")
+            return not_found("alert", str(error))
         case AlreadyEnded():
             return Problem("alert-ended", str(error))
         case AdministrationError() | AmountError() | CurrencyError() | TariffError():

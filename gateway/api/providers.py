@@ -17,13 +17,14 @@ from gateway.api.documentation import documented
 from gateway.api.json_bodies import JsonRoute
 from gateway.api.paging import Page
 from gateway.api.parameters import KNOWN
-from gateway.api.problems import not_found, wrong_field
+from gateway.api.problems import Problem, wrong_field
 from gateway.api.roles import Caller, Permission
 from gateway.api.views import View
 from gateway.blanks import readable
 from gateway.breaker import Breaker
 from gateway.ids import new_id
 from gateway.queue.port import QueueUnavailable
+from gateway.settings_problems import suggestion
 
 log = structlog.get_logger(__name__)
 
@@ -195,7 +196,7 @@ def _link(health: LinkHealth) -> dict[str, object]:
 def _channel(api: ApiContext, name: str) -> Channel:
     channel = api.broker.channels.get(name)
     if channel is None:
-        raise not_found("provider")
+        raise Problem("not-found", f"there is no provider {name}{suggestion(name, api.broker.channels)}")
     return channel
 
 

@@ -27,6 +27,14 @@ DELIVERIES_MAX = 200_000
 TEXT_CHARS = 60
 """Of a subject or text in a list: a line then fits a wide terminal."""
 
+SOURCES = {
+    "api": "the API",
+    "alertmanager": "Alertmanager",
+    "phone": "a call to an alarm line",
+    "last_resort": "an alert that reached nobody",
+}
+"""Where an alert came from, in words: `tocsin send` speaks to the API, too."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 ID_HELP = "ID is the id of an alert, its first or last characters, the id of a delivery, or a reference."
 
@@ -253,7 +261,7 @@ def _facts(alert: dict[str, Any], zone: tzinfo) -> list[tuple[str, str]]:
     text = alert["text"].splitlines() or [""]
     facts += [("text" if n == 0 else "", line) for n, line in enumerate(text)]
     facts += [("exercise", "yes")] if alert["exercise"] else []
-    facts += [("made", shown_time(alert["created_at"], zone)), ("by", alert["source"])]
+    facts += [("made", shown_time(alert["created_at"], zone)), ("from", SOURCES.get(alert["source"], alert["source"]))]
     facts += [("starts", shown_time(alert["start_at"], zone))] if alert["start_at"] != alert["created_at"] else []
     facts += (
         [("ended", shown_time(alert["ended_at"], zone))]

@@ -149,7 +149,9 @@ class Following:
 
 
 def _in_words(document: Json, deliveries: Sequence[Json]) -> list[str]:
-    by = f" by {', '.join(document['acknowledged_by'])}" if document["acknowledged_by"] else ""
+    people = ", ".join(document["acknowledged_by"])
+    before = "" if document["status"] == "acknowledged" else ", acknowledged before"
+    by = f"{before} by {people}" if people else ""
     total, charged = document["deliveries"], f"{document['charged']} {document['currency']}"
     what = "delivery" if total == 1 else "deliveries"
     lines = [f"{document['status']}{by}: {document['delivered']} of {total} {what} delivered, {charged} charged"]

@@ -270,10 +270,7 @@ class OnStore:
 
     def account(self, account_id: str) -> Json:
         _examine_id("of_account", account_id=account_id)
-        found = self._read(lambda connection: books.get_account(connection, account_id))
-        if found is None:
-            raise books.NotFoundError(f"there is no account {account_id}")
-        return shown.account(found)
+        return shown.account(self._read(lambda connection: books.stands(connection, account_id)))
 
     def accounts(self, limit: int) -> list[Json]:
         def page(after: books.Account | None, size: int) -> list[books.Account]:

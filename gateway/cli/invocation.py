@@ -84,9 +84,9 @@ LISTS: Final = frozenset({"accounts", "alerts", "entries", "keys", "providers", 
 
 
 def listed(document: dict[str, Any]) -> dict[str, Any]:
-    """The document; a list has its `items`, as that of the API. By its old name it is there for one more version."""
-    name = next(iter(document), "")
-    return {"items": document[name], **document} if name in LISTS else document
+    """The document; a list has its `items`, as that of the API."""
+    name, *others = document or [""]
+    return {"items": document[name], **{other: document[other] for other in others}} if name in LISTS else document
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from gateway.cli.access import access_options
 from gateway.cli.groups import Group, stands_for
 from gateway.cli.installation import installation, key_with_text
 from gateway.cli.invocation import common_options, table, this_invocation
+from gateway.cli.moments import shown_time, zone_here
 
 ROLES = ("submitter", "operator", "account_admin", "administrator", "auditor")
 KEYS_MAX = 100_000
@@ -50,8 +51,16 @@ def list_(account_id: str | None, every: bool) -> None:
         found = there.keys(KEYS_MAX)
     found = [one for one in found if every or not one.get("revoked_at")]
     found = [one for one in found if account_id in (None, one["account"])]
+    zone = zone_here()
     rows = [
-        [one["id"], one["role"], one["account"] or "-", one["created_at"], one.get("revoked_at") or "-", one["label"]]
+        [
+            one["id"],
+            one["role"],
+            one["account"] or "-",
+            shown_time(one["created_at"], zone),
+            shown_time(one.get("revoked_at"), zone),
+            one["label"],
+        ]
         for one in found
     ]
     lines = table(rows, ["KEY", "ROLE", "ACCOUNT", "CREATED", "REVOKED", "LABEL"])

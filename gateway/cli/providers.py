@@ -37,6 +37,7 @@ from gateway.destinations import check as check_destination
 from gateway.ids import new_id
 from gateway.local_access import path_beside, running_server
 from gateway.settings import Provider, Settings
+from gateway.settings_problems import suggestion
 from gateway.spelling import alike
 
 RECEIPT_WAIT_S = 30.0
@@ -126,8 +127,8 @@ def _named(settings: Settings, name: str) -> Provider:
     for provider in settings.providers:
         if provider.name == name:
             return provider
-    known = ", ".join(provider.name for provider in settings.providers)
-    raise Refused(f"there is no provider {name}; the settings have {known or 'none'}")
+    known = [provider.name for provider in settings.providers]
+    raise Refused(f"there is no provider {name}{suggestion(name, known) if known else '; the settings have none'}")
 
 
 def _address(settings: Settings, channel: Channel, to: str) -> str:

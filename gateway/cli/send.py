@@ -12,6 +12,7 @@ from gateway.cli.failures import Refused
 from gateway.cli.following import Following, wait_options
 from gateway.cli.groups import Command, stands_for
 from gateway.cli.invocation import common_options, this_invocation
+from gateway.cli.moments import shown_time, zone_here
 from gateway.ids import new_id
 
 ACCOUNTS_NAMED = 5
@@ -95,11 +96,16 @@ def _only_account(answer: dict[str, Any]) -> str:
 def _told(document: dict[str, Any]) -> list[str]:
     if document.get("dry_run"):
         lines = [
-            f"{one['at']}  {one['address']} over {one['provider']}, {one['hold']}" for one in document["deliveries"]
+            f"{shown_time(one['at'], zone_here())}  {one['address']} over {one['provider']}, {one['hold']}"
+            for one in document["deliveries"]
         ]
         return [*lines, f"nothing was sent; it would hold {document['total']}"]
     lines = [f"{one['id']}  {one['state']}  {one['address']}" for one in document["deliveries"]]
     return [f"{document['id']}  {document['status']}", *_joined(document.get("join")), *lines]
+
+
+FATES = {"reached": "asked already"}
+"""What became of a field of the request, where the API's word would say too much: whoever is asked may still be ringing."""
 
 
 def _joined(join: dict[str, Any] | None) -> list[str]:
@@ -109,7 +115,7 @@ def _joined(join: dict[str, Any] | None) -> list[str]:
     by_fate: dict[str, list[str]] = {}
     for name, fate in join["fields"].items():
         by_fate.setdefault(fate, []).append(name)
-    fates = [f"{fate}: {', '.join(names)}" for fate, names in by_fate.items()]
+    fates = [f"{FATES.get(fate, fate)}: {', '.join(names)}" for fate, names in by_fate.items()]
     told = [f"is told: {', '.join(join['told'])}"] if join["told"] else ["nobody is told anew"]
     if join["told_total"] > len(join["told"]):
         told.append(f"and {join['told_total'] - len(join['told'])} more")

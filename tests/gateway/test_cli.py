@@ -134,7 +134,7 @@ def test_json_and_config_stand_before_or_after(terminal: Terminal, monkeypatch: 
         ["accounts", "--config", "absent.toml", "list", "--config", config, "--json"],
     ):
         answer = terminal.run(*words, config=False)
-        assert (answer.status, answer.document) == (0, {"items": [], "accounts": []}), words
+        assert (answer.status, answer.document) == (0, {"items": []}), words
     monkeypatch.setenv("TOCSIN_CONFIG", config)
     assert terminal.run("accounts", "list", config=False).status == 0
     monkeypatch.setenv("TOCSIN_CONFIG", "absent.toml")
@@ -235,14 +235,14 @@ def test_an_account_from_its_creation_to_its_entries(terminal: Terminal) -> None
         answer = terminal.run("accounts", "topup", "acme", "50.00", "--reference", "INV-1")
         assert answer.out == f"account acme: 50.00 by INV-1 {told} (entry 1), balance 50.00 EUR\n"
     assert terminal.json("accounts", "show", "acme")["balance"] == "50.00"
-    assert [one["id"] for one in terminal.json("accounts", "list")["accounts"]] == ["acme"]
-    entries = terminal.json("accounts", "entries", "acme")["entries"]
+    assert [one["id"] for one in terminal.json("accounts", "list")["items"]] == ["acme"]
+    entries = terminal.json("accounts", "entries", "acme")["items"]
     assert [(one["kind"], one["amount"], one["cause"]["id"]) for one in entries] == [("topup", "50.00", "INV-1")]
     heading, _, line = terminal.run("accounts", "entries", "acme").out.splitlines()
     assert heading == "account acme, amounts in EUR"
     assert line.split()[0] == "1"
     assert line.split()[4:] == ["topup", "+50.00", "50.00", "0.00", "topup", "INV-1"]
-    assert terminal.json("accounts", "entries", "acme", "--to", "2020-01-01")["entries"] == []
+    assert terminal.json("accounts", "entries", "acme", "--to", "2020-01-01")["items"] == []
     assert "nothing moved on this account then" in terminal.run("accounts", "entries", "acme", "--to", "2020-01-01").out
     assert terminal.run("accounts", "set", "acme", "--name", "Acme Foods", "--floor", "-20.00").out == (
         "account acme: name Acme Foods, floor -20.00 EUR\n"
@@ -258,10 +258,10 @@ def test_lists_go_on_beyond_a_page(terminal: Terminal, monkeypatch: pytest.Monke
     monkeypatch.setattr("gateway.administration.PAGE_MAX", 2)
     for name in "abcde":
         terminal.json("accounts", "create", name)
-    assert [one["id"] for one in terminal.json("accounts", "list")["accounts"]] == list("abcde")
+    assert [one["id"] for one in terminal.json("accounts", "list")["items"]] == list("abcde")
     for n in range(5):
         terminal.json("accounts", "topup", "a", "1.00", "--reference", f"R{n}")
-    latest = terminal.json("accounts", "entries", "a", "--limit", "3")["entries"]
+    latest = terminal.json("accounts", "entries", "a", "--limit", "3")["items"]
     assert [one["cause"]["id"] for one in latest] == ["R4", "R3", "R2"]
 
 
@@ -287,6 +287,7 @@ def test_lists_go_on_beyond_a_page(terminal: Terminal, monkeypatch: pytest.Monke
         (("tariffs", "remove", "--channel", "sms", "--prefix", "+33"), "there is no tariff for sms:+33"),
         (("accounts", "topup", "nobody", "5", "--reference", "INV-2"), "there is no account nobody"),
         (("accounts", "show", "nobody"), "there is no account nobody"),
+        (("accounts", "show", "Acne"), "there is no account Acne, did you mean acme?"),
         (("accounts", "entries", "nobody"), "there is no account nobody"),
         (("keys", "create", "--role", "submitter"), "--account: expected the account of a key with the role submitter"),
         (("keys", "create", "--role", "submitter", "--account", "nobody"), "there is no account nobody"),
@@ -298,7 +299,7 @@ def test_lists_go_on_beyond_a_page(terminal: Terminal, monkeypatch: pytest.Monke
         (("serve", "--role", "worker"), "--role worker needs PostgreSQL"),
         (
             ("providers", "test", "nobody", "--to", "+33612345678"),
-            "there is no provider nobody; the settings have carrier",
+            "there is no provider nobody, expected one of carrier",
         ),
         (("providers", "test", "carrier", "--to", "112"), "--to: "),
         (("providers", "test", "carrier", "--to", "nonsense"), "--to: "),
@@ -320,13 +321,13 @@ def test_keys_are_shown_once_and_can_be_revoked(terminal: Terminal) -> None:
     terminal.json("accounts", "create", "acme")
     key = terminal.json("keys", "create", "--account", "acme", "--role", "submitter", "--label", "monitoring")
     assert key["key"].startswith("tok_")
-    listed = terminal.json("keys", "list")["keys"]
+    listed = terminal.json("keys", "list")["items"]
     assert [(one["id"], one["label"], one["revoked_at"]) for one in listed] == [(key["id"], "monitoring", None)]
     assert key["key"] not in terminal.run("keys", "list").out
-    assert terminal.json("keys", "list", "--account", "other")["keys"] == []
+    assert terminal.json("keys", "list", "--account", "other")["items"] == []
     assert terminal.run("keys", "revoke", key["id"]).out == f"{key['id']} revoked\n"
-    assert terminal.json("keys", "list")["keys"] == []
-    assert terminal.json("keys", "list", "--all")["keys"][0]["revoked_at"]
+    assert terminal.json("keys", "list")["items"] == []
+    assert terminal.json("keys", "list", "--all")["items"][0]["revoked_at"]
     assert terminal.run("keys", "create", "--role", "auditor").out.splitlines()[1].startswith("tok_")
 
 
@@ -335,7 +336,7 @@ def test_a_changed_tariff_is_a_new_version(terminal: Terminal) -> None:
     assert terminal.run(*words, "0.045").out == "sms:+33 costs 0.045 a unit (version 1)\n"
     assert terminal.json(*words, "0.045")["version"] == 1
     assert terminal.json(*words, "0.05", "--charged-on", "delivered", "--unknown-end", "release")["version"] == 2
-    assert terminal.json("tariffs", "list")["tariffs"] == [
+    assert terminal.json("tariffs", "list")["items"] == [
         {
             "channel": "sms",
             "prefix": "+33",
@@ -350,14 +351,14 @@ def test_a_changed_tariff_is_a_new_version(terminal: Terminal) -> None:
 def test_a_mistyped_top_up_is_taken_back(terminal: Terminal) -> None:
     terminal.json("accounts", "create", "acme")
     terminal.json("accounts", "topup", "acme", "500", "--reference", "INV-1")
-    entry = str(terminal.json("accounts", "entries", "acme")["entries"][0]["id"])
+    entry = str(terminal.json("accounts", "entries", "acme")["items"][0]["id"])
     words = ["accounts", "reverse", "acme", entry, "--reason", "typed 500 for 50"]
     for done in ("reversed", "was reversed before, nothing moved"):
         assert terminal.run(*words).out == f"account acme: top-up {entry} {done} (entry 2), balance 0.00 EUR\n"
     refused = terminal.run(*words[:-1], "another reason")
     assert (refused.status, refused.err) == (1, f"tocsin: entry {entry} was reversed before, by entry 2\n")
     assert "use another reference" in terminal.run("accounts", "topup", "acme", "500", "--reference", "INV-1").err
-    assert [one["kind"] for one in terminal.json("accounts", "entries", "acme")["entries"]] == ["reversal", "topup"]
+    assert [one["kind"] for one in terminal.json("accounts", "entries", "acme")["items"]] == ["reversal", "topup"]
     for words in (["reverse", "acme", "-5", "--reason", "x"], ["topup", "acme", "-50.00", "--reference", "x"]):
         refused = terminal.run("accounts", *words)
         assert (refused.status, f"no number below zero is taken here: {words[2]}" in refused.err) == (2, True)

@@ -53,7 +53,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
 @pytest.fixture
 def terminal(installed: Installed, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
     with terminal_in(installed.folder, capsys, fresh=False) as one:
-        if not one.json("accounts", "list")["accounts"]:
+        if not one.json("accounts", "list")["items"]:
             one.json("accounts", "create", "acme")
             one.json("accounts", "topup", "acme", "50.00", "--reference", "INV-1")
             one.json("tariffs", "set", "--channel", "sms", "--price", "0.045")
@@ -88,21 +88,21 @@ def test_alerts_are_listed_by_status_account_reference_and_time_and_page_by_page
     for alert_id in made:
         delivered(terminal, alert_id)
     listed = terminal.json("alerts", "list", "--limit", "3", "--account", "acme", "--from", "1h")
-    assert [one["id"] for one in listed["alerts"]] == made[::-1]
+    assert [one["id"] for one in listed["items"]] == made[::-1]
     first = terminal.json("alerts", "list", "--limit", "2")
     rest = terminal.json("alerts", "list", "--limit", "1", "--cursor", first["next_cursor"])
-    assert [one["id"] for one in (*first["alerts"], *rest["alerts"])] == made[::-1]
+    assert [one["id"] for one in (*first["items"], *rest["items"])] == made[::-1]
     told = terminal.run("alerts", "list", "--limit", "2").out
     assert "Listed 2" in told
     assert "second line" not in told
     assert f"--cursor {first['next_cursor']}" in told.splitlines()[-1]
     assert terminal.run("alerts", "list", "--to", "1h").out == "no alerts\n"
     assert terminal.run("alerts", "list", "--status", "expired").out == "no alerts\n"
-    assert [one["id"] for one in terminal.json("alerts", "list", "--reference", "LIST-1")["alerts"]] == [made[1]]
+    assert [one["id"] for one in terminal.json("alerts", "list", "--reference", "LIST-1")["items"]] == [made[1]]
     since = terminal.json("alerts", "show", made[1])["created_at"]
-    after = terminal.json("alerts", "list", "--from", since, "--limit", "2")["alerts"]
+    after = terminal.json("alerts", "list", "--from", since, "--limit", "2")["items"]
     assert [one["id"] for one in after] == made[:0:-1]
-    before = terminal.json("alerts", "list", "--to", since)["alerts"]
+    before = terminal.json("alerts", "list", "--to", since)["items"]
     assert made[0] in {one["id"] for one in before}
     assert made[1] not in {one["id"] for one in before}
 
@@ -196,6 +196,13 @@ def test_the_installation_has_a_language_and_a_time_zone_for_people(terminal: Te
     there = f"{made:%Y-%m-%d %H:%M:%S} IST (UTC+05:30)"
     assert there in terminal.run("alerts", "show", sent["id"]).out
     assert there in terminal.run("alerts", "list", "--limit", "1").out
+    people = [
+        terminal.run(*words).out
+        for words in (("keys", "list", "--all"), ("send", "--to", PHONE, "--text", "x", "--dry-run"), ("accounts", "entries", "acme"),
+                      ("accounts", "show", "acme"), ("alerts", "timeline", sent["id"]), ("providers", "status"))
+    ]  # fmt: skip
+    assert all("IST (UTC+05:30)" in told for told in people[:4])
+    assert not [told for told in people if re.search(r"\dT\d\d:\d\d", told)]  # every list has times of one form
     assert (
         sent["id"] in terminal.run("alerts", "list", "--from", f"{made - timedelta(minutes=1):%Y-%m-%dT%H:%M:%S}").out
     )
@@ -217,6 +224,14 @@ def test_an_alert_is_acknowledged_handed_back_and_resolved(terminal: Terminal) -
     assert terminal.run("alerts", "resolve", alert_id, "--by", "Bob").out == f"{alert_id} is resolved by Bob\n"
     for verb in ("cancel", "release"):
         assert terminal.run("alerts", verb, alert_id).status == 1
+    told = terminal.run("alerts", "timeline", alert_id, "--follow").out
+    assert "status    asked for by Bob\n" in told
+    other = send(terminal)
+    terminal.json("alerts", "acknowledge", other, "--by", "Anna")
+    terminal.json("alerts", "resolve", other, "--by", "Bob")
+    last = terminal.run("alerts", "timeline", other, "--follow").out.splitlines()[-1]
+    assert last.startswith("resolved, acknowledged before by Anna: 1 of 1")
+    assert re.search(r"^from +the API$", terminal.run("alerts", "show", alert_id).out, re.MULTILINE)
     assert terminal.run("alerts", "acknowledge", alert_id, "--by", " ").status == 1
     assert terminal.run("alerts", "acknowledge", alert_id).status == 2
 
@@ -283,11 +298,11 @@ def test_an_idle_mail_server_does_not_look_broken(one: dict[str, Any], links: st
 
 def test_providers_are_shown_as_they_stand_and_as_they_are_set(terminal: Terminal) -> None:
     eventually_sync(lambda: "1 of 1 up" in terminal.run("providers", "status").out, what="the link is up")
-    shown = terminal.json("providers", "status")["providers"]
+    shown = terminal.json("providers", "status")["items"]
     assert [(one["name"], one["up"], one["circuit"], one["queue_depth"]) for one in shown] == [
         ("carrier", True, "closed", 0)
     ]
-    assert terminal.json("providers", "list")["providers"] == [
+    assert terminal.json("providers", "list")["items"] == [
         {"name": "carrier", "channel": "sms", "kind": "smpp", "routes": ["sms:*"]}
     ]
 
@@ -308,7 +323,7 @@ def test_send_wait_tells_the_story_and_ends_when_somebody_acknowledges(
         terminal.json("alerts", "acknowledge", alert_of(process), "--by", "Anna")
         assert process.wait(60) == 0
         told = process.output
-    assert "answered  Anna has received it, over API" in told
+    assert "answered  Anna has received it, over the API" in told
     assert told.splitlines()[-1] == "acknowledged by Anna: 1 of 1 delivery delivered, 0.045 EUR charged"
 
 
@@ -376,6 +391,7 @@ WRONG = (
     (("accounts", "topup", "nobody", "5", "--reference", "R"), "there is no account nobody"),
     (("accounts", "topup", "no body", "5", "--reference", "R"), "ID: expected 1 to 64"),
     (("accounts", "show", "nobody"), "there is no account nobody"),
+    (("accounts", "show", "Acne"), "there is no account Acne, did you mean acme?"),
     (("accounts", "show", "no body"), "ID: expected 1 to 64"),
     (("accounts", "entries", "nobody"), "there is no account nobody"),
     (("accounts", "reverse", "acme", "999", "--reason", "x"), "ENTRY: "),

@@ -52,11 +52,11 @@ def test_commands_go_through_the_running_server(terminal: Terminal, server: Chil
     assert terminal.run("accounts", "create", "acme").status == 1
     assert terminal.json("accounts", "topup", "acme", "50.00", "--reference", "INV-1")["balance"] == "50.00"
     assert terminal.json("tariffs", "set", "--channel", "sms", "--prefix", "+33", "--price", "0.045")["version"] == 1
-    assert [one["price"] for one in terminal.json("tariffs", "list")["tariffs"]] == ["0.045"]
+    assert [one["price"] for one in terminal.json("tariffs", "list")["items"]] == ["0.045"]
     key = terminal.json("keys", "create", "--account", "acme", "--role", "submitter")
     assert terminal.json("keys", "create", "--role", "auditor", "--label", "books")["account"] is None
-    assert {one["label"] for one in terminal.json("keys", "list")["keys"]} == {"", "books", LABEL}
-    assert terminal.json("accounts", "list")["accounts"][0]["id"] == "acme"
+    assert {one["label"] for one in terminal.json("keys", "list")["items"]} == {"", "books", LABEL}
+    assert terminal.json("accounts", "list")["items"][0]["id"] == "acme"
 
     sent = terminal.json("send", "--to", PHONE, "--text", "Hello", "--priority", "normal", "--idempotency-key", "1")
     again = terminal.json("send", "--to", PHONE, "--text", "Hello", "--account", "acme", "--idempotency-key", "1")
@@ -66,7 +66,7 @@ def test_commands_go_through_the_running_server(terminal: Terminal, server: Chil
     assert "nothing was sent" in terminal.run("send", "--to", PHONE, "--text", "Hi", "--dry-run").out
     eventually_sync(lambda: terminal.json("accounts", "show", "acme")["held"] == "0.00", what="everything settled")
     assert terminal.json("accounts", "show", "acme")["balance"] == "49.91"
-    kinds = [one["kind"] for one in terminal.json("accounts", "entries", "acme")["entries"]]
+    kinds = [one["kind"] for one in terminal.json("accounts", "entries", "acme")["items"]]
     assert sorted(kinds) == ["capture", "capture", "hold", "hold", "topup"]
     assert terminal.json("ledger", "verify") == {"ok": True, "problems": []}
 
@@ -90,7 +90,7 @@ def read_access(terminal: Terminal) -> LocalAccess:
         (("accounts", "create", "a b"), "ID: expected"),
         (("tariffs", "set", "--channel", "sms", "--price", "x"), "--price: expected"),
         (("send", "--to", PHONE, "--text", "Hi"), "there is no account yet"),
-        (("send", "--to", PHONE, "--text", "Hi", "--account", "nobody"), "--account: there is no such account"),
+        (("send", "--to", PHONE, "--text", "Hi", "--account", "nobody"), "--account: there is no account nobody"),
         (("providers", "test", "carrier", "--to", "+33899123456"), "--to: "),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_server_that_is_told_to_stop_ends_in_order(terminal: Terminal, smsc: i
         assert server.wait(20) == 0
         assert "Traceback" not in server.output
     assert not access_file(terminal).exists()
-    ours = [one for one in terminal.json("keys", "list", "--all")["keys"] if one["label"] == LABEL]
+    ours = [one for one in terminal.json("keys", "list", "--all")["items"] if one["label"] == LABEL]
     assert [bool(one["revoked_at"]) for one in ours] == [True]
     with terminal.server():  # and it starts again, with a new key
         assert read_access(terminal).token_digest != granted.token_digest
@@ -265,7 +265,7 @@ def test_case_7_3_ledger_verify_names_damages_beside_the_server(terminal: Termin
         for _ in range(3):
             terminal.json("send", "--to", PHONE, "--text", "Hi", "--account", "acme")
         eventually_sync(lambda: terminal.json("accounts", "show", "acme")["held"] == "0.00", what="everything settled")
-        listed = terminal.json("accounts", "entries", "acme")["entries"]
+        listed = terminal.json("accounts", "entries", "acme")["items"]
         capture, other, _ = [one["id"] for one in listed if one["kind"] == "capture"]
         give_back = ["accounts", "refund", "acme", str(other), "--reason", "never arrived"]
         told = terminal.run(*give_back).out
@@ -307,8 +307,8 @@ def test_on_postgresql_commands_work_on_the_store_beside_the_server(
         terminal.json("accounts", "topup", "acme", "1.00", "--reference", "INV-1")
         assert terminal.json("send", "--to", PHONE, "--text", "Hi")["id"].startswith("alt_")
         assert terminal.json("ledger", "verify")["ok"]
-    assert [one["label"] for one in terminal.json("keys", "list", "--all")["keys"]] == [LABEL]
-    assert terminal.json("keys", "list")["keys"] == []
+    assert [one["label"] for one in terminal.json("keys", "list", "--all")["items"]] == [LABEL]
+    assert terminal.json("keys", "list")["items"] == []
 
 
 def test_the_two_roles_work_as_two_processes(terminal: Terminal, smsc: int, postgresql_url: str) -> None:

@@ -104,6 +104,24 @@ def test_what_is_long_past_is_not_read_again() -> None:
     assert server.read <= 2 * PAGE
 
 
+def test_no_line_has_a_hole_in_it_and_who_asked_is_in_the_sentence() -> None:
+    server = Server()
+    server.lines = [
+        {"at": rfc3339(BEGAN), "kind": "cancelled", "detail": ""},
+        {"at": rfc3339(BEGAN), "kind": "by", "detail": " Anna  Brun\n"},
+        {
+            "at": rfc3339(BEGAN),
+            "kind": "acknowledgement",
+            "by": " Ada ",
+            "word": "received",
+            "via": "api",
+            "comment": "a  b",
+        },
+    ]
+    told = [one.text.partition(" s  ")[2] for one in Telling(server, "alt_1", currency="EUR").look().new]
+    assert told[1:] == ["status    asked for by Anna Brun", 'answered  Ada has received it, over the API: "a b"']
+
+
 def test_an_attempt_that_was_interrupted_is_told_as_such() -> None:
     server = Server()
     detail = "Tocsin stopped in the middle of it; it is tried again"

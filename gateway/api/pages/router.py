@@ -92,7 +92,7 @@ def router(version: str, url: str, ready: Callable[[], Awaitable[bool]], documen
     @routes.get("/docs/{name}")
     async def file(name: str) -> Response:
         if name not in FILES:
-            raise not_found("file")
+            raise not_found("file", name)
         headers = {**SECURITY, "Cache-Control": f"max-age={FILE_S}"}
         return Response(_file(name), media_type=FILES[name], headers=headers)
 
@@ -100,7 +100,7 @@ def router(version: str, url: str, ready: Callable[[], Awaitable[bool]], documen
     async def problem(name: str, request: Request) -> Response:
         kind = KINDS.get(name)
         if kind is None:
-            raise not_found("kind of problem")
+            raise not_found("kind of problem", name)
         if wants_json(request.headers.get("accept", "")):
             return _json(
                 {"type": f"/problems/{name}", "title": kind.title, "status": kind.status, "meaning": kind.meaning}
