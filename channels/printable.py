@@ -20,8 +20,8 @@ def visible(text: str, keep: str = "") -> str:
 
 def printable(text: str, length: int = TEXT_MAX) -> str:
     """One line of text without anything that is not seen, cut at `length`. Blanks of any kind become single spaces."""
-    if len(text) <= length and text.isascii() and text.isprintable() and " " not in text:
-        return text  # a code, or nothing: most are
+    if len(text) <= length and text.isascii() and text.isprintable() and "  " not in text and text == text.strip():
+        return text  # a code, or nothing, or one line as it should be: most are
     return visible(" ".join(text[: 4 * length].split()))[:length]
 
 
