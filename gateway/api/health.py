@@ -26,6 +26,8 @@ from gateway.store.journal import PENDING_MAX
 
 FRESH_S: Final = 1.0  # how old an answer may be: the routes are open, and a look takes the writer's time
 STORE_S: Final = 2.0  # a writer that is busy for longer than this makes nobody's alert durable in time
+SCRAPES_PER_S: Final = 10
+"""So often the metrics are made anew: some milliseconds each, so a flood of requests costs the alerts next to nothing."""
 Reason = dict[str, str]
 
 
@@ -125,9 +127,28 @@ class Scrape:
         )
         self._pending = gauge("tocsin_journal_pending", "Commands that wait for a commit", ())
         self._ready = gauge("tocsin_ready", "1 while alerts are taken", ())
+        self._making = asyncio.Lock()
+        self._made = b""
+        self._made_from = float("-inf")
+        self._left, self._left_at = float(SCRAPES_PER_S), api.clock.monotonic()
 
-    async def text(self, ready: bool) -> bytes:
-        """Everything, in Prometheus's text format."""
+    async def text(self, readiness: Readiness) -> bytes:
+        """Everything, in Prometheus's text format. One is made at a time; whoever waited for it has it too, and so has whoever comes
+        while `SCRAPES_PER_S` of them have been made within a second."""
+        monotonic = self._api.clock.monotonic
+        asked_at = monotonic()
+        async with self._making:
+            if self._made_from >= asked_at:
+                return self._made
+            now = monotonic()
+            self._left = min(SCRAPES_PER_S, self._left + (now - self._left_at) * SCRAPES_PER_S)
+            self._left_at = now
+            if self._left >= 1 or not self._made:
+                self._left -= 1
+                self._made, self._made_from = await self._text(not await readiness.reasons()), now
+            return self._made
+
+    async def _text(self, ready: bool) -> bytes:
         broker = self._api.broker
         for name, channel in broker.channels.items():
             health = channel.health()
@@ -174,6 +195,6 @@ def router(api: ApiContext, readiness: Readiness) -> APIRouter:
     )
     async def metrics() -> Response:
         """For Prometheus."""
-        return Response(await scrape.text(not await readiness.reasons()), media_type=CONTENT_TYPE_LATEST)
+        return Response(await scrape.text(readiness), media_type=CONTENT_TYPE_LATEST)
 
     return routes

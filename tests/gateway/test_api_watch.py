@@ -12,10 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.api import health
+from gateway.api.pages import router as pages
+from gateway.api.problems import KINDS
 from tests.gateway.api_desk import ApiDesk, alert, problem, running, serving
+
+KINDS_OF_ANSWER = ("text/html", "application/json")
 
 
 @pytest.fixture
@@ -96,6 +102,46 @@ async def test_metrics_count_and_measure(desk: ApiDesk) -> None:
         assert line in text
     assert 'tocsin_http_requests_total{method="POST",status="202"}' in text
     assert "acme" not in text
+
+
+async def test_a_flood_of_scrapes_costs_some_of_them(desk: ApiDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+
+    def counted(registry: Any) -> bytes:
+        nonlocal made
+        made += registry is REGISTRY
+        return generate_latest(registry)
+
+    monkeypatch.setattr(health, "generate_latest", counted)
+    client = desk.anonymous()
+    answers = await asyncio.gather(*(client.get("/metrics") for _ in range(200)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert all("tocsin_ready 1.0" in answer.text for answer in answers)
+    began, made = desk.broker.clock.monotonic(), 0
+    for _ in range(100):
+        assert "tocsin_ready 1.0" in (await client.get("/metrics")).text
+    lasted_s = desk.broker.clock.monotonic() - began
+    assert 1 <= made <= health.SCRAPES_PER_S * (1 + lasted_s) + 1
+
+
+async def test_a_page_that_cannot_change_is_made_once(desk: ApiDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def counted(template: str, **values: Any) -> bytes:
+        made.append(template)
+        return rendered(template, **values)
+
+    rendered = pages.rendered
+    monkeypatch.setattr(pages, "rendered", counted)
+    client = desk.anonymous()
+    paths = ["/", *(f"/problems/{name}" for name in KINDS)]
+    first = [await client.get(path, headers={"Accept": kind}) for path in paths for kind in KINDS_OF_ANSWER]
+    again = [await client.get(path, headers={"Accept": kind}) for path in paths for kind in KINDS_OF_ANSWER]
+    assert [(one.status_code, one.content) for one in again] == [(one.status_code, one.content) for one in first]
+    assert {one.status_code for one in first} == {200}
+    assert len(made) == len(paths)
+    monkeypatch.setattr(desk.broker, "ready", False)
+    assert (await client.get("/problems/not-found")).content == first[paths.index("/problems/not-found") * 2].content
 
 
 async def test_a_provider_is_shown_probed_and_tested(desk: ApiDesk) -> None:

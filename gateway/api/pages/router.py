@@ -66,6 +66,10 @@ def router(version: str, url: str, ready: Callable[[], Awaitable[bool]], documen
     told = cache(lambda: reference(document(), url))
     docs_page = cache(lambda: rendered("docs.html.j2", up="", **told()))
 
+    root_page = cache(lambda up: rendered("root.html.j2", up="", version=version, ready=up))
+    root_json = cache(lambda up: _document({"name": "tocsin", "version": version, "ready": up, "links": LINKS}))
+    problem_page = cache(lambda name: _problem_page(name, told()))
+
     openapi = cache(lambda: json.dumps(document(), ensure_ascii=False, separators=(",", ":")).encode())
 
     @routes.get("/openapi.json")
@@ -77,8 +81,8 @@ def router(version: str, url: str, ready: Callable[[], Awaitable[bool]], documen
     async def root(request: Request) -> Response:
         up = await ready()
         if wants_json(request.headers.get("accept", "")):
-            return _json({"name": "tocsin", "version": version, "ready": up, "links": LINKS})
-        return _page("root.html.j2", up="", version=version, ready=up)
+            return _json(root_json(up))
+        return _page(root_page(up))
 
     @routes.get("/docs")
     async def docs() -> Response:
@@ -98,28 +102,11 @@ def router(version: str, url: str, ready: Callable[[], Awaitable[bool]], documen
 
     @routes.get("/problems/{name}")
     async def problem(name: str, request: Request) -> Response:
-        kind = KINDS.get(name)
-        if kind is None:
+        if name not in KINDS:
             raise not_found("kind of problem", name)
         if wants_json(request.headers.get("accept", "")):
-            return _json(
-                {"type": f"/problems/{name}", "title": kind.title, "status": kind.status, "meaning": kind.meaning}
-            )
-        operations = [
-            one
-            for tag in (await asyncio.to_thread(told))["tags"]
-            for one in tag["operations"]
-            if any(row["name"] == name for row in one["problems"])
-        ]
-        return _page(
-            "problem.html.j2",
-            up="../",
-            name=name,
-            title=kind.title,
-            status=kind.status,
-            meaning=kind.meaning,
-            operations=operations,
-        )
+            return _json(_problem_json(name))
+        return _page(await asyncio.to_thread(problem_page, name))
 
     return routes
 
@@ -134,12 +121,39 @@ LINKS: Final = {
 }
 
 
-def _json(document: Json) -> Response:
-    return Response(json.dumps(document), media_type="application/json", headers={"Vary": "Accept"})
+def _json(document: bytes) -> Response:
+    return Response(document, media_type="application/json", headers={"Vary": "Accept"})
 
 
-def _page(template: str, **values: Any) -> Response:
-    return Response(rendered(template, **values), media_type=HTML, headers={**SECURITY, "Vary": "Accept"})
+def _page(page: bytes) -> Response:
+    return Response(page, media_type=HTML, headers={**SECURITY, "Vary": "Accept"})
+
+
+def _document(document: Json) -> bytes:
+    return json.dumps(document).encode()
+
+
+@cache
+def _problem_json(name: str) -> bytes:
+    kind = KINDS[name]
+    return _document({"type": f"/problems/{name}", "title": kind.title, "status": kind.status, "meaning": kind.meaning})
+
+
+def _problem_page(name: str, told: Json) -> bytes:
+    """The page of a kind of problem, with the operations that answer with it."""
+    kind = KINDS[name]
+    operations = [
+        one for tag in told["tags"] for one in tag["operations"] if any(row["name"] == name for row in one["problems"])
+    ]
+    return rendered(
+        "problem.html.j2",
+        up="../",
+        name=name,
+        title=kind.title,
+        status=kind.status,
+        meaning=kind.meaning,
+        operations=operations,
+    )
 
 
 def rendered(template: str, **values: Any) -> bytes:
