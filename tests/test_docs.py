@@ -338,6 +338,27 @@ def test_every_metric_is_explained() -> None:
     assert not {name for name in re.findall(r"\btocsin_[a-z_]+", text) if name not in names | _series()}
 
 
+# --- the channels ----------------------------------------------------------------------------------------------------
+
+CHANNEL_PAGES = {
+    "sms": "first-sms-provider.md",
+    "email": "email-with-bounces.md",
+    "voice": "first-voice-provider.md",
+}
+
+
+@pytest.mark.parametrize("channel", sorted(path.parent.name for path in (ROOT / "channels").glob("*/channel.py")))
+def test_every_channel_says_how_to_acknowledge_or_that_nobody_can(channel: str) -> None:
+    """And what to do instead, on its own page and on that of whoever is on call."""
+    can = re.findall(r"acknowledges=(True|False)", (ROOT / "channels" / channel / "channel.py").read_text()) == ["True"]
+    page = (ROOT / "docs" / "how-to" / CHANNEL_PAGES[channel]).read_text()
+    assert ("cannot acknowledge by it" in page) is not can
+    ways = ("(on-call.md", "#10-take-calls", "voice address", "../reference/api.md")
+    assert can or all(way in page for way in ways)
+    on_call = (ROOT / "docs" / "how-to" / "on-call.md").read_text()
+    assert {"sms": "a text message", "email": "a mail", "voice": "a call"}[channel] in on_call
+
+
 # --- the rest --------------------------------------------------------------------------------------------------------
 
 
