@@ -11,7 +11,7 @@ import click
 from gateway.alert import Status
 from gateway.cli.access import access_options, api_access
 from gateway.cli.failures import Refused
-from gateway.cli.finding import find_alert, required
+from gateway.cli.finding import find_alert, near_reference, required
 from gateway.cli.following import Following, wait_options
 from gateway.cli.groups import Group
 from gateway.cli.invocation import common_options, table, this_invocation
@@ -78,6 +78,7 @@ def list_(
     }
     with api_access(invocation) as api:
         found, following = api.listed("v1", "alerts", limit=limit, cursor=cursor, **wanted)
+        near = near_reference(api, reference) if reference and not found and not cursor else ""
     rows = [
         [
             one["id"],
@@ -89,7 +90,9 @@ def list_(
         ]
         for one in found
     ]
-    lines = table(rows, ["ALERT", "MADE", "STATUS", "PRIORITY", "REFERENCE", "TEXT"]) if found else ["no alerts"]
+    lines = (
+        table(rows, ["ALERT", "MADE", "STATUS", "PRIORITY", "REFERENCE", "TEXT"]) if found else [_none(reference, near)]
+    )
     if following is not None:
         lines.append(f"there are older ones: --cursor {following}")
     invocation.show({"alerts": found, "next_cursor": following}, lines)
@@ -241,6 +244,14 @@ HINTS = {
 
 def _facts_of(error: ApiError) -> dict[str, Any]:
     return {"status": error.status, "problem": error.problem}
+
+
+def _none(reference: str | None, near: str) -> str:
+    """What is said of an empty list."""
+    if reference is None:
+        return "no alerts"
+    there_is = f"; there is {near}" if near and near != reference else ""
+    return f"no alerts with the reference {reference}{there_is}"
 
 
 def _headline(alert: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Any, Final
 
 from gateway.cli.failures import Refused
@@ -31,7 +32,7 @@ def find_alert(api: ApiClient, word: str) -> str:
         return str(api.get("v1", "deliveries", word)["alert"])
     if not word:
         raise Refused("expected the id of an alert, its end, or a reference, not nothing")
-    return _by_reference(api, word) or _by_part(api, word) or _nothing(word)
+    return _by_reference(api, word) or _by_part(api, word) or _nothing(api, word)
 
 
 def _by_reference(api: ApiClient, word: str) -> str | None:
@@ -61,9 +62,24 @@ def _only(found: list[Json], what: str) -> str | None:
     return str(found[0]["id"]) if found else None
 
 
-def _nothing(word: str) -> str:
+def near_reference(api: ApiClient, word: str) -> str:
+    """The reference among the latest alerts that may be meant, where none is spelled so; "" without one. References are told apart by
+    every letter: upstreams may mean different troubles by `pump-3` and `PUMP-3`."""
+    latest = api.pages("v1", "alerts", limit=SEARCHED_MAX)
+    by_small: dict[str, str] = {}
+    for one in latest:
+        if one["reference"]:
+            by_small.setdefault(one["reference"].strip().lower(), one["reference"])
+    small = word.strip().lower()
+    close = [small] if small in by_small else get_close_matches(small[:REFERENCE_CHARS_MAX], by_small, n=1)
+    return by_small[close[0]] if close else ""
+
+
+def _nothing(api: ApiClient, word: str) -> str:
     if word.startswith("tok_"):
         raise Refused("that is an API key, which no list shows; `tocsin alerts list` shows the ids of alerts")
+    if near := near_reference(api, word):
+        raise Refused(f"there is no alert with the id or reference {word}; there is {near}", meant=near)
     raise Refused(
         f"there is no alert with the id or reference {word}, nor one among the latest whose id begins or ends so with at least "
         f"{PART_CHARS_MIN} characters; `tocsin alerts list` shows them"

@@ -151,6 +151,23 @@ def test_an_alert_is_found_by_its_id_a_part_of_it_its_reference_and_its_delivery
     assert second in refused.err
 
 
+def test_a_reference_in_other_letters_is_another_one_and_the_likely_one_is_named(terminal: Terminal) -> None:
+    made = send(terminal, "--reference", "Near-7")
+    for word in ("near-7", "NEAR-7", "Near-70"):
+        for verb in (("show",), ("timeline",), ("resolve",), ("acknowledge", "--by", "Anna")):
+            refused = terminal.run("alerts", verb[0], word, *verb[1:])
+            assert (refused.status, refused.out) == (1, "")
+            assert refused.err == f"tocsin: there is no alert with the id or reference {word}; there is Near-7\n"
+        assert terminal.run("alerts", "list", "--reference", word).out == (
+            f"no alerts with the reference {word}; there is Near-7\n"
+        )
+    assert terminal.json("alerts", "list", "--reference", "near-7")["items"] == []
+    assert terminal.run("alerts", "list", "--reference", "Near-7", "--status", "expired").out == (
+        "no alerts with the reference Near-7\n"
+    )
+    assert send(terminal, "--reference", "near-7") != made  # the identity of a trouble is exact
+
+
 @pytest.mark.parametrize("word", ["nothing", "alt_00000000000000000000000000", "zz", "Ä", "x" * 300, "tok_abc"])
 @pytest.mark.parametrize("verb", ["show", "timeline", "resolve"])
 def test_what_is_no_alert_is_told_in_one_line(terminal: Terminal, verb: str, word: str) -> None:
