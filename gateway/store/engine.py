@@ -26,7 +26,7 @@ from gateway.store.locking import DatabaseLock
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
-SCHEMA_VERSION = "0008"  # the newest migration; a test holds it and the folder together
+SCHEMA_VERSION = "0009"  # the newest migration; a test holds it and the folder together
 READERS = 4  # threads that read SQLite beside the writer: more would only contend for two cores
 LONG_READERS = 2  # of reads that may take seconds, at once: lists of a large alert
 CHECKPOINT_BYTES = 16 * 1024 * 1024  # the write-ahead log is folded back beyond this, between two batches

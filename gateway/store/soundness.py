@@ -55,7 +55,8 @@ GUARDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({
         "balances_start_empty": "bb2173d46d22", "deliveries_have_alerts": "ea4cecc363a2",
         "deliveries_keep_their_hold": "e36f11aa2c37", "deliveries_remain": "d198609e3c7f",
         "deliveries_stay_settled": "876b8c6cf76a", "entries_have_causes": "d9acf7f275e9", "entries_move_balances": "2dfc4acef57d",
-        "entries_remain": "2ebf53edf920", "entries_stay": "206b3e68031c", "tariffs_follow": "bc47a0e1e340",
+        "entries_remain": "2ebf53edf920", "entries_stay": "206b3e68031c",
+        "tariffs_are_removed": "63c4717819f8", "tariffs_follow": "bc47a0e1e340",
         "tariffs_remain": "f58f6e39706b", "tariffs_stay": "a6737aec7baa",
     }),
     "postgresql": MappingProxyType({
@@ -65,7 +66,8 @@ GUARDS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({
         "deliveries_keep_their_hold": "73b8225b9ebb", "deliveries_remain": "8e9c9e50fa78",
         "deliveries_remain_together": "64497dcc9179", "deliveries_stay_settled": "2f64d87b0410",
         "entries_have_causes": "ce6992afca43", "entries_move_balances": "05c8711ccbf1", "entries_remain": "920afd4ec134",
-        "entries_stay": "8871276230fb", "tariffs_follow": "c646f3994256", "tariffs_remain": "56a2a672dfeb",
+        "entries_stay": "8871276230fb",
+        "tariffs_are_removed": "37fd1aabbcc4", "tariffs_follow": "c646f3994256", "tariffs_remain": "56a2a672dfeb",
         "tariffs_stay": "0c52feef0b5c",
     }),
 })  # fmt: skip

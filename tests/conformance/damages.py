@@ -25,6 +25,7 @@ IDENTITY = "an account keeps its id, and its currency once it has entries"
 SETTLED = "a settled delivery stays settled, and is charged once"
 HELD = "what a delivery was held for does not change"
 OF_ITS_ALERT = "a delivery belongs to an alert of its account, and its tariff exists"
+REMOVED = "a price that is removed was in force, and is repeated as it was"
 TARIFF = "a version of a tariff is never changed: set a new one"
 
 
@@ -325,15 +326,15 @@ def _tariffs() -> Sequence[Damage]:
                refused="the versions of a tariff follow each other", found=Kind.TARIFF, row="tariff sms:+33"),
         Damage(name="a price that is removed and never was",
                sql=(f"insert into tariffs ({columns}, removed) values ('sms', '+4499', 1, 7, 'accepted', 'capture', 1, true)",),
-               found=Kind.TARIFF, row="tariff sms:+4499 version 1"),
+               refused=REMOVED, found=Kind.TARIFF, row="tariff sms:+4499 version 1"),
         Damage(name="a price that is removed at another price",
                sql=((f"insert into tariffs ({columns}, removed) select channel, prefix, version + 1, 7, charged_on, unknown_end, 1, "
                     "true from tariffs where id = {tariff}"),),
-               found=Kind.TARIFF, row="tariff sms:"),
+               refused=REMOVED, found=Kind.TARIFF, row="tariff sms:"),
         Damage(name="a price that is half removed", only=SQLITE,
                sql=((f"insert into tariffs ({columns}, removed) select channel, prefix, version + 1, price_micros, charged_on, "
                     "unknown_end, 1, 2 from tariffs where id = {tariff}"),),
-               found=Kind.TARIFF, row="tariff sms:"),
+               refused=REMOVED, found=Kind.TARIFF, row="tariff sms:"),
         Damage(name="a price that was charged marked as removed", sql=("update tariffs set removed = true where id = {tariff}",),
                refused=TARIFF, found=Kind.DELIVERY, row="delivery {done}"),
         Damage(name="a price made one of another channel", sql=("update tariffs set channel = 'voice' where id = {tariff}",),

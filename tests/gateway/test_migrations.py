@@ -15,7 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Connection, MetaData, insert, inspect, select, text
 
 from channels.outcome import Spelling
-from gateway.administration import create_key
+from gateway.administration import create_key, remove_tariff, set_tariff
 from gateway.alert import Rule
 from gateway.alertmanager import SOURCE
 from gateway.alertmanager_intake import Origin, ResolveMembers
@@ -25,6 +25,7 @@ from gateway.lifecycle import Acknowledge
 from gateway.local_access import LABEL
 from gateway.store import engine, tables
 from gateway.store.engine import PostgresStore, SqliteStore
+from gateway.store.errors import StoreConflict
 from tests.gateway import desk as desks
 from tests.gateway.answers import accepted, delivered
 from tests.gateway.desk import Desk
@@ -80,12 +81,12 @@ def test_the_revisions_are_one_line() -> None:
 # --- what was open when the schema changed ----------------------------------------------------------------------------
 
 
-def _from_before(connection: Connection, found: dict[str, list[dict[str, Any]]]) -> None:
+def _from_before(connection: Connection, found: dict[str, list[dict[str, Any]]], since: str) -> None:
     """Makes the old tables and fills them with the columns that they had. Entries make the balances."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
-    command.upgrade(config, FIRST_CHECKOUTS)
+    command.upgrade(config, since)
     old = MetaData()
     old.reflect(connection)
     for name in (table.name for table in tables.metadata.sorted_tables if found[table.name]):
@@ -112,6 +113,7 @@ class Upgrades:
         self.before = desk
         self._url = url
         self.after: Desk | None = None
+        self.since = FIRST_CHECKOUTS
 
     async def upgraded(self) -> Desk:
         def everything(connection: Connection) -> dict[str, list[dict[str, Any]]]:
@@ -125,7 +127,7 @@ class Upgrades:
         found = await self.before.store.read(everything)
         path = self._url.removeprefix("sqlite:///")
         old = PostgresStore(self._url) if path == self._url else SqliteStore(path)
-        await old.write(lambda connection: _from_before(connection, found))
+        await old.write(lambda connection: _from_before(connection, found, self.since))
         await old.close()
         self.after = await Desk.open(self._url, self.before.clock)
         await self.after.load_tariffs()
@@ -205,6 +207,42 @@ async def test_the_same_request_gets_its_first_answer(upgrades: Upgrades) -> Non
     assert isinstance(first, Taken)
     assert isinstance(again, Taken)
     assert (again.answer, again.replayed) == (first.answer, True)
+
+
+async def test_prices_that_were_removed_before_stay_so_and_new_ones_are_removed_rightly(upgrades: Upgrades) -> None:
+    before = upgrades.before
+    now = before.clock.now()
+    upgrades.since = "0008"
+    charged = await before.one(ONE)
+    await before.sent(charged, "id-1")
+
+    def remove(connection: Connection) -> None:
+        set_tariff(connection, now, channel="sms", prefix="+4477", price_micros=7)
+        remove_tariff(connection, now, channel="sms", prefix="+4477")
+
+    await before.store.write(remove)
+    after = await upgrades.upgraded()
+    await after.report(delivered("id-1"))
+    assert await after.spent() == (0, 1)
+    assert await after.count("tariffs", prefix="+4477", removed=True) == 1
+
+    def again(connection: Connection) -> None:
+        set_tariff(connection, now, channel="sms", prefix="+4477", price_micros=9)
+        remove_tariff(connection, now, channel="sms", prefix="+4477")
+
+    await after.store.write(again)
+    assert await after.count("tariffs", prefix="+4477") == 4
+    for version, price in ((5, 9), (5, 8), (1, 9)):  # it is removed already; at another price; of a prefix without one
+        row = {
+            "channel": "sms",
+            "prefix": "+4477" if version > 1 else "+4478",
+            "version": version,
+            "price_micros": price,
+        }
+        more = {"charged_on": "accepted", "unknown_end": "capture", "created_at": 1, "removed": True}
+        wrong = insert(tables.tariffs).values(**row, **more)
+        with pytest.raises(StoreConflict, match="a price that is removed was in force"):
+            await after.store.write(lambda connection, wrong=wrong: connection.execute(wrong))  # type: ignore[misc]
 
 
 async def test_words_that_were_said_before_count_for_whom_they_were_said(upgrades: Upgrades) -> None:
