@@ -15,6 +15,9 @@ CHUNK_LINE_BYTES: Final = 12
 """Of each chunk's line this much is what it has to be: eight digits and two line ends. Only the rest is an extension."""
 HEADS_BYTES_MAX: Final = 2 * 1024 * 1024
 """Heads that have begun and not ended, of all connections together: 32 of the largest. The largest goes first."""
+UNREAD_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Answers that nobody takes, of all connections together: twenty of the largest pages. Whoever leaves most unread goes first: time
+alone would let a thousand connections with a good key hold gigabytes for `wait_s`."""
 READ_BYTES: Final = 16 * 1024
 """Read from a connection at once, and kept of a body before the application asks for it: a thousand connections that send
 all they can have a turn of 16 MB, not one of 256."""
@@ -70,5 +73,8 @@ class End(Enum):
     TOO_MANY_PIPELINED = Ending(detail=f"more than {PIPELINED_MAX} requests wait behind the one under way")
     BODY_UNREAD = Ending(detail="a body was answered before its end, and goes on for too long")
     ANSWER_NOT_TAKEN = Ending(detail="an answer is not read")
+    TOO_MANY_UNREAD = Ending(
+        detail=f"more than {UNREAD_BYTES_MAX >> 20} MiB of answers are not read, and most of them here"
+    )
     SILENT = Ending(detail="nothing came at all")
     IDLE = Ending(detail="no further request came", logged=False)  # how every connection that is kept open may end

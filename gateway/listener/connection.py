@@ -139,11 +139,17 @@ class Connection(HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self.crowd.release(self)  # whoever does not take its answers may be pushed out
+        if not self.wire.is_closing():
+            self.flow.pause_reading()  # and asks for no more: one answer at a time waits for its reader
+        self.crowd.unread(self, self.wire.held())
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.crowd.unread(self, 0)
         if self.pending:
             self.crowd.engage(self)
+        self.flow.resume_reading()
+        self._go_on()
 
     # --- what comes ---
 
@@ -298,8 +304,7 @@ class Connection(HttpToolsProtocol):
     def _discard(self, size: int) -> None:
         self._discarded += size
         if self._discarded > DISCARDED_BYTES_MAX:
-            self.crowd.ended(End.BODY_UNREAD, self._peer)
-            self.wire.abort()
+            self.abandon(End.BODY_UNREAD)
 
     # --- what goes ---
 
@@ -309,10 +314,10 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.pipeline:
-            self._running, app = self.pipeline.pop()
-            self._start_asgi_task(self._running, app)
+            self.loop.call_soon(self._go_on)  # only then is it known whether this answer is taken
             return
-        self.flow.resume_reading()
+        if not self.flow.write_paused:
+            self.flow.resume_reading()
         if self.cycle.body:
             self.cycle.body = bytearray()  # what nobody asked for
         self._answered = True
@@ -324,6 +329,18 @@ class Connection(HttpToolsProtocol):
             self._last_words(self._ending, self._why)
         elif self._reading is _BODY and self._codings:
             self.wire.close()  # chunks cost work to find their end, and who was refused may send any number
+
+    def _go_on(self) -> None:
+        """The next of the requests that wait, once the answer before it is taken."""
+        answered = self._running is not None and self._running.response_complete
+        if self.pipeline and answered and not self.flow.write_paused and not self.transport.is_closing():
+            self._running, app = self.pipeline.pop()
+            self._start_asgi_task(self._running, app)
+
+    def abandon(self, end: End) -> None:
+        """Ends the connection at once: what it has not read is not kept."""
+        self.crowd.ended(end, self._peer)
+        self.wire.abort()
 
     def end(self, end: End, why: str = "") -> None:
         """Refuses what is being read, in its turn, and reads no more."""
@@ -409,8 +426,7 @@ class Connection(HttpToolsProtocol):
         if unsent == 0 or unsent < self._unsent:
             self._unsent, self._unsent_since = unsent, now
         elif now - self._unsent_since > self.crowd.wait_s:
-            self.crowd.ended(End.ANSWER_NOT_TAKEN, self._peer)
-            self.wire.abort()
+            self.abandon(End.ANSWER_NOT_TAKEN)
             return
         self._unsent = unsent
         waited_s = now - self._since

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from prometheus_client import Counter, Gauge
 
-from gateway.listener.bounds import HEADS_BYTES_MAX, End
+from gateway.listener.bounds import HEADS_BYTES_MAX, UNREAD_BYTES_MAX, End
 from ivr.notices import Notices
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Crowd:
         self.known: dict[Connection, None] = {}
         self._heads: dict[Connection, int] = {}
         self._heads_bytes = 0
+        self._unread: dict[Connection, int] = {}
+        self._unread_bytes = 0
         self._notices = Notices()
 
     def enter(self, connection: Connection) -> bool:
@@ -58,6 +60,7 @@ class Crowd:
             OPEN.dec()
         self.engage(connection)
         self.head(connection, 0)
+        self.unread(connection, 0)
 
     def engage(self, connection: Connection) -> None:
         """Somebody works for it: it stays."""
@@ -80,6 +83,24 @@ class Crowd:
             self._heads[connection] = size
             if self._heads_bytes > HEADS_BYTES_MAX:
                 max(self._heads, key=self._heads.__getitem__).end(End.TOO_MANY_HEADS)
+
+    def unread(self, connection: Connection, size: int) -> None:
+        """So much is kept of answers for a reader who takes them slowly; 0: they were taken. Where all that is too much, strangers go
+        first: nobody without a key shall take an answer from one who has one."""
+        self._count_unread(connection, size)
+        if self._unread_bytes <= UNREAD_BYTES_MAX:
+            return
+        for one in list(self._unread):  # some of it may have been taken meanwhile
+            self._count_unread(one, one.wire.held())
+        while self._unread_bytes > UNREAD_BYTES_MAX:
+            most = max(self._unread, key=lambda one: (not one.known, self._unread[one]))
+            self._count_unread(most, 0)
+            most.abandon(End.TOO_MANY_UNREAD)
+
+    def _count_unread(self, connection: Connection, size: int) -> None:
+        self._unread_bytes += size - self._unread.pop(connection, 0)
+        if size:
+            self._unread[connection] = size
 
     def sweep(self, now: float) -> None:
         """Ends what has waited for too long."""

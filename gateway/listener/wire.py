@@ -35,6 +35,7 @@ class Wire(asyncio.BufferedProtocol, asyncio.Transport):
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._closing = False
         self._ended = False  # the peer sends no more
+        self._held = 0
 
     # --- from the socket ---
 
@@ -67,6 +68,7 @@ class Wire(asyncio.BufferedProtocol, asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         if not self._closing:
+            self._held = len(data) + (self._held if self._transport.get_write_buffer_size() else 0)
             self._transport.write(data)
 
     def is_closing(self) -> bool:
@@ -97,6 +99,10 @@ class Wire(asyncio.BufferedProtocol, asyncio.Transport):
     def unsent(self) -> int:
         """Bytes that the peer has not taken."""
         return self._transport.get_write_buffer_size()
+
+    def held(self) -> int:
+        """Bytes that are kept for what the peer has not taken: a piece is kept whole until its last byte is sent."""
+        return self._held if self.unsent() else 0
 
     def pause_reading(self) -> None:
         self._transport.pause_reading()

@@ -110,6 +110,46 @@ async def test_who_has_a_key_goes_after_all_strangers_and_who_waited_longest_fir
             await wire.close()
 
 
+class Large:
+    """Answers what the system does not keep for a peer that reads nothing; /key with a word."""
+
+    body = bytes(15 * 1024 * 1024)
+
+    def __init__(self) -> None:
+        self.made = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/key":
+            scope[CALLER] = object()
+        body = b"word" if scope["path"] == "/key" else self.body
+        self.made += body is self.body
+        length = (b"content-length", str(len(body)).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body})
+
+
+async def test_answers_that_nobody_reads_are_bounded_by_their_bytes_and_strangers_lose_theirs_first() -> None:
+    app = Large()
+    async with listening(app, wait_s=20) as port:
+        known = [await asked(port, "/key") for _ in range(3)]
+        for wire in known:
+            assert await wire.answer()
+            await wire.send(get("/large") * 2)
+        await eventually(lambda: app.made == 3, what="an answer for each who is known")
+        strangers = [await asked(port, "/large") for _ in range(3)]
+        await eventually(lambda: app.made == 6, what="an answer for each")
+        given = [await wire.answer() for wire in strangers]
+        assert sum(answer is not None for answer in given) == 1  # four answers are 60 MiB
+        assert app.made == 6  # the second answer is not made before the first is taken
+        for wire in known:
+            assert [answer and len(answer.body) for answer in (await wire.answer(), await wire.answer())] == [
+                len(app.body)
+            ] * 2
+        assert app.made == 9
+        for wire in (*known, *strangers):
+            await wire.close()
+
+
 async def test_a_server_that_stops_waits_for_nobody_who_asks_for_nothing() -> None:
     loop = asyncio.get_running_loop()
     app = Held()
@@ -131,9 +171,10 @@ def test_case_7_8_the_bounds_of_the_product_are_those_that_are_documented() -> N
     settings = HttpSettings()
     assert (settings.wait_s, settings.idle_s, settings.connections_max) == (30, 75, 1_000)
     assert (bounds.HEAD_BYTES_MAX, bounds.FIELDS_MAX, bounds.HEADS_BYTES_MAX) == (64 * 1024, 200, 2 * 1024 * 1024)
+    assert bounds.UNREAD_BYTES_MAX == 64 * 1024 * 1024
     assert (bounds.BODY_BYTES_PER_S, bounds.PIPELINED_MAX, bounds.DISCARDED_BYTES_MAX) == (500, 16, 64 * 1024 * 1024)
     page = BOUNDS.read_text()
-    for words in ("| 64 KiB |", "| 200 |", "| 2 MiB |", "| 500 bytes a second", ", 64 MiB;", "| 16 |"):
+    for words in ("| 64 KiB |", "| 200 |", "| 2 MiB |", "| 64 MiB |", "| 500 bytes a second", ", 64 MiB;", "| 16 |"):
         assert words in page
 
 
