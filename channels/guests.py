@@ -83,6 +83,16 @@ class Guests:
                 "listener_refused", listener=self._listener, peer=told[0], reason=refusal.value, left_out=told[1]
             )
 
+    def reached(self, bound: str, most: int, now: float) -> None:
+        """Tells that a bound on what is kept, or waits, was reached, so that something of it is gone: one line a minute of each."""
+        told = self._notices.tell(f"bound {bound}", "", now)
+        if told is not None:
+            log.warning("listener_bound_reached", listener=self._listener, bound=bound, most=most, left_out=told[1])
+
+    def network(self, guest: Hashable) -> str:
+        """Where the connection comes from; "" where it has no place."""
+        return self._networks.get(guest, "")
+
     def __len__(self) -> int:
         return len(self._networks)
 

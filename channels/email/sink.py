@@ -18,7 +18,6 @@ from email.utils import formatdate
 from typing import Any
 
 import aiosmtplib
-import structlog
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from aiosmtplib.errors import SMTPException
 
@@ -26,8 +25,6 @@ from channels.email.connection import cancellable
 from channels.email.envelope import xtext_decoded
 from channels.email.server import Bounds, SmtpServer, TrackedSmtp
 from channels.guests import Guests
-
-log = structlog.get_logger(__name__)
 
 MAILS_KEPT = 10_000
 """The newest so many mails are kept: a drill's worth."""
@@ -123,6 +120,7 @@ class MailSink:
         self._seen: Counter[str] = Counter()
         self._changed = asyncio.Condition()
         self._reports: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(REPORTS_WAITING_MAX)
+        self._guests = Guests("sink", most=CONNECTIONS_MAX, most_of_one=CONNECTIONS_MAX)
         self._server: SmtpServer | None = None
         self._reporter: asyncio.Task[None] | None = None
 
@@ -133,7 +131,7 @@ class MailSink:
             authentication = {"auth_required": True, "authenticator": self._authenticate}
         self._server = SmtpServer(
             _Hooks(self),
-            guests=Guests("sink", most=CONNECTIONS_MAX, most_of_one=CONNECTIONS_MAX),
+            guests=self._guests,
             bounds=Bounds(mail_bytes_max=self._size_max, kept_bytes_max=self._size_max),
             protocol=_DsnSmtp,
             timeout=self._idle_s,
@@ -175,9 +173,12 @@ class MailSink:
 
     async def take(self, mail: SinkMail) -> None:
         """Keeps a mail and queues the reports that its sender asked for."""
+        if len(self.mails) == self.mails.maxlen:
+            self._reached("mails_kept", MAILS_KEPT)
         self.mails.append(mail)
         if len(mail.content) > LARGE_BYTES:
             while sum(len(one.content) for one in self.mails) > KEPT_BYTES_MAX:
+                self._reached("bytes_kept", KEPT_BYTES_MAX)
                 self.mails.popleft()
         self.taken += 1
         async with self._changed:
@@ -192,7 +193,10 @@ class MailSink:
                 try:
                     self._reports.put_nowait((mail.sender, delivery_report(mail, recipient, action)))
                 except asyncio.QueueFull:
-                    log.warning("sink_report_dropped", waiting=REPORTS_WAITING_MAX)
+                    self._reached("reports_waiting", REPORTS_WAITING_MAX)
+
+    def _reached(self, bound: str, most: int) -> None:
+        self._guests.reached(bound, most, asyncio.get_running_loop().time())
 
     def _authenticate(self, _server: Any, _session: Any, _envelope: Any, mechanism: str, auth: Any) -> AuthResult:
         if mechanism in ("LOGIN", "PLAIN") and isinstance(auth, LoginPassword):
@@ -215,7 +219,7 @@ class MailSink:
                     client = None
                     await asyncio.sleep(REPORT_PAUSE_S)
                 else:
-                    log.warning("sink_report_dropped", tries=REPORT_TRIES_MAX)
+                    self._reached("report_tries", REPORT_TRIES_MAX)
         finally:
             if client is not None:
                 client.close()

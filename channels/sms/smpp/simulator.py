@@ -12,12 +12,12 @@ from random import Random
 from typing import Generic, Literal, TypeVar
 
 from channels.door import Door
-from channels.guests import Guests
+from channels.guests import Guests, Refusal
 from channels.sms.address import SHORT_CODE_DIGITS_MAX
 from channels.sms.concatenation import udh
 from channels.sms.encoding import Segmented, segment
 from channels.sms.smpp.behaviour import Decision, Handset, Judge, Received, SmscBehaviour, receipt
-from channels.sms.smpp.events import Answered, BindRequested, Closed, Event, MessageReceived, Unanswered
+from channels.sms.smpp.events import Answered, BindRequested, CloseCause, Closed, Event, MessageReceived, Unanswered
 from channels.sms.smpp.limits import Limits
 from channels.sms.smpp.operations import Role, State
 from channels.sms.smpp.pdu import BindMode, DataSm, DeliverSm, SubmitSm
@@ -90,9 +90,9 @@ class SmscSimulator:
         self._guests = Guests("smsc", most=SESSIONS_MAX, most_of_one=SESSIONS_OF_ONE_MAX)
         self._undelivered: dict[str, deque[DeliverSm]] = {}
         self._waiting = 0
-        self._answers = _DelayLine(_answer)
-        self._receipts = _DelayLine(self._deliver)
-        self._again = _DelayLine(self._deliver)
+        self._answers = _DelayLine(_answer, lambda: self._reached("answers_waiting", DELAYED_MAX))
+        self._receipts = _DelayLine(self._deliver, lambda: self._reached("receipts_delayed", DELAYED_MAX))
+        self._again = _DelayLine(self._deliver, lambda: self._reached("redeliveries_waiting", DELAYED_MAX))
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._mo_reference = 0
 
@@ -221,6 +221,9 @@ class SmscSimulator:
     def on_closed(self, peer: _Peer, event: Closed) -> None:
         """A connection ended."""
         self._peers.discard(peer)
+        refusal = _REFUSALS.get(event.cause)
+        if refusal is not None:
+            self._guests.refused(self._guests.network(peer.driver), refusal, peer.now)
         self._guests.leave(peer.driver)
         self.counters.unbinds += event.cause.value == "unbound_by_peer"
         self._notify()
@@ -246,7 +249,11 @@ class SmscSimulator:
         self._undelivered.setdefault(system_id, deque()).append(pdu)
         self._waiting += 1
         if self._waiting > UNDELIVERED_MAX:
+            self._reached("receipts_not_fetched", UNDELIVERED_MAX)
             self._give_up_oldest(max(self._undelivered, key=lambda one: len(self._undelivered[one])))
+
+    def _reached(self, bound: str, most: int) -> None:
+        self._guests.reached(bound, most, asyncio.get_running_loop().time())
 
     def _give_up_oldest(self, system_id: str) -> None:
         waiting = self._undelivered[system_id]
@@ -269,6 +276,10 @@ class SmscSimulator:
         for predicate, future in self._waiters:
             if not future.done() and predicate():
                 future.set_result(None)
+
+
+_REFUSALS = {CloseCause.BIND_UNANSWERED: Refusal.TOO_SLOW, CloseCause.OUT_OF_STEP: Refusal.TOO_LARGE}
+"""What ends of a session are bounds of ours: the log tells of them."""
 
 
 class _Peer:
@@ -333,8 +344,10 @@ def _answer(answer: tuple[_Peer, int, Decision]) -> None:
 class _DelayLine(Generic[T]):
     """Does something with each item after a delay, in order, with one timer for all of them."""
 
-    def __init__(self, act: Callable[[T], None]) -> None:
+    def __init__(self, act: Callable[[T], None], full: Callable[[], None]) -> None:
+        """`full` is called when something leaves early, since too much waits."""
         self._act = act
+        self._full = full
         self._items: deque[tuple[float, T]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -346,6 +359,7 @@ class _DelayLine(Generic[T]):
         loop = asyncio.get_running_loop()
         self._items.append((loop.time() + delay_s, item))
         if len(self._items) > DELAYED_MAX:
+            self._full()
             self._act(self._items.popleft()[1])
         if self._timer is None:
             self._timer = loop.call_later(delay_s, self._on_timer)

@@ -7,8 +7,10 @@ import socket
 from email import message_from_bytes
 
 import pytest
+from structlog.testing import capture_logs
 
 from channels.channel import Attachment, Channel
+from channels.email import sink
 from channels.email.channel import EmailChannel
 from channels.email.sink import SinkBehaviour
 from channels.outcome import (
@@ -348,3 +350,15 @@ async def test_an_answer_by_mail_is_inbound() -> None:
     assert isinstance(report, Inbound)
     assert not isinstance(report, Receipt)
     assert (report.source, report.destination, report.text) == ("duty@example.com", BOUNCES, "Re: Fire\ncoming\n")
+
+
+async def test_the_simulated_mail_server_says_once_a_minute_that_it_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sink, "MAILS_KEPT", 3)
+    kept = sink.MailSink()
+    with capture_logs() as logged:
+        for n in range(10):
+            await kept.take(sink.SinkMail(sender="a@example.org", recipients=("b@example.org",), content=b"%d" % n))
+    assert [mail.content for mail in kept.mails] == [b"7", b"8", b"9"]
+    assert [(line["event"], line["bound"], line["most"]) for line in logged] == [
+        ("listener_bound_reached", "mails_kept", 3)
+    ]

@@ -7,6 +7,7 @@ from random import Random
 from typing import Literal
 
 import pytest
+from structlog.testing import capture_logs
 
 from channels.channel import Message
 from channels.outcome import Accepted, Inbound, RetryLater
@@ -167,6 +168,14 @@ async def test_connections_are_bounded_and_who_does_not_bind_is_closed(monkeypat
     monkeypatch.setattr(simulator, "SESSIONS_MAX", 3)
     monkeypatch.setattr(simulator, "SESSIONS_OF_ONE_MAX", 2)
     monkeypatch.setattr(simulator, "_LIMITS", Limits(bind_s=0.5))
+    with capture_logs() as logged:
+        await _silent_connections()
+    refused = [(line["reason"], line["peer"]) for line in logged if line["event"] == "listener_refused"]
+    of_two = {("too_many_of_one", "127.0.0.2"), ("too_many", "127.0.0.4")}
+    assert sorted(refused) == sorted(of_two | {("too_slow", "127.0.0.2"), ("too_slow", "127.0.0.3")})
+
+
+async def _silent_connections() -> None:
     async with simulating() as (_, port):
         silent = [
             await asyncio.open_connection("127.0.0.1", port, local_addr=(host, 0))
@@ -187,8 +196,12 @@ async def test_connections_are_bounded_and_who_does_not_bind_is_closed(monkeypat
 async def test_receipts_that_nobody_fetches_are_bounded_over_all_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulator, "UNDELIVERED_MAX", 5)
     async with simulating() as (smsc, _):
-        for n in range(20):
-            smsc.send_mo("33612345678", "38000", "x", system_id=f"esme-{n}")
+        with capture_logs() as logged:
+            for n in range(20):
+                smsc.send_mo("33612345678", "38000", "x", system_id=f"esme-{n}")
+        assert [(line["event"], line["bound"], line["most"]) for line in logged] == [
+            ("listener_bound_reached", "receipts_not_fetched", 5)
+        ]
         assert sum(map(len, smsc._undelivered.values())) == smsc._waiting == 5
         assert len(smsc._undelivered) == 5
 
