@@ -15,7 +15,7 @@ from gateway.api.context import CALLER
 from gateway.api.problems import KINDS
 from gateway.listener import bounds
 from gateway.listener.bounds import End
-from gateway.listener.server import HttpServer
+from gateway.listener.server import HttpServer, places
 from gateway.settings_http import HttpSettings
 from tests.peers.http_wire import HttpWire
 from tests.peers.waiting import eventually
@@ -165,6 +165,13 @@ async def test_a_server_that_stops_waits_for_nobody_who_asks_for_nothing() -> No
     for wire in wires:
         assert await wire.closed()
         await wire.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "files", "granted"), [(1_000, 65_536, 1_000), (1_000, 1_024, 512), (1_000, -1, 1_000), (10, 1, 1)]
+)
+def test_connections_leave_half_of_the_file_descriptors_to_providers(wanted: int, files: int, granted: int) -> None:
+    assert places(wanted, files) == granted
 
 
 def test_case_7_8_the_bounds_of_the_product_are_those_that_are_documented() -> None:
