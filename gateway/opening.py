@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 from channels.plainly import plainly
 from gateway.settings import StoreSettings
 from gateway.store.engine import PostgresStore, SqliteStore, open_store
 from gateway.store.errors import StoreUnavailable
+
+ASK = ". Is it running, and is this its address?"
+HINTS: Final[Mapping[str, str]] = {
+    "password authentication failed": "it answers: are user and password right?",
+    "no encryption": "it answers: does it want TLS (?ssl=require), or does pg_hba.conf leave this user or address out?",
+    "rejected SSL upgrade": "it answers, and speaks no TLS: ssl=disable behind the ?",
+    "permission denied for schema": "it answers: the user has to own the database",
+    "invalid username-password pair": "it answers: are user and password right?",
+    "WRONGPASS": "it answers: are user and password right?",
+    "NOAUTH": "it answers, and wants a password: redis://:PASSWORD@HOST",
+    "Authentication required": "it answers, and wants a password: redis://:PASSWORD@HOST",
+    "without any password configured": "it answers, and knows no password: leave it out of the URL",
+    "has no permissions": "it answers, and this user may not do what the queue needs",
+    "DB index is out of range": "it answers, and has no database of this number",
+}
+"""What PostgreSQL and Redis say of who they let in, and what is meant."""
 
 
 async def opened(settings: StoreSettings) -> SqliteStore | PostgresStore:
@@ -27,8 +45,26 @@ def store_refusal(url: str, error: Exception) -> str:
     parts = urlsplit(url)
     where = f"{parts.hostname or 'localhost'}:{_port(url)}"
     if "nobody listens" in told or "no such host" in told or "timed out" in told:
-        return f"PostgreSQL at {where} cannot be reached: {told}. Is it running, and is this its address?"
-    return f"PostgreSQL at {where} refused: {told}"
+        return f"PostgreSQL at {where} cannot be reached: {told}{'' if told.endswith('?') else ASK}"
+    return f"PostgreSQL at {where} refused: {told}{_hint(told)}"
+
+
+def queue_refusal(url: str, error: Exception) -> str:
+    """Why the queue does not work, in the words of people; never the password."""
+    parts = urlsplit(url)
+    where = f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+    told = plainly(str(error)).removeprefix("Redis ")
+    reached, _, why = told.partition(": ")
+    asked = ASK if reached == "cannot be reached" and not why.endswith("?") else _hint(why)
+    return f"Redis at {where} {told}{asked}"
+
+
+def _hint(told: str) -> str:
+    """What a person would look at first, for what servers say who answer and refuse."""
+    for said, hint in HINTS.items():
+        if said in told:
+            return f" ({hint})"
+    return ""
 
 
 def _port(url: str) -> int:

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, PlainValidator, SecretStr
 
 from gateway.destinations import is_country
 from gateway.pins import check_form
-from gateway.settings_urls import check_postgresql_url, check_redis_url, has_host, has_path
+from gateway.settings_urls import check_postgresql_url, check_redis_url, check_sqlite_url, has_host, has_path
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -47,7 +47,9 @@ def _store_url(value: SecretStr) -> SecretStr:
     is_file = url.startswith("sqlite:///") and url not in ("sqlite:///", "sqlite:///:memory:")
     if not is_file and not (url.startswith("postgresql://") and has_path(url)):
         raise ValueError('expected "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST/DATABASE"')
-    if not is_file:
+    if is_file:
+        check_sqlite_url(url)
+    else:
         check_postgresql_url(url)
     return value
 

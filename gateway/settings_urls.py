@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 ESCAPED = "in a password @ : / ? # % are written %40 %3A %2F %3F %23 %25"
+SQLITE = 'expected "sqlite:///FILE" with nothing behind it: a file takes no options, and its name has no "?"'
 POSTGRESQL = f'expected "sqlite:///FILE" or "postgresql://USER:PASSWORD@HOST/DATABASE" (a PORT from 1 to 65535 after HOST; {ESCAPED})'
 REDIS = (
     'expected "memory:", "redis://HOST:PORT/DATABASE" or "rediss://…" (TLS); '
@@ -43,11 +44,37 @@ _PARAMETERS: Mapping[str, frozenset[str]] = {
 """What may stand after the `?` of a PostgreSQL URL, and the values; none listed: any that the driver reads."""
 
 
+_REDIS_OPTIONS = frozenset(
+    (
+        *("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"),
+        *("socket_connect_timeout", "socket_timeout"),
+    )
+)
+"""What may stand after the `?` of a Redis URL: TLS and times. Protocol, form of answers and connections are the queue's own to set."""
+
+
+def _options(url: str) -> list[str]:
+    """The names of what stands after the `?`."""
+    try:
+        return [name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)]
+    except ValueError:  # brackets that are not closed: the driver's own reading tells of them
+        return []
+
+
+def check_sqlite_url(url: str) -> None:
+    """Raises ValueError where something stands behind the name of the file: it would become a part of the name."""
+    if "?" in url:
+        raise ValueError(SQLITE)
+
+
 def check_redis_url(url: str) -> None:
     """Raises ValueError where redis-py could not use the URL. The text never has a part of it: it holds a password."""
     from redis.asyncio import ConnectionPool  # not needed, and not small, with the queue in memory
     from redis.exceptions import RedisError
 
+    unknown = [name for name in _options(url) if name not in _REDIS_OPTIONS]
+    if unknown:
+        raise ValueError(f"expected after the ? only {', '.join(sorted(_REDIS_OPTIONS))}")
     try:
         parts = urlsplit(url)
         database = parts.path.strip("/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gateway import loop
+from gateway import logs, loop
 from gateway.cli.cautions import warnings_of
 from gateway.cli.connecting import connect_to_everything
 from gateway.cli.failures import Refused
@@ -35,6 +35,7 @@ def check(connect: bool) -> None:
         invocation.show({**document, "connected": False}, [*lines, NOT_EXAMINED])
         _warn(warnings)
         return
+    logs.configure("error", settings.log.format)  # what a part warns of is in its line of the report
     findings = loop.run(connect_to_everything(loaded))
     facts = {**document, "connections": [{"part": one.part, "up": one.up, "detail": one.detail} for one in findings]}
     width = max(len(one.part) for one in findings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from sqlalchemy import text
@@ -16,17 +15,18 @@ from channels.plainly import plainly
 from channels.sms.settings import SmppSettings
 from channels.voice.settings import SipSettings
 from gateway.app import build_channels, build_queue
-from gateway.opening import store_refusal
+from gateway.opening import queue_refusal, store_refusal
 from gateway.queue.port import QueueUnavailable
 from gateway.settings import Settings
 from gateway.settings_loading import Loaded
-from gateway.store.engine import PostgresStore, SqliteStore
+from gateway.store.engine import PostgresStore, SqliteStore, can_be_brought_up
 from gateway.store.errors import StoreError
 from gateway.store.reading import accounts_among
 
 ANSWER_S = 90.0
 """The longest a part may take to answer: a bind and its unbind, each with the provider's own time-out."""
 SPEECH_WORDS_PER_MINUTE = 150
+CANNOT_MAKE = "PostgreSQL answers, and this user may make no tables there: the user has to own the database"
 REFUSED_BINDS = {
     "ESME_RINVSYSID": "it answers, and does not know this system_id",
     "ESME_RINVPASWD": "it answers, and this is not the password",
@@ -117,8 +117,7 @@ async def _queue(settings: Settings) -> list[Finding]:
         await queue.start()
         await queue.ping()
     except QueueUnavailable as error:
-        detail = f"queue.url: {plainly(str(error))}: is Redis running at {urlsplit(url).hostname}, and are port and password right?"
-        return [Finding(part=part, up=False, detail=detail)]
+        return [Finding(part=part, up=False, detail=f"queue.url: {queue_refusal(url, error)}")]
     finally:
         await queue.close()
     return [Finding(part=part, up=True, detail="Redis answers")]
@@ -133,6 +132,8 @@ async def _store(loaded: Loaded) -> list[Finding]:
     store = SqliteStore(str(path)) if path is not None else PostgresStore(url)
     try:
         await store.read(lambda connection: connection.execute(text("select 1")).all())
+        if path is None and not await store.read(can_be_brought_up):
+            return [Finding(part=part, up=False, detail=f"store.url: {CANNOT_MAKE}")]
         known = await store.read(accounts_among({rule.account for rule in loaded.settings.rules}))
     except StoreError as error:
         return [Finding(part=part, up=False, detail=f"store.url: {store_refusal(url, error)}")]

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from channels.plainly import plainly
 from gateway.queue.port import QueueUnavailable
@@ -33,6 +33,12 @@ LOST = (RedisError, OSError)
 Command = tuple[str | bytes | int, ...]
 
 
+def in_words(error: Exception) -> str:
+    """What went wrong: whether Redis could not be reached, or answered and refused us (password, rights, database)."""
+    refused = isinstance(error, AuthenticationError | AuthorizationError | ResponseError)
+    return f"Redis {'refused' if refused else 'cannot be reached'}: {plainly(error)}"
+
+
 class RedisLink:
     """One Redis, reached or not. After a failure nothing is tried until a pause is over; callers are told at once."""
 
@@ -48,6 +54,8 @@ class RedisLink:
             retry=Retry(NoBackoff(), 1),
         )
         self._failures = 0
+        self._why = ""
+        """What went wrong last: whoever is told during a pause hears the same as whoever tried."""
         self._retry_at = 0.0
         self._closed = False
 
@@ -70,7 +78,7 @@ class RedisLink:
         if self._closed:
             raise QueueUnavailable("the queue is closed")
         if self.pause_s() > 0:
-            raise QueueUnavailable("Redis did not answer a moment ago")
+            raise QueueUnavailable(self._why)
         try:
             async with asyncio.timeout(self._command_s):
                 pipeline = self._redis.pipeline(transaction=False)
@@ -79,7 +87,7 @@ class RedisLink:
                 answers: list[Any] = await pipeline.execute(raise_on_error=False)
         except LOST as error:
             self._failed(error)
-            raise QueueUnavailable(f"Redis cannot be reached: {plainly(error)}") from error
+            raise QueueUnavailable(self._why) from error
         self._answered()
         return answers
 
@@ -105,8 +113,9 @@ class RedisLink:
             await asyncio.sleep(max(self.pause_s(), PAUSE_FIRST_S))
 
     def _failed(self, error: Exception) -> None:
+        self._why = in_words(error)
         if not self._failures:
-            log.warning("queue_link_lost", error=type(error).__name__)
+            log.warning("queue_link_lost", error=self._why)
         if self.pause_s() == 0:  # several callers fail together: that is one failure
             pause = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2 ** min(self._failures, 10))
             self._retry_at = asyncio.get_running_loop().time() + pause

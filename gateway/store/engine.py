@@ -263,6 +263,14 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+def can_be_brought_up(connection: Connection) -> bool:
+    """Whether the tables in PostgreSQL are those of this program, or its user may make them."""
+    if _schema_version(connection) == SCHEMA_VERSION:
+        return True
+    asked = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
+    return bool(connection.exec_driver_sql(asked).scalar())
+
+
 def _schema_version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None

@@ -199,6 +199,7 @@ def _types() -> Iterator[Mistake]:
                 '"mysql://x"',
                 '"sqlite:///FOLDER/to\\u0000csin.db"',
                 '"sqlite:///:memory:"',
+                '"sqlite:///FOLDER/tocsin.db?mode=ro"',
                 '"postgresql://host"',
                 "1",
                 '"tocsin.db"',

@@ -178,12 +178,14 @@ def test_routes_are_checked(desk: Desk, text: str, problem: str) -> None:
         "redis://:hunter/2@h:6379/0", "redis://:hunter#2@h:6379/0", "redis://:hunter?2@h:6379/0", "redis://[::1/0",
         "postgresql://u:hunter2@h:abc/d", "postgresql://u:hunter2@h:99999/d", "postgresql://u:hunter2@h:0/d",
         "postgresql://u:hunter2@h/d?foo=bar", "postgresql://u:hunter2@h/d?sslmode=require", "postgresql://u:hunter2@h/d?ssl=yes",
+        "sqlite:///x.db?mode=ro", "sqlite:///x.db?", "sqlite:///x?/y.db", "redis://h/0?decode_responses=yes", "redis://h/0?protocol=3",
+        "redis://h/0?db=1", "redis://h/0?Protocol=3", "redis://h/0?max_connections=1", "redis://h/0?health_check_interval",
         "postgresql://u:hunter2@h/d?port=x", "postgresql://u:hunter2@h/d?target_session_attrs=first",
         "postgresql://u:hunter2@h/d?prepared_statement_cache_size=x", "postgresql://u:hunter2@[::1/d",
     ],
 )  # fmt: skip
 def test_a_url_that_its_driver_would_fall_over_is_refused_and_not_shown(desk: Desk, url: str) -> None:
-    section = "store" if url.startswith("postgresql") else "queue"
+    section = "store" if url.startswith(("postgresql", "sqlite")) else "queue"
     (said,) = desk.problems(f'[{section}]\nurl = "{url}"')
     assert said.startswith(f"tocsin.toml:2: {section}.url: expected ")
     assert "hunter" not in said
