@@ -11,7 +11,7 @@ import gc
 import signal
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from pydantic import BaseModel
@@ -32,6 +32,7 @@ from gateway.queue.port import Queue
 from gateway.settings import Provider, Settings
 from gateway.settings_loading import Loaded
 from gateway.settings_speech import SpeechSettings
+from gateway.waiting import told_when_long
 
 log = structlog.get_logger(__name__)
 
@@ -92,6 +93,11 @@ def build_queue(settings: Settings) -> Queue:
     return RedisStreamsQueue(url)
 
 
+STORE_OPENS: Final = "the store: it answers late, its schema is brought up to date, or another process does that"
+BROKER_STARTS: Final = "the queue to answer, and what was left open to be read"
+"""What a start can wait for, in the order in which it does."""
+
+
 async def serve(
     settings: Settings,
     http_app: Callable[[Broker], ASGIApp],
@@ -106,7 +112,8 @@ async def serve(
     # what was imported stays: the collector need not look at it again, and messages make little garbage in cycles
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 20)
-    store = await opened(settings.store)
+    async with told_when_long(STORE_OPENS):
+        store = await opened(settings.store)
     try:
         broker = Broker(
             settings=settings,
@@ -137,7 +144,8 @@ async def _serve(
     ]
     try:
         ready = asyncio.create_task(running.wait())
-        await asyncio.wait({ready, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        async with told_when_long(BROKER_STARTS):
+            await asyncio.wait({ready, *tasks}, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if running.is_set():
             tasks.append(asyncio.create_task(server.serve(), name="http"))

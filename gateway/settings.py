@@ -35,7 +35,7 @@ from gateway.settings_speech import SpeechSettings
 
 PRIORITIES = ("emergency", "high", "normal", "bulk")
 Priority = Literal["emergency", "high", "normal", "bulk"]
-Language = Annotated[str, Field(max_length=35, pattern=r"^[A-Za-z0-9-]*$")]
+Language = Annotated[str, Field(max_length=35, pattern=r"^(?:[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*)?$")]
 
 _DAY_S = 86_400
 

@@ -35,10 +35,21 @@ def _listen(value: str) -> str:
     return value
 
 
+_IN_A_URL = re.compile(r"[^\s\x00-\x1f\x7f]+")
+
+
 def _web_url(value: str) -> str:
-    parts = urlsplit(value)
+    if not _IN_A_URL.fullmatch(value):
+        raise ValueError("expected a URL without blanks and control characters")
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise ValueError("expected a URL with a port from 1 to 65535, and an IPv6 address in brackets") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise ValueError("expected a URL with http:// or https://, a host and no user name")
+    if port == 0:
+        raise ValueError("expected a URL with a port from 1 to 65535")
     return value.rstrip("/")
 
 
@@ -113,12 +124,13 @@ def _number_prefix(value: str) -> str:
 def _time_zone(value: str) -> str:
     try:
         ZoneInfo(value)
+        known = value != "posixrules"  # what the files call the zone of the United States' East, for old programs
     except (ZoneInfoNotFoundError, ValueError, OSError):
+        known = False
+    if not known:
         close = get_close_matches(value, available_timezones(), 1, 0.5)
         meant = f", did you mean {json.dumps(close[0])}?" if close else ""
-        raise ValueError(
-            f'expected a time zone such as "Europe/Paris" or "UTC", got {json.dumps(value)}{meant}'
-        ) from None
+        raise ValueError(f'expected a time zone such as "Europe/Paris" or "UTC", got {json.dumps(value)}{meant}')
     return value
 
 

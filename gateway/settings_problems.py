@@ -33,7 +33,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 _LANGUAGE = 'a language by its code, such as "fr" or "pt-BR"'
 
 PATTERNS: Mapping[str, str] = {
-    r"^[A-Za-z0-9-]*$": _LANGUAGE,
+    r"^(?:[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*)?$": _LANGUAGE,
     r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$": _LANGUAGE,
     r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$": _LANGUAGE,
     "^[A-Z]{2}$": 'two capital letters, such as "FR"',

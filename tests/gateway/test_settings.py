@@ -118,6 +118,11 @@ def test_a_language_of_the_installation_is_that_of_calls_which_name_none(desk: D
         ('time_zone = "a\\u0000b"', "expected text without U+0000"),
         ("time_zone = 1", "expected text"),
         ('language = "français"', "language"),
+        ('language = "French"', 'expected a language by its code, such as "fr"'),
+        ('language = "fr_FR"', 'expected a language by its code, such as "fr"'),
+        ('language = "f"', 'expected a language by its code, such as "fr"'),
+        ('language = "fr-"', 'expected a language by its code, such as "fr"'),
+        ('time_zone = "posixrules"', "expected a time zone"),
         ('lang = "fr"', 'did you mean "language"?'),
     ],
 )

@@ -88,6 +88,17 @@ backoff_first_s = 400
             "[http]\npublic_url = 'https://u:pw@x'",
             "2: http.public_url: expected a URL with http:// or https://, a host and no user name",
         ),
+        *(
+            (f"[http]\npublic_url = 'https://{rest}'", f"2: http.public_url: expected a URL {told}")
+            for rest, told in (
+                ("x:abc", "with a port from 1 to 65535, and an IPv6 address in brackets"),
+                ("x:65536", "with a port from 1 to 65535, and an IPv6 address in brackets"),
+                ("[::1", "with a port from 1 to 65535, and an IPv6 address in brackets"),
+                ("x:0", "with a port from 1 to 65535"),
+                ("to csin.example", "without blanks and control characters"),
+                ("x ", "without blanks and control characters"),
+            )
+        ),
         (
             "[http]\nmax_body_bytes = true",
             "2: http.max_body_bytes: expected an integer from 1024 to 67108864, got true",
