@@ -20,6 +20,7 @@ from channels.certificates import Authorities
 from channels.channel import InvalidAddressError
 from channels.email.address import parse_address
 from channels.email.envelope import BASE_LOCAL_PART_MAX
+from channels.hosts import HostAlone
 from channels.listening import Listening, listening_at
 
 MIB = 1024 * 1024
@@ -67,7 +68,7 @@ class SmtpSettings(BaseModel):
     name: str = Field(min_length=1, max_length=100)
     channel: Literal["email"] = "email"
     kind: Literal["smtp"] = "smtp"
-    host: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9.:_-]+$")
+    host: HostAlone = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9.:_-]+$")
     port: int = Field(default=25, ge=1, le=65535)
     sender: MailAddress
     tls: Literal["opportunistic", "starttls", "tls", "none"] = "opportunistic"

@@ -8,6 +8,7 @@ import phonenumbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from channels.certificates import Authorities
+from channels.hosts import HostAlone
 from channels.sms.address import source_address
 from channels.sms.encoding import Alphabet, Concatenating
 from channels.sms.smpp.receipt import IdRule
@@ -35,7 +36,7 @@ class SmppSettings(BaseModel):
     channel: Literal["sms"] = "sms"
     kind: Literal["smpp"] = "smpp"
 
-    host: str = Field(min_length=1, max_length=253, description="Name or address of the SMSC.")
+    host: HostAlone = Field(min_length=1, max_length=253, description="Name or address of the SMSC.")
     port: int = Field(default=2775, ge=1, le=65535, description="Its TCP port; often 3550 with TLS.")
     tls: bool = Field(default=False, description="Speak TLS from the first byte, and verify the certificate.")
     tls_ca: Authorities | None = Field(

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from gateway.pins import hashed
 
+RTP_PORTS = range(41_000, 41_400)
+"""As the settings have them: no other port may lie within."""
 PIN = hashed("1369", bytes(range(16)))
 RIGHT = f"""\
 [store]
@@ -456,6 +458,9 @@ def mistakes(taken: int) -> list[Mistake]:
 def taken_port() -> tuple[list[socket.socket], int]:
     """Sockets that have one port on TCP and UDP, and the port."""
     listening = socket.create_server(("127.0.0.1", 0))
+    while listening.getsockname()[1] in RTP_PORTS:  # held until the next one is found, which therefore is another
+        within, listening = listening, socket.create_server(("127.0.0.1", 0))
+        within.close()
     port: int = listening.getsockname()[1]
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     datagrams.bind(("127.0.0.1", port))
