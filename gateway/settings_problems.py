@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,8 @@ _SHOWN_CHARACTERS_MAX = 60
 _LISTED_MAX = 12  # words, before a page says it better
 _REFERENCE_EXPECTED = 'a secret: text, {env = "NAME"} or {file = "PATH"}'
 _UNRESOLVED = "unresolved"
+_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\A\$([A-Z_][A-Z0-9_]*)\Z")
+"""How shells and other programs write what is to be put in from the environment."""
 _REFERENCE = "docs/reference/settings.md"
 _SECRET_WORDS = ("password", "secret", "token", "key")
 
@@ -161,6 +164,12 @@ class Examination:
         annotation, marks = _bare(annotation, metadata)
         self._shapes[at] = _Shape(annotation=annotation, metadata=marks)
         choices = _choices(annotation)
+        if isinstance(value, str) and (meant := _PLACEHOLDER.search(value)):
+            told = f"nothing is put in for {meant[0]}: it is taken as it is written"
+            if SecretStr in choices:
+                name = meant[1] or meant[2] if meant[0] == value else "NAME"
+                told += f'; a whole text from the environment is {{env = "{name}"}}'
+            self.warn(at, told)
         if SecretStr in choices:
             self._secrets.add(at)
             if isinstance(value, dict):

@@ -17,8 +17,9 @@ from channels.sms.settings import SmppSettings
 from channels.voice.settings import SipSettings
 from gateway.destinations import check
 from gateway.settings import Settings, default_settings
+from gateway.settings_loading import examine
 from gateway.settings_problems import SettingsError, expectation
-from tests.gateway.settings_desk import CARRIER, RULES, CarrierSettings, Desk
+from tests.gateway.settings_desk import CARRIER, KINDS, RULES, CarrierSettings, Desk
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
@@ -287,3 +288,24 @@ def test_the_file_in_the_reference_loads(desk: Desk) -> None:
     settings = desk.load("\n".join(blocks), CARRIER_A_PASSWORD="pw")
     assert settings.speech.abbreviations == {"fr": {"ch. froide": "chambre froide"}}
     assert settings.rules[0].matches("alertmanager", {"team": "database", "severity": "page"})
+
+
+def test_what_looks_as_if_something_were_put_in_for_it_is_warned_of(desk: Desk) -> None:
+    desk.path.write_text(
+        CARRIER.replace('"hunter2"', '"${CARRIER}"').replace("127.0.0.1", "$SMSC")
+        + '[store]\nurl = "sqlite:///a${b}.db"\n'
+    )
+    told = [warning.partition("tocsin.toml:")[2] for warning in examine(desk.path, KINDS).warnings]
+    assert told == [
+        "5: providers[0].host: nothing is put in for $SMSC: it is taken as it is written",
+        (
+            "6: providers[0].password: nothing is put in for ${CARRIER}: it is taken as it is written; "
+            'a whole text from the environment is {env = "CARRIER"}'
+        ),
+        (
+            "8: store.url: nothing is put in for ${b}: it is taken as it is written; "
+            'a whole text from the environment is {env = "NAME"}'
+        ),
+    ]
+    desk.path.write_text(CARRIER.replace("hunter2", "pa$$word$"))
+    assert examine(desk.path, KINDS).warnings == ()
