@@ -113,7 +113,7 @@ async def serve(
     gc.freeze()
     gc.set_threshold(GC_ALLOCATIONS, 20, 20)
     async with told_when_long(STORE_OPENS):
-        store = await opened(settings.store)
+        store = await opened(settings.store, upward=True)
     try:
         broker = Broker(
             settings=settings,

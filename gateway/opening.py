@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from channels.plainly import plainly
 from gateway.settings import StoreSettings
 from gateway.store.engine import PostgresStore, SqliteStore, open_store
-from gateway.store.errors import StoreUnavailable
+from gateway.store.errors import StoreOfAnotherVersion, StoreUnavailable
 
 ASK = ". Is it running, and is this its address?"
 HINTS: Final[Mapping[str, str]] = {
@@ -28,13 +28,16 @@ HINTS: Final[Mapping[str, str]] = {
 """What PostgreSQL and Redis say of who they let in, and what is meant."""
 
 
-async def opened(settings: StoreSettings) -> SqliteStore | PostgresStore:
-    """The store, locked where only one process may have it, its schema up to date. Raises StoreError."""
+async def opened(settings: StoreSettings, *, upward: bool = False) -> SqliteStore | PostgresStore:
+    """The store, locked where only one process may have it, with its tables. Older ones are brought up to date where that is meant
+    (`upward`): whoever only looks must not take the way back. Raises StoreError."""
     url = settings.url.get_secret_value()
     try:
-        return await open_store(url, pool_size=settings.pool_size, pool_wait_s=settings.pool_wait_s)
+        return await open_store(url, pool_size=settings.pool_size, pool_wait_s=settings.pool_wait_s, upward=upward)
     except StoreUnavailable as error:
         raise StoreUnavailable(f"store.url: {store_refusal(url, error)}") from error
+    except StoreOfAnotherVersion as error:
+        raise StoreOfAnotherVersion(f"store.url: {error}") from error
 
 
 def store_refusal(url: str, error: Exception) -> str:

@@ -19,7 +19,7 @@ from gateway.opening import queue_refusal, store_refusal
 from gateway.queue.port import QueueUnavailable
 from gateway.settings import Settings
 from gateway.settings_loading import Loaded
-from gateway.store.engine import PostgresStore, SqliteStore, can_be_brought_up
+from gateway.store.engine import PostgresStore, SqliteStore, can_be_brought_up, schema_refusal
 from gateway.store.errors import StoreError
 from gateway.store.reading import accounts_among
 
@@ -132,6 +132,8 @@ async def _store(loaded: Loaded) -> list[Finding]:
     store = SqliteStore(str(path)) if path is not None else PostgresStore(url)
     try:
         await store.read(lambda connection: connection.execute(text("select 1")).all())
+        if refusal := await store.read(schema_refusal):
+            return [Finding(part=part, up=False, detail=f"store.url: {refusal}")]
         if path is None and not await store.read(can_be_brought_up):
             return [Finding(part=part, up=False, detail=f"store.url: {CANNOT_MAKE}")]
         known = await store.read(accounts_among({rule.account for rule in loaded.settings.rules}))

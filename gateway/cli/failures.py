@@ -46,7 +46,7 @@ def failure_of(error: Exception) -> Failure | None:
     from gateway.administration import AdministrationError, InvalidFieldError
     from gateway.client import ApiError, UnreachableError
     from gateway.settings_problems import SettingsError
-    from gateway.store.errors import StoreError
+    from gateway.store.errors import StoreError, StoreOfAnotherVersion
 
     match error:
         case Refused():
@@ -60,6 +60,8 @@ def failure_of(error: Exception) -> Failure | None:
             return Failure(text=str(error), status=STATUS_SETTINGS, facts={"problems": problems})
         case ApiError():
             return Failure(text=str(error), facts={"status": error.status, "problem": error.problem})
+        case StoreOfAnotherVersion():  # as wrong settings: to start again and again changes nothing
+            return Failure(text=str(error), status=STATUS_SETTINGS)
         case StoreError():
             return Failure(text=str(error))
         case InvalidFieldError():

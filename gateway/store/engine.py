@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from channels.plainly import plainly
 from gateway.large_work import urgent
-from gateway.store.errors import StoreConflict, StoreError, StoreUnavailable
+from gateway.store.errors import StoreConflict, StoreError, StoreOfAnotherVersion, StoreUnavailable
 from gateway.store.locking import DatabaseLock
 
 log = structlog.get_logger(__name__)
@@ -174,12 +174,13 @@ class SqliteStore:
         self._writer_engine.dispose()
         self._lock.give_back()
 
-    def migrate(self) -> None:
+    def migrate(self, *, upward: bool = True) -> None:
+        """Makes the tables where there are none; `upward`: brings older ones up to date. Raises StoreError."""
         engine = create_engine(f"sqlite:///{self.path}", poolclass=NullPool)
         event.listen(engine, "connect", functools.partial(_prepare_sqlite, query_only=False))
         event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
         with _translating(), engine.begin() as connection:
-            _upgrade(connection)
+            _upgrade(connection, upward=upward)
         engine.dispose()
 
 
@@ -233,11 +234,13 @@ class PostgresStore:
         await self._engine.dispose()
         await self._writer.dispose()
 
-    async def migrate(self) -> None:
+    async def migrate(self, *, upward: bool = True) -> None:
+        """As `SqliteStore.migrate`."""
+
         def upgrade(connection: Connection) -> None:
             # two nodes that start together must not both migrate
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7023614)")
-            _upgrade(connection)
+            _upgrade(connection, upward=upward)
 
         from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -250,10 +253,13 @@ class PostgresStore:
             await engine.dispose()
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, *, upward: bool = True) -> None:
     """Brings the schema up to date. Alembic is imported only where there is something to do: it is a fifth of a start."""
-    if _schema_version(connection) == SCHEMA_VERSION:
+    version = _schema_version(connection)
+    if version == SCHEMA_VERSION:
         return
+    if version is not None and (is_newer(version) or not upward):
+        raise StoreOfAnotherVersion(another_version(version))
     from alembic import command
     from alembic.config import Config
 
@@ -261,6 +267,27 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    if version is not None:
+        log.info("schema_migrated", before=version, now=SCHEMA_VERSION)
+
+
+def schema_refusal(connection: Connection) -> str:
+    """Why a start cannot use the tables that are there; "" where it can, or makes them itself."""
+    version = _schema_version(connection)
+    return another_version(version) if version is not None and is_newer(version) else ""
+
+
+def is_newer(version: str) -> bool:
+    """Whether the tables are of a later version than this program: migrations are numbered upwards, all in four digits."""
+    return version > SCHEMA_VERSION
+
+
+def another_version(version: str) -> str:
+    """What to do with tables of this version, in words for people."""
+    told = f"the database is of version {version}, and this program knows {SCHEMA_VERSION}"
+    if is_newer(version):
+        return f"{told}: start the newer program, or restore the backup from before the upgrade"
+    return f"{told}: `tocsin migrate` or a start of the server goes forward, for good; for a backup use the program that made it"
 
 
 def can_be_brought_up(connection: Connection) -> bool:
@@ -279,10 +306,10 @@ def _schema_version(connection: Connection) -> str | None:
 
 
 async def open_store(
-    url: str, *, pool_size: int = PG_POOL, pool_wait_s: float = PG_POOL_WAIT_S
+    url: str, *, pool_size: int = PG_POOL, pool_wait_s: float = PG_POOL_WAIT_S, upward: bool = True
 ) -> SqliteStore | PostgresStore:
-    """Opens the database that `url` names (``sqlite:///PATH`` or ``postgresql://…``), takes the process lock where
-    there is one, and brings the schema up to date. Raises StoreError."""
+    """Opens the database that `url` names (``sqlite:///PATH`` or ``postgresql://…``), takes the process lock where there is
+    one, and makes its tables; `upward`: brings older ones up to date. Raises StoreError."""
     if url.startswith("sqlite:///"):
         path = url.removeprefix("sqlite:///")
         parent = Path(path).parent
@@ -291,14 +318,14 @@ async def open_store(
         sqlite = SqliteStore(path)
         try:
             sqlite.lock()
-            await asyncio.to_thread(sqlite.migrate)
+            await asyncio.to_thread(functools.partial(sqlite.migrate, upward=upward))
         except BaseException:
             await sqlite.close()
             raise
         return sqlite
     postgres = PostgresStore(url, pool_size=pool_size, pool_wait_s=pool_wait_s)
     try:
-        await postgres.migrate()
+        await postgres.migrate(upward=upward)
     except BaseException:
         await postgres.close()
         raise

@@ -19,5 +19,9 @@ class StoreConflict(StoreError):  # noqa: N818
     """A constraint of the schema refused the command; nothing of it was written."""
 
 
+class StoreOfAnotherVersion(StoreError):  # noqa: N818
+    """The tables are those of another version of this program; the text says what to do. Nothing was changed."""
+
+
 class StoreLocked(StoreError):  # noqa: N818
     """Another process owns this SQLite database."""

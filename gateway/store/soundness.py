@@ -33,7 +33,7 @@ from sqlalchemy.pool import NullPool
 
 from gateway.findings import PROBLEMS_MAX, Finding, FindingKind
 from gateway.store import tables
-from gateway.store.engine import BUSY_MS, SCHEMA_VERSION
+from gateway.store.engine import BUSY_MS, SCHEMA_VERSION, another_version
 
 T = TypeVar("T")
 
@@ -253,10 +253,7 @@ def missing_tables(connection: Connection) -> list[Finding]:
         return [Finding(FindingKind.SCHEMA, "alembic_version", "the table is not there: no schema of Tocsin")]
     version = ", ".join(connection.exec_driver_sql("SELECT version_num FROM alembic_version ORDER BY 1").scalars())
     if version != SCHEMA_VERSION:
-        raise NotAuditable(
-            f"the schema is of version {version or 'none'}, and this program knows {SCHEMA_VERSION}: "
-            "`tocsin migrate` brings an older one up to date, a newer one needs the program that made it"
-        )
+        raise NotAuditable(another_version(version or "none"))
     missing = [
         Finding(FindingKind.SCHEMA, name, "the table is not there")
         for name in tables.metadata.tables

@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 
@@ -408,6 +409,25 @@ def test_ledger_verify_of_what_is_no_ledger(terminal: Terminal) -> None:
 def test_migrate_makes_the_database(terminal: Terminal) -> None:
     assert terminal.json("migrate") == {"migrated": True}
     assert terminal.database.exists()
+
+
+@pytest.mark.parametrize(("version", "told"), [("0008", "forward, for good"), ("9999", "start the newer program")])
+def test_only_a_start_and_migrate_change_the_tables_of_another_version(
+    terminal: Terminal, version: str, told: str
+) -> None:
+    terminal.json("migrate")
+    with closing(sqlite3.connect(terminal.database)) as hand, hand:
+        hand.execute("update alembic_version set version_num = ?", (version,))
+    commands = [("accounts", "list"), ("accounts", "create", "acme"), ("keys", "list"), ("tariffs", "list")]
+    if version == "9999":
+        commands += [("migrate",), ("serve",)]
+        probed = terminal.run("check", "--connect")
+        assert (probed.status, told in probed.out + probed.err) == (1, True)
+    for words in commands:
+        answer = terminal.run(*words)
+        assert (answer.status, told in answer.err) == (3, True), (words, answer)
+    with closing(sqlite3.connect(terminal.database)) as hand:
+        assert hand.execute("select version_num from alembic_version").fetchall() == [(version,)]
 
 
 # --- who owns the database -------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from gateway.lifecycle import Acknowledge
 from gateway.local_access import LABEL
 from gateway.store import engine, tables
 from gateway.store.engine import PostgresStore, SqliteStore
-from gateway.store.errors import StoreConflict
+from gateway.store.errors import StoreConflict, StoreOfAnotherVersion
 from tests.gateway import desk as desks
 from tests.gateway.answers import accepted, delivered
 from tests.gateway.desk import Desk
@@ -70,6 +70,27 @@ async def test_migrating_again_does_nothing(desk: Desk) -> None:
     first, second = [await desk.store.write(migrate) for _ in range(2)]
     assert first == second
     assert await desk.money() == before
+
+
+@pytest.mark.parametrize(
+    ("version", "upward", "told"),
+    [
+        ("0008", False, "forward, for good; for a backup use the program that made it"),
+        ("0010", False, "start the newer program"),
+        ("0010", True, "restore the backup from before the upgrade"),
+    ],
+)
+async def test_tables_of_another_version_are_left_as_they_are(
+    desk: Desk, version: str, upward: bool, told: str
+) -> None:
+    def looked_at(connection: Connection) -> None:
+        connection.execute(text("update alembic_version set version_num = :version"), {"version": version})
+        assert ("newer program" in engine.schema_refusal(connection)) == (version > engine.SCHEMA_VERSION)
+        engine._upgrade(connection, upward=upward)
+
+    with pytest.raises(StoreOfAnotherVersion, match=told):
+        await desk.store.write(looked_at)
+    assert await desk.store.read(engine.schema_refusal) == ""
 
 
 def test_the_revisions_are_one_line() -> None:
