@@ -7,9 +7,9 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE
 PACKAGES := gateway channels billing templates ivr tests
 ARGS ?=
-# at least two, so that tests which disturb each other are seen on every machine; one more than there are cores, for many tests
-# wait for a peer; more than eight gain nothing
-WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 7 ? 8 : n + 1)))
+# at least three, so that tests which disturb each other are seen on every machine; two more than there are cores, for many tests
+# wait for a peer: with one more a fifth of two cores was idle; more than eight gain nothing
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 1); echo $$((n > 5 ? 8 : n + 2)))
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench lock
