@@ -51,6 +51,8 @@ class Guests:
         self._networks: dict[Hashable, str] = {}
         self._of: Counter[str] = Counter()
         self._notices = Notices()
+        for refusal in Refusal:
+            REFUSED.labels(listener, refusal)  # there from the start, at 0
 
     def judge(self, peer: str) -> Refusal | None:
         """Why a connection from this address is refused; None where it may come in."""

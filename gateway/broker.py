@@ -87,6 +87,8 @@ class Broker:
         self.names: Mapping[str, str] = {}
         """Of people, by their addresses: so that one human is one, whichever of their phones it is."""
         self.breakers = {provider: Breaker() for provider in channels}
+        for provider in channels:
+            REPORTS_REFUSED.labels(provider)  # there from the start, at 0
         self.planner = Planner(
             channels=channels,
             routes=settings.routing,

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Select, select, update
 
 from gateway.backoff import BackoffPolicy, next_due
 from gateway.clock import Clock, to_micros
-from gateway.outbound import OutboundClient, OutboundResult
+from gateway.outbound import ERRORS, OutboundClient, OutboundResult
 from gateway.policy import RetryPolicy
 from gateway.progress import FIRST_DUE
 from gateway.store import rows, tables
@@ -39,6 +39,10 @@ SCAN_S = 1.0
 PAGE = 200
 
 CALLBACKS = Counter("tocsin_callbacks_total", "Callbacks by what came of the request", ["result"])
+OFTEN_ANSWERED = (400, 401, 403, 404, 405, 429, 500, 502, 503, 504)
+"""What receivers that are wrong, away or too busy answer; any other status is counted from its first on."""
+for _result in ("done", *ERRORS, *(f"http_{status}" for status in OFTEN_ANSWERED)):
+    CALLBACKS.labels(_result)  # there from the start, at 0
 
 
 def signature(secret: str, timestamp: str, body: bytes) -> str:

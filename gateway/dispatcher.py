@@ -43,6 +43,8 @@ ATTEMPTS = Counter("tocsin_attempts_total", "Attempts by provider and outcome", 
 IN_FLIGHT = Gauge("tocsin_attempts_in_flight", "Attempts under way", ["provider"])
 OVERDUE_COUNT = Counter("tocsin_attempts_overdue_total", "Attempts that had no outcome after six seconds", ["provider"])
 FENCED = Counter("tocsin_attempts_fenced_total", "Outcomes of workers that woke up too late", ["provider"])
+OUTCOMES = ("accepted", "delivered", "failed", "unsure", "retry_later")
+"""What `tocsin_attempts_total` counts: the words of `_word`."""
 
 
 JOINED_MAX = 200
@@ -119,6 +121,10 @@ class Dispatcher:
         self._ended_among = ended_among
         self._recovered = recovered
         self._in_flight = IN_FLIGHT.labels(self.provider)
+        for outcome in OUTCOMES:  # there from the start, at 0: what appears at 1 has not risen for Prometheus
+            ATTEMPTS.labels(self.provider, outcome)
+        OVERDUE_COUNT.labels(self.provider)
+        FENCED.labels(self.provider)
 
     async def run(self) -> None:
         """Sends until cancelled; then waits for the attempts under way (the channel bounds each in time)."""

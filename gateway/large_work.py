@@ -40,6 +40,8 @@ UNDER_WAY = Gauge("tocsin_large_requests_under_way", "Large requests that are re
 REFUSED = Counter(
     "tocsin_large_requests_refused_total", "Large requests refused, by the bound that was reached", ["bound"]
 )
+for _bound in ("key", "all"):
+    REFUSED.labels(_bound)  # there from the start, at 0
 PIECE_S = Histogram(
     "tocsin_large_work_seconds", "Duration of a piece of large work", buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 )

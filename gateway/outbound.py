@@ -87,14 +87,26 @@ class OutboundPolicy:
         return self.allow_http or (self.allow_private and _is_private(reached))
 
 
+ERRORS = (
+    "address_refused",
+    "connect_failed",
+    "connection_lost",
+    "dns_failed",
+    "redirect_refused",
+    "response_malformed",
+    "timed_out",
+    "tls_failed",
+    "url_refused",
+)
+"""Every `error` of an `OutboundResult`."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboundResult:
     """What came of one request.
 
     `status`         the HTTP status, None when no answer came.
-    `error`          None for an answer that is no redirect, else ``address_refused``, ``connect_failed``,
-                     ``connection_lost``, ``dns_failed``, ``redirect_refused``, ``response_malformed``, ``timed_out``,
-                     ``tls_failed``, ``url_refused``.
+    `error`          None for an answer that is no redirect, else one of `ERRORS`.
     `detail`         for people: the reason in words; never contains the URL's query.
     `maybe_sent`     bytes of the request may have left although no answer came.
     `retry_after_s`  the pause the answer asked for, in seconds (RFC 9110 10.2.3; dates are not read).

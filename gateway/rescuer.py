@@ -37,6 +37,11 @@ IDEMPOTENCY_KEPT = timedelta(hours=48)  # the contract says 24 h at least
 INBOUND_PARTS_KEPT = timedelta(hours=48)  # parts of a message of which others never came
 
 RESCUED = Counter("tocsin_rescued_total", "Deliveries that the rescuer moved on", ["event"])
+ASKED_ANEW = "AskedAnew"
+EVENTS = (machine.Lapsed, machine.LeaseLost, machine.DoubtLapsed, machine.LookedAfter, machine.Rerouted,
+          machine.RefusedBeforeSending)  # fmt: skip
+for _event in (*(event.__name__ for event in EVENTS), ASKED_ANEW):
+    RESCUED.labels(_event)  # there from the start, at 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,7 +191,7 @@ class Rescuer:
         if found:
             ids = tuple(delivery_id for _, delivery_id in found)
             command = AskAnew(provider=provider, delivery_ids=ids, policy=self._policy, tariffs=self._tariffs)
-            RESCUED.labels("AskedAnew").inc(await self._journal.do(command, urgent=True))
+            RESCUED.labels(ASKED_ANEW).inc(await self._journal.do(command, urgent=True))
         if self._recovered.get(provider) != after:
             return  # it was lost and found meanwhile
         if len(found) == SLICE:

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from ivr.notices import Notices
 from ivr.sip.agent import Admission, Admitted, Doorkeeper, LocalSide, UserAgent
 from ivr.sip.digest import Authenticator
-from ivr.sip.events import Alarm, CallEvent, Lost
+from ivr.sip.events import NOTICES, Alarm, CallEvent, Lost
 from ivr.sip.hop import Hop, Transport
 from ivr.sip.message import Request, Response
 from ivr.transports import Knows, TlsContexts, Transports, Trouble, nobody
@@ -20,6 +20,8 @@ from ivr.transports import Knows, TlsContexts, Transports, Trouble, nobody
 log = structlog.get_logger(__name__)
 
 NOTICED = Counter("tocsin_sip_notices_total", "Messages that were refused, dropped or read with goodwill", ["kind"])
+for _kind in NOTICES:
+    NOTICED.labels(_kind)  # there from the start, at 0
 
 
 class GuardedAgent(UserAgent):

@@ -59,6 +59,8 @@ CLOSED = Metric(
     "Connections that we closed: too many, no handshake, nobody that may come in, messages that are broken or too slow",
     ["reason"],
 )
+for _reason in ("too_many", "handshake", "stranger", "broken", "too_slow"):
+    CLOSED.labels(_reason)  # there from the start, at 0
 
 Knows = Callable[[Hop], bool]
 

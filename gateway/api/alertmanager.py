@@ -32,6 +32,8 @@ GOODWILL = Counter(
     "Notifications that are not what Alertmanager writes, and were read all the same",
     ["meaning"],
 )
+for _meaning in ("clear", "unclear"):
+    GOODWILL.labels(_meaning)  # there from the start, at 0
 
 
 class IntakeAlert(View):

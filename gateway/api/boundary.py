@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.context import CALLER, ApiContext
 from gateway.api.large_bodies import READ_IN_PART, read_in_part
-from gateway.api.problems import Problem, problem_of
+from gateway.api.problems import KINDS, Problem, problem_of
 from gateway.api.roles import Permission
 from gateway.ids import new_id
 from gateway.masking import masked
@@ -31,6 +31,9 @@ REQUESTS = Counter("tocsin_http_requests_total", "HTTP requests answered", ["met
 WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 """Whose body some route reads, and which is therefore bounded."""
 METHODS: Final = WITH_BODY | {"GET", "HEAD", "DELETE"}  # others are counted as one: a label is no free text
+for _status in {kind.status for kind in KINDS.values() if kind.status >= 500}:
+    for _method in (*METHODS, "other"):
+        REQUESTS.labels(_method, str(_status))  # there from the start, at 0: the first of them is an alarm's
 
 _ROOT: Final = logging.getLogger()
 

@@ -13,6 +13,7 @@ from gateway.api.authentication import KeyRing
 from gateway.api.problems import Problem, wrong_field
 from gateway.api.roles import INSTALLATION, Caller, Permission, roles_that_may
 from gateway.api.storage import Storage
+from gateway.backlog import Backlog
 from gateway.broker import Broker
 from gateway.intake import IdempotencyKey, Shortfall, Taken
 from gateway.store.errors import StoreConflict
@@ -33,6 +34,7 @@ class ApiContext:
         self.clock = broker.clock
         self.submissions = Submissions(broker)
         self.keys = KeyRing(broker.store, broker.clock)
+        self.backlog = Backlog(broker.store, broker.queue, broker.clock)
         self.storage = Storage(broker.settings.store.url.get_secret_value(), broker.clock)
         self._accounts: set[str] = set()
 

@@ -116,7 +116,7 @@ class Scrape:
         def gauge(name: str, text: str, labels: tuple[str, ...] = ("provider",)) -> Gauge:
             return Gauge(name, text, labels, registry=self._registry)
 
-        self._depth = gauge("tocsin_queue_depth", "Deliveries announced and not yet done")
+        self._depth = gauge("tocsin_queue_depth", "Deliveries that wait: announced, or between two tries")
         self._up = gauge("tocsin_provider_up", "1 while a link of the provider is up")
         self._outstanding = gauge("tocsin_provider_outstanding", "Requests that the provider has not answered yet")
         self._open = gauge("tocsin_provider_circuit_open", "1 while the provider's circuit is open")
@@ -159,10 +159,8 @@ class Scrape:
             for trouble in HELD_AGAINST:
                 lasted_s = standing.for_s if standing is not None and standing.trouble is trouble else 0.0
                 self._trouble.labels(name, trouble.name.lower()).set(lasted_s)
-            try:
-                self._depth.labels(name).set(await broker.queue.depth(name))
-            except QueueUnavailable:
-                self._depth.labels(name).set(float("nan"))
+            depth = await self._api.backlog.depth(name)
+            self._depth.labels(name).set(float("nan") if depth is None else depth)
         self._pending.set(self._api.journal.pending)
         self._ready.set(ready)
         return generate_latest(REGISTRY) + generate_latest(self._registry)

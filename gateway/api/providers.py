@@ -23,7 +23,6 @@ from gateway.api.views import View
 from gateway.blanks import readable
 from gateway.breaker import Breaker
 from gateway.ids import new_id
-from gateway.queue.port import QueueUnavailable
 from gateway.settings_problems import suggestion
 
 log = structlog.get_logger(__name__)
@@ -95,7 +94,8 @@ class ProviderView(LinkView):
         description="what the attempts of this process ran into, and since when; null once it takes a message again"
     )
     queue_depth: int | None = Field(
-        description="deliveries that wait for it; null while the queue cannot be reached", examples=[0]
+        description="deliveries that wait for it, between two tries too; null while queue or store cannot be asked",
+        examples=[0],
     )
 
 
@@ -157,10 +157,6 @@ async def provider_view(api: ApiContext, name: str) -> ProviderView:
     """The provider as it stands."""
     channel = api.broker.channels[name]
     kind = next((provider.kind for provider in api.settings.providers if provider.name == name), "")
-    try:
-        depth: int | None = await api.broker.queue.depth(name)
-    except QueueUnavailable:
-        depth = None
     breaker = api.broker.breakers[name]
     members = {
         "name": name,
@@ -168,7 +164,7 @@ async def provider_view(api: ApiContext, name: str) -> ProviderView:
         "kind": kind,
         "circuit": str(breaker.circuit),
         "trouble": _trouble(api, breaker),
-        "queue_depth": depth,
+        "queue_depth": await api.backlog.depth(name),
     }
     return ProviderView.model_validate({**members, **_link(channel.health())})
 

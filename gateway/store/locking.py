@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
+import shlex
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -169,4 +172,33 @@ def cautions(store_url: str) -> list[str]:
                 f"store.url: {database} has {names} names (hard links): SQLite keeps a log beside each name, and the other"
                 " shows an old state; remove it"
             )
-    return found
+    return [*found, *_of_other_owners(database)]
+
+
+def _of_other_owners(database: Path) -> Iterator[str]:
+    """Files that root can open, and the user of their folder cannot: such as a backup that root put back. Who is not root is told
+    by the system. A folder of root says nothing of who the service is."""
+    if os.geteuid() != 0:
+        return
+    folder = database.parent
+    for companion in ("", *COMPANIONS):
+        path = database.with_name(database.name + companion)
+        with suppress(OSError):
+            theirs, folders = _owner(path), _owner(folder)
+            if folders not in (0, theirs):
+                service = _name(folders)
+                yield (
+                    f"store.url: {path} belongs to {_name(theirs)}, its folder to {service}: a service that runs as {service} cannot"
+                    f" open it: chown --reference={shlex.quote(str(folder))} {shlex.quote(str(path))}"
+                )
+
+
+def _owner(path: Path) -> int:
+    return path.stat().st_uid
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"

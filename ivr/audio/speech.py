@@ -32,6 +32,8 @@ CACHE_BYTES_MAX = 64 * 1024 * 1024
 WAITING_MAX = 500
 """Texts that wait at once; at some 10 ms each the last one waits five seconds."""
 REQUESTS = Counter("tocsin_speech_requests_total", "Texts asked for", ["result"])
+for _result in ("cached", "made", "failed", "refused"):
+    REQUESTS.labels(_result)  # there from the start, at 0
 SPOKEN = Counter("tocsin_speech_texts_total", "Texts spoken, by engine", ["engine"])
 
 
@@ -104,6 +106,10 @@ class Speaker:
     _closed: bool = field(default=False, init=False)
     engine: str = field(default="", init=False)
     """The name of the engine that spoke last."""
+
+    def __post_init__(self) -> None:
+        for engine in self.engines:
+            SPOKEN.labels(engine.name)  # there from the start, at 0
 
     async def say(self, text: str, language: str) -> Sound:
         """The text as sound; the same text is made once, however many ask for it. Raises SpeechUnavailable."""

@@ -44,6 +44,8 @@ UNSENT = Counter("tocsin_rtp_unsent_total", "Packets that the system did not tak
 DROPPED = Counter(
     "tocsin_rtp_dropped_total", "Packets of calls that were not believed, or were none that was agreed", ["reason"]
 )
+for _reason in ("foreign", "broken"):
+    DROPPED.labels(_reason)  # there from the start, at 0
 FOREIGN_TOLD = 50
 """Packets of one call from elsewhere, a second's worth, that are a line of the log: a phone that moves sends fewer."""
 

@@ -109,6 +109,16 @@ class Notice:
     what: str
 
 
+NOTICES = (
+    "sip_overloaded",
+    "sip_request_refused",
+    "sip_message_dropped",
+    "sip_read_with_goodwill",
+    "sdp_read_with_goodwill",
+)
+"""Every kind of notice there is."""
+
+
 @dataclass(slots=True, eq=False)
 class Alarm:
     """Something to be done at a time; `cancel` takes it back."""

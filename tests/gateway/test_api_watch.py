@@ -19,6 +19,10 @@ from starlette.responses import Response
 from gateway.api import health
 from gateway.api.pages import router as pages
 from gateway.api.problems import KINDS
+from gateway.backlog import Backlog, queued_by_provider
+from gateway.queue.memory import MemoryQueue
+from gateway.queue.port import Ticket, Urgency
+from gateway.store.errors import StoreUnavailable
 from tests.gateway.api_desk import ApiDesk, alert, problem, running, serving
 
 KINDS_OF_ANSWER = ("text/html", "application/json")
@@ -102,6 +106,39 @@ async def test_metrics_count_and_measure(desk: ApiDesk) -> None:
         assert line in text
     assert 'tocsin_http_requests_total{method="POST",status="202"}' in text
     assert "acme" not in text
+
+
+async def test_what_waits_between_two_tries_is_counted(desk: ApiDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = desk.client(await desk.key("submitter", "acme"))
+    watcher = desk.client()
+    await desk.smsc.stop()
+    taken = (await client.post("/v1/alerts", json=alert())).json()
+
+    async def waits() -> Any:
+        return await desk.store.read(queued_by_provider), await desk.broker.queue.depth("carrier-a")
+
+    async def shown() -> Any:
+        return (await watcher.get("/v1/providers")).json()["items"][0]["queue_depth"]
+
+    async def attempts() -> Any:
+        lines = (await client.get(f"/v1/alerts/{taken['id']}/timeline")).json()["items"]
+        return [line for line in lines if line["kind"].startswith("attempt")]
+
+    await desk.until(attempts, bool)
+    await desk.until(waits, lambda found: found == ({"carrier-a": 1}, 0))
+    assert await desk.until(shown, bool) == 1
+    assert 'tocsin_queue_depth{provider="carrier-a"} 1.0' in (await desk.anonymous().get("/metrics")).text
+
+    async def refuse(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    empty = MemoryQueue()
+    assert await Backlog(desk.store, empty, desk.broker.clock).depth("nobody") == 0
+    await empty.announce("nobody", [Ticket(delivery_id=f"dlv_{n}", urgency=Urgency.HIGH) for n in range(3)])
+    assert await Backlog(desk.store, empty, desk.broker.clock).depth("nobody") == 3
+    monkeypatch.setattr(desk.store, "read", refuse)
+    assert await Backlog(desk.store, empty, desk.broker.clock).depth("nobody") is None
+    monkeypatch.undo()
 
 
 async def test_a_flood_of_scrapes_costs_some_of_them(desk: ApiDesk, monkeypatch: pytest.MonkeyPatch) -> None:
