@@ -1,5 +1,7 @@
 """The command `tocsin` in forked children of a process that has imported everything: a start costs ten times as much. No tests.
 
+They have a network of their own, where the kernel grants one: of settings that name no port, only one at a time could listen.
+
 Run as a program it is that process: a request a line on standard input, an answer a line on standard output, both JSON.
 """
 
@@ -16,6 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from tests.peers.network import alone_on_the_network
+from tests.peers.ports import take
 
 READY = b'"ready": true'
 WAIT_S = 60.0
@@ -34,11 +39,12 @@ class Answer:
 class ForkServer:
     """Gives a child for each command. Use as a context manager."""
 
-    def __init__(self, settings: Path) -> None:
-        """`settings`: a right file, read once so that what is needed for it is loaded."""
+    def __init__(self, settings: Path, *, taken: int) -> None:
+        """`settings`: a right file, read once so that what is needed for it is loaded. `taken`: a port in use, by the caller on
+        this machine's network, and by this process on its own."""
         environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.gateway.forked", str(settings)],
+            [sys.executable, "-m", "tests.gateway.forked", str(settings), str(taken)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -69,7 +75,8 @@ class ForkServer:
         return Answer(**json.loads(self._process.stdout.readline()))
 
 
-def main(settings: str) -> None:
+def main(settings: str, taken: int) -> None:
+    held = take(taken) if alone_on_the_network() else []
     from gateway.app import build_channels, examine
     from gateway.cli.root import COMMANDS, Root
     from gateway.serving import run_gateway
@@ -83,6 +90,8 @@ def main(settings: str) -> None:
     gc.freeze()
     for line in sys.stdin:
         print(json.dumps(_forked(json.loads(line))), flush=True)
+    for each in held:
+        each.close()
 
 
 def _forked(request: dict[str, Any]) -> dict[str, Any]:
@@ -138,4 +147,4 @@ def _end_of(pid: int, out: int) -> tuple[int | None, str]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -6,7 +6,6 @@ whole is told of, None where both commands have to run.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -453,15 +452,3 @@ def mistakes(taken: int) -> list[Mistake]:
     """All of them."""
     made = (_types(), _keys(), _addresses(), _prefixes(), _references(), _files(), _secrets(), _ports(taken), _texts())
     return [one for kind in made for one in kind]
-
-
-def taken_port() -> tuple[list[socket.socket], int]:
-    """Sockets that have one port on TCP and UDP, and the port."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    while listening.getsockname()[1] in RTP_PORTS:  # held until the next one is found, which therefore is another
-        within, listening = listening, socket.create_server(("127.0.0.1", 0))
-        within.close()
-    port: int = listening.getsockname()[1]
-    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    datagrams.bind(("127.0.0.1", port))
-    return [listening, datagrams], port

@@ -17,8 +17,9 @@ import pytest
 
 from tests.gateway.cli_desk import TOCSIN
 from tests.gateway.forked import Answer, ForkServer
-from tests.gateway.settings_mistakes import Mistake, mistakes, taken_port
+from tests.gateway.settings_mistakes import Mistake, mistakes
 from tests.peers.network import alone_on_the_network
+from tests.peers.ports import free_port, take
 
 PASSWORD = {"CARRIER_PASSWORD": "pw", "EMPTY": ""}
 SERVERS = 2
@@ -36,14 +37,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def forked(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleQueue[ForkServer]]:
+def taken() -> Iterator[int]:
+    """A port that is in use."""
+    port = free_port()
+    with ExitStack() as held:
+        for each in take(port):
+            held.enter_context(each)
+        yield port
+
+
+@pytest.fixture(scope="module")
+def forked(folder: Path, taken: int) -> Iterator[SimpleQueue[ForkServer]]:
     patch = pytest.MonkeyPatch()
     for name, value in PASSWORD.items():
         patch.setenv(name, value)
     free: SimpleQueue[ForkServer] = SimpleQueue()
     with ExitStack() as opened:
         for _ in range(SERVERS):
-            free.put(opened.enter_context(ForkServer(folder / "tocsin.toml")))
+            free.put(opened.enter_context(ForkServer(folder / "tocsin.toml", taken=taken)))
         yield free
     patch.undo()
 
@@ -95,11 +106,10 @@ def tried(forked: SimpleQueue[ForkServer], folder: Path, mistake: Mistake) -> li
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_check_and_the_start_refuse_alike_or_both_run(
-    forked: SimpleQueue[ForkServer], tmp_path: Path, share: int
+    forked: SimpleQueue[ForkServer], taken: int, tmp_path: Path, share: int
 ) -> None:
-    sockets, port = taken_port()
-    assert len(mistakes(port)) >= 200
-    every = mistakes(port)[share::SHARES]
+    assert len(mistakes(taken)) >= 200
+    every = mistakes(taken)[share::SHARES]
 
     def one(n: int, mistake: Mistake) -> list[str]:
         folder = tmp_path / str(n)
@@ -108,8 +118,6 @@ def test_check_and_the_start_refuse_alike_or_both_run(
 
     with ThreadPoolExecutor(SERVERS) as pool:
         wrong = [text for found in pool.map(one, range(len(every)), every) for text in found]
-    for each in sockets:
-        each.close()
     assert not wrong, "\n".join(wrong)
 
 

@@ -34,6 +34,13 @@ def free_port() -> int:
     raise RuntimeError(f"no free port found in {_TRIES} tries between {ports.start} and {ports.stop}")
 
 
+def take(port: int) -> list[socket.socket]:
+    """Sockets that have the port on TCP and UDP, until they are closed. Raises OSError where somebody has it."""
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    datagrams.bind((LOOPBACK, port))
+    return [socket.create_server((LOOPBACK, port)), datagrams]
+
+
 def free_ports(count: int) -> int:
     """The first, an even one, of so many ports in a row that nobody has: for the sound of calls.
 
