@@ -165,11 +165,9 @@ class Examination:
         self._shapes[at] = _Shape(annotation=annotation, metadata=marks)
         choices = _choices(annotation)
         if isinstance(value, str) and (meant := _PLACEHOLDER.search(value)):
-            told = f"nothing is put in for {meant[0]}: it is taken as it is written"
-            if SecretStr in choices:
-                name = meant[1] or meant[2] if meant[0] == value else "NAME"
-                told += f'; a whole text from the environment is {{env = "{name}"}}'
-            self.warn(at, told)
+            secret = SecretStr in choices  # no piece of one is shown, whatever it looks like
+            told = f"nothing is put in for {'${NAME}' if secret else meant[0]}: it is taken as it is written"
+            self.warn(at, told + ('; a whole text from the environment is {env = "NAME"}' if secret else ""))
         if SecretStr in choices:
             self._secrets.add(at)
             if isinstance(value, dict):

@@ -299,11 +299,11 @@ def test_what_looks_as_if_something_were_put_in_for_it_is_warned_of(desk: Desk) 
     assert told == [
         "5: providers[0].host: nothing is put in for $SMSC: it is taken as it is written",
         (
-            "6: providers[0].password: nothing is put in for ${CARRIER}: it is taken as it is written; "
-            'a whole text from the environment is {env = "CARRIER"}'
+            "6: providers[0].password: nothing is put in for ${NAME}: it is taken as it is written; "
+            'a whole text from the environment is {env = "NAME"}'
         ),
         (
-            "8: store.url: nothing is put in for ${b}: it is taken as it is written; "
+            "8: store.url: nothing is put in for ${NAME}: it is taken as it is written; "
             'a whole text from the environment is {env = "NAME"}'
         ),
     ]
